@@ -1,0 +1,83 @@
+"""`[tool.sqlmig]` in pyproject.toml."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError
+
+__all__ = ["OPTIONS", "load_config"]
+
+OPTIONS: dict[str, tuple[type, ...]] = {
+    "url": (str,),
+    "path": (str, list),
+    "out_of_order": (str,),
+    "all_or_nothing": (bool,),
+    "lock_timeout": (int, float),
+    "versions_table": (str,),
+    "history_table": (str,),
+    "schema": (str,),
+}
+
+
+def load_config(start: Path | None = None) -> dict[str, Any]:
+    """
+    The options of the nearest pyproject.toml that has a `[tool.sqlmig]` table; empty where there is none.
+
+    A relative `path` is one from the folder of that file; a relative SQLite URL is one from the working directory,
+    as everywhere in SQLAlchemy.
+
+    Args:
+        start: The folder to begin with, the working directory by default; its parents follow.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or an option is unknown or of the wrong type.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            found = _table(file)
+            if found is not None:
+                return _checked(found, file)
+    return {}
+
+
+def _table(file: Path) -> dict[str, Any] | None:
+    import tomllib
+
+    try:
+        with file.open("rb") as stream:
+            tools = tomllib.load(stream).get("tool", {})
+    except (tomllib.TOMLDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file} cannot be read.\n  {error}\nMend it, then try again.") from error
+    table = tools.get("sqlmig") if isinstance(tools, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
+    for name, value in options.items():
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, 1)
+            raise ConfigurationError(
+                f"[tool.sqlmig] has no option {name!r} ({file})\n  there are {', '.join(OPTIONS)}\n"
+                + (f"Did you mean {near[0]}?" if near else "Take it out.")
+            )
+        if not isinstance(value, OPTIONS[name]) or (isinstance(value, bool) and bool not in OPTIONS[name]):
+            wanted = " or ".join({"str": "text", "list": "a list"}.get(t.__name__, t.__name__) for t in OPTIONS[name])
+            raise ConfigurationError(
+                f"[tool.sqlmig] {name} is {value!r} ({file})\n  it must be {wanted}\nMend it, then try again."
+            )
+    if "path" in options:
+        paths = options["path"] if isinstance(options["path"], list) else [options["path"]]
+        resolved = [_from(file.parent, str(path)) for path in paths]
+        options = {**options, "path": resolved if len(resolved) > 1 else resolved[0]}
+    return options
+
+
+def _from(folder: Path, path: str) -> str:
+    """A folder below *folder*; what is none there may be the name of a package."""
+    below = folder / path
+    return str(below) if below.exists() or "/" in path or "." not in path else path

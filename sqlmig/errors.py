@@ -1,0 +1,254 @@
+"""
+Every error that sqlmig raises on purpose.
+
+    MigrationError
+    ├── ConfigurationError        the call, the folder or pyproject.toml is wrong
+    ├── UnsupportedDatabase       no backend for this database
+    ├── ValidationFailed          the migration files are not fit to run
+    ├── UnknownVersion            no migration has that version
+    ├── DatabaseTooNew            the database is ahead of the files
+    ├── VersionMismatch           versions table and user_version disagree
+    ├── InterruptedMigration      a migration was started and never finished
+    ├── RollbackNotSupported      a migration on the way down has no way back
+    ├── NotAtomic                 the wanted atomicity cannot be had
+    ├── MigrationFailed           a migration raised, or its checks said no
+    │   └── TransactionEnded      it ended, or tried to end, its own transaction
+    └── DatabaseUnavailable
+        ├── DatabaseLocked        another connection holds the lock
+        ├── DatabaseNotWritable   the file or the connection is read-only
+        ├── DiskFull              no room for what was to be written
+        └── NotADatabase          the file holds something else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .results import Issue, MigrationResult
+
+__all__ = [
+    "ConfigurationError",
+    "DatabaseLocked",
+    "DatabaseNotWritable",
+    "DatabaseTooNew",
+    "DatabaseUnavailable",
+    "DiskFull",
+    "InterruptedMigration",
+    "MigrationError",
+    "MigrationFailed",
+    "NotADatabase",
+    "NotAtomic",
+    "RollbackNotSupported",
+    "TransactionEnded",
+    "UnknownVersion",
+    "UnsupportedDatabase",
+    "ValidationFailed",
+    "VersionMismatch",
+]
+
+
+class MigrationError(Exception):
+    """Base of every error that sqlmig raises on purpose."""
+
+    version: int | None = None
+    """The migration that the error is about, where it is about one."""
+
+    result: MigrationResult | None = None
+    """What was applied or rolled back, and stays so, before the error."""
+
+
+class ConfigurationError(MigrationError):
+    """The call, the migrations folder or pyproject.toml is wrong."""
+
+
+class UnsupportedDatabase(MigrationError):
+    """There is no backend for this database."""
+
+
+class ValidationFailed(MigrationError):
+    """The migration files are not fit to run; `issues` tells each reason."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        self.issues = list(issues)
+        self.version = next((issue.version for issue in self.issues if issue.version is not None), None)
+        listed = "\n".join(f"  - {issue}" for issue in self.issues)
+        hints = dict.fromkeys(issue.hint for issue in self.issues if issue.hint)
+        super().__init__(
+            f"The migrations are not fit to run, so nothing was started.\n{listed}\n"
+            + "\n".join(hints or ["Mend the files, then look again: sqlmig validate"])
+        )
+
+
+class UnknownVersion(MigrationError):
+    """No migration has the version that was asked for."""
+
+    def __init__(self, version: int, available: Sequence[int]) -> None:
+        self.version, self.available = version, list(available)
+        nearest = min(self.available, key=lambda v: abs(v - version), default=None)
+        facts = f"  available: {_ranges(self.available)}; the nearest is {nearest}" if available else "  none there"
+        super().__init__(f"There is no migration with version {version}.\n{facts}\nSee what there is: sqlmig status")
+
+
+class DatabaseTooNew(MigrationError):
+    """The database has migrations newer than every file: an older program runs."""
+
+    def __init__(self, database_version: int, latest_version: int) -> None:
+        self.version, self.latest_version = database_version, latest_version
+        super().__init__(
+            f"The database is at version {database_version}, newer than the newest migration file,"
+            f" version {latest_version}.\n"
+            "  A newer release of the application brought it there; nothing was touched.\n"
+            f"Run the release that has migration {database_version}, or roll back with it:"
+            f" sqlmig to {latest_version}"
+        )
+
+
+class VersionMismatch(MigrationError):
+    """The versions table and `PRAGMA user_version` tell different versions."""
+
+    def __init__(self, table: str, recorded: int, user_version: int) -> None:
+        self.version, self.recorded, self.user_version = recorded, recorded, user_version
+        super().__init__(
+            f"The table {table} says version {recorded}, but PRAGMA user_version says {user_version}.\n"
+            "  One of them was changed by hand, so which migrations ran is not known; nothing was started.\n"
+            f"If the table is right: sqlmig repair. If the schema is that of version {user_version}:"
+            f" sqlmig stamp {user_version}"
+        )
+
+
+class InterruptedMigration(MigrationError):
+    """A migration that cannot run in a transaction was started and never finished."""
+
+    def __init__(self, version: int, description: str, started: str) -> None:
+        self.version = version
+        super().__init__(
+            f"Migration {version} ({description}) was started and never finished.\n"
+            f"  started {started}; it ran outside a transaction, so part of it may have happened\n"
+            f"Look at the schema, then run it again: sqlmig repair, then sqlmig up"
+        )
+
+
+class RollbackNotSupported(MigrationError):
+    """A migration on the way down cannot be rolled back; nothing was."""
+
+    def __init__(self, version: int, reason: str) -> None:
+        self.version = version
+        super().__init__(
+            f"Migration {version} cannot be rolled back, so nothing was.\n"
+            f"  {reason}\n"
+            f"Stay at {version} or above (sqlmig to {version}), or restore a backup from before it."
+        )
+
+
+class NotAtomic(MigrationError):
+    """The atomicity that was asked for cannot be had."""
+
+
+class MigrationFailed(MigrationError):
+    """A migration raised or its checks said no; its changes were undone."""
+
+    def __init__(
+        self,
+        version: int,
+        description: str,
+        operation: str,
+        reason: str,
+        *,
+        statement: str | None = None,
+        undone: bool = True,
+        hint: str = "",
+    ) -> None:
+        self.version, self.description, self.operation = version, description, operation
+        self.reason, self.statement, self.undone = reason, statement, undone
+        verb = "failed to roll back" if operation == "rollback" else "failed"
+        lines = [f"Migration {version} ({description}) {verb}: {reason}"]
+        if statement:
+            lines.append(f"  statement: {shorten(statement)}")
+        lines.append(
+            "  Everything that it did was undone; the database is as it was before it."
+            if undone
+            else "  It runs outside a transaction, so what it did before the error has stayed."
+        )
+        retry = "sqlmig up" if operation == "apply" else f"sqlmig to {version - 1}"
+        lines.append(hint or f"Mend the migration, then run it again: {retry if undone else 'sqlmig repair'}")
+        super().__init__("\n".join(lines))
+
+
+class TransactionEnded(MigrationFailed):
+    """A migration ended, or tried to end, the transaction that it runs in."""
+
+
+class TransactionMisused(MigrationError):
+    """What `TransactionEnded` is raised from: said before it is known which migration runs."""
+
+
+class DatabaseUnavailable(MigrationError):
+    """The database cannot do what was asked of it now."""
+
+
+class DatabaseLocked(DatabaseUnavailable):
+    """Another connection holds the lock and did not release it in time."""
+
+    def __init__(self, database: str, timeout: float, holder: str = "") -> None:
+        self.timeout = timeout
+        super().__init__(
+            f"The database {database} is locked, and stayed so for {timeout:g} s (lock_timeout).\n"
+            f"  {holder or 'another process or connection has an open write transaction on it'}\n"
+            f"Find the holder, end it, and start again: {_holder_command(database)}"
+        )
+
+
+class DatabaseNotWritable(DatabaseUnavailable):
+    """The file, its folder or the connection is read-only."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(
+            f"The database {database} cannot be written: {reason}.\n"
+            "  Migrations are pending, so it must be written; nothing was changed.\n"
+            "Check the permissions of the file and of its folder, and mode=ro in the URL."
+        )
+
+
+class DiskFull(DatabaseUnavailable):
+    """There was no room for what was to be written; it was undone."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(
+            f"No room is left for the database {database}: {reason}.\n"
+            "  What had been begun was undone; the database is as it was.\n"
+            "Free space on its disk (or raise PRAGMA max_page_count), then start again."
+        )
+
+
+class NotADatabase(DatabaseUnavailable):
+    """The file exists and is not a database, or is a damaged one."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        super().__init__(
+            f"{database} is not a database that can be read: {reason}.\n"
+            "  It may be encrypted, damaged or another kind of file; nothing was changed.\n"
+            "Check the path, or restore the file from a backup."
+        )
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """*text* on one line, cut to *limit* characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _holder_command(database: str) -> str:
+    return "fuser -v " + database if database.startswith("/") else "see which processes have it open"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`[1, 2, 3, 7]` as `1-3, 7`."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)
