@@ -1,0 +1,375 @@
+"""
+DatabaseConnection: execute, fetch_one, fetch_all and transaction over SQLAlchemy.
+
+It stands over an Engine, where each statement outside `transaction()` is a transaction of its own, or over a
+Connection, whose transaction it joins and never ends.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.pool import Pool, StaticPool
+
+from .errors import ConfigurationError, shorten
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import CursorResult
+    from sqlalchemy.sql import Executable
+
+__all__ = [
+    "Database",
+    "DatabaseConnection",
+    "Parameters",
+    "Result",
+    "Row",
+    "begin",
+    "display_name",
+    "in_autocommit",
+    "pool_lock",
+]
+
+Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
+
+_pool_locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
+_pool_locks_guard = threading.Lock()
+
+
+class Row:
+    """One row: `row[0]`, `row["name"]`, `dict(row)`, and iteration over its values."""
+
+    __slots__ = ("_keys", "_values")
+
+    def __init__(self, keys: Sequence[str], values: Sequence[Any]) -> None:
+        self._keys, self._values = keys, tuple(values)
+
+    def __getitem__(self, key: int | slice | str) -> Any:
+        if not isinstance(key, str):
+            return self._values[key]
+        try:
+            return self._values[self._keys.index(key)]
+        except ValueError:
+            raise KeyError(f"no column {key!r}; the row has {', '.join(self._keys)}") from None
+
+    def keys(self) -> list[str]:
+        """The names of the columns, in order."""
+        return list(self._keys)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Row):
+            return self._values == other._values
+        return self._values == other
+
+    def __hash__(self) -> int:
+        return hash(self._values)
+
+    def __repr__(self) -> str:
+        return "Row(" + ", ".join(f"{k}={v!r}" for k, v in zip(self._keys, self._values, strict=True)) + ")"
+
+
+class Result:
+    """What a statement gave back: rows to fetch or iterate over, `rowcount`, `lastrowid`."""
+
+    def __init__(self, cursor: CursorResult[Any]) -> None:
+        self.rowcount: int = cursor.rowcount
+        self.returns_rows: bool = cursor.returns_rows
+        self.lastrowid: int | None = None if self.returns_rows else _lastrowid(cursor)
+        self._cursor = cursor
+        self._keys = list(cursor.keys()) if self.returns_rows else []
+        self._rows: Iterator[Any] = iter(cursor) if self.returns_rows else iter(())
+
+    def buffer(self) -> Result:
+        """Read all rows now, so that they outlive the connection."""
+        self._rows = iter(list(self._rows))
+        return self
+
+    def first(self) -> Row | None:
+        """The next row or None; the rest is given up, so that no open query keeps its tables locked."""
+        row = self.fetchone()
+        self._cursor.close()
+        return row
+
+    def __iter__(self) -> Iterator[Row]:
+        return (Row(self._keys, row) for row in self._rows)
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None after the last."""
+        return next(iter(self), None)
+
+    def fetchall(self) -> list[Row]:
+        """The rows that are left."""
+        return list(self)
+
+    def scalar(self) -> Any:
+        """The first value of the next row, or None; the rest is given up."""
+        row = self.first()
+        return row[0] if row else None
+
+
+class DatabaseConnection:
+    """
+    A database to run SQL on.
+
+    SQL is text with `?` and a tuple, text with `:name` and a dict, a list of either for many rows,
+    or any SQLAlchemy Core construct. A literal `?` beside parameters is written `??`.
+
+    Args:
+        database: Engine, Connection, URL, URL text, or the path of a SQLite file (`":memory:"` included).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.engine: Engine
+        self._joined: Connection | None = None
+        self._local = threading.local()
+        self.statements = 0
+        self.last_statement: str | None = None
+        if isinstance(database, DatabaseConnection):
+            self._joined, self.engine = database._joined, database.engine
+            self._local = database._local
+        elif isinstance(database, Connection):
+            self._joined, self.engine = database, database.engine
+        else:
+            self.engine = _engine(database)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The Connection that statements go to now, or None outside any transaction."""
+        return self._joined if self._joined is not None else getattr(self._local, "connection", None)
+
+    @property
+    def bound(self) -> bool:
+        """Whether it stands over a Connection, whose transaction is somebody else's."""
+        return self._joined is not None
+
+    def execute(self, sql: str | Executable, params: Parameters = None) -> Result:
+        """Run one statement."""
+        self.statements += 1
+        self.last_statement = sql if isinstance(sql, str) else None
+        connection = self.connection
+        if connection is not None:
+            return Result(_run(connection, sql, params))
+        with self._alone(), self.engine.begin() as own:
+            return Result(_run(own, sql, params)).buffer()
+
+    def fetch_one(self, sql: str | Executable, params: Parameters = None) -> Row | None:
+        """The first row of a query, or None."""
+        return self.execute(sql, params).first()
+
+    def fetch_all(self, sql: str | Executable, params: Parameters = None) -> list[Row]:
+        """All rows of a query."""
+        return self.execute(sql, params).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Commit what happens inside together or not at all; inside a transaction, a savepoint."""
+        connection = self.connection
+        if connection is not None:
+            with _savepoint(connection):
+                yield connection
+            return
+        with self._alone(), self.engine.connect() as own, _ended(own, "COMMIT"):
+            self._local.connection = own
+            try:
+                yield own
+            finally:
+                del self._local.connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The connection at hand, or one for the time of a read, which sees one moment of the database."""
+        connection = self.connection
+        if connection is not None:
+            yield connection
+            return
+        with self._alone(), self.engine.connect() as own, _ended(own, "ROLLBACK"):
+            yield own
+
+    def _alone(self) -> AbstractContextManager[object]:
+        """Keep other threads out where all share one connection, and with it one transaction."""
+        pool = self.engine.pool
+        return pool_lock(pool) if isinstance(pool, StaticPool) else nullcontext()
+
+    def close(self) -> None:
+        """Give the engine's pooled connections back; a joined Connection stays open."""
+        if not self.bound:
+            self.engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"DatabaseConnection({display_name(self.engine)})"
+
+
+Database: TypeAlias = "DatabaseConnection | Engine | Connection | URL | str | os.PathLike[str]"
+
+
+def pool_lock(pool: Pool) -> threading.RLock:
+    """The lock with which the threads of a process keep out of each other's way on one pool."""
+    lock = _pool_locks.get(pool)
+    if lock is None:
+        with _pool_locks_guard:
+            lock = _pool_locks.setdefault(pool, threading.RLock())
+    return lock
+
+
+def begin(connection: Connection) -> None:
+    """
+    Have *connection* in a transaction that the database knows of.
+
+    Python's sqlite3 begins one only before INSERT, UPDATE and DELETE: until then a savepoint would be the
+    whole transaction, and its RELEASE a commit.
+    """
+    if not connection.in_transaction():
+        connection.begin()
+    raw = _idle_sqlite(connection)
+    if raw is not None:
+        raw.cursor().execute("BEGIN")
+
+
+@contextmanager
+def _ended(connection: Connection, word: str) -> Iterator[None]:
+    """A transaction on a connection of our own, ended with COMMIT or ROLLBACK."""
+    begin(connection)
+    try:
+        yield
+        _end(connection, word)
+    except BaseException:
+        _end(connection, "ROLLBACK")
+        raise
+
+
+def _end(connection: Connection, word: str) -> None:
+    if word == "COMMIT":
+        connection.commit()
+    else:
+        connection.rollback()
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.dbapi_connection
+        # With `autocommit=True` the two methods of sqlite3 do nothing.
+        if raw.in_transaction and getattr(raw, "autocommit", None) is True:
+            raw.cursor().execute(word)
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """A savepoint; on a connection that commits each statement by itself, a transaction."""
+    raw = _idle_sqlite(connection)
+    if raw is None or not in_autocommit(raw):
+        begin(connection)
+        with connection.begin_nested():
+            yield
+        return
+    raw.cursor().execute("BEGIN")
+    try:
+        yield
+        raw.cursor().execute("COMMIT")
+    except BaseException:
+        if raw.in_transaction:
+            raw.cursor().execute("ROLLBACK")
+        raise
+
+
+def in_autocommit(raw: Any) -> bool:
+    """Whether a sqlite3 connection was asked to open no transaction by itself."""
+    # `autocommit` is an attribute since Python 3.12, and goes before `isolation_level`.
+    return raw.isolation_level is None or getattr(raw, "autocommit", None) is True
+
+
+def _idle_sqlite(connection: Connection) -> Any:
+    """The driver's connection where it is SQLite's and has no transaction open, else None."""
+    if connection.dialect.name != "sqlite":
+        return None
+    raw: Any = connection.connection.dbapi_connection
+    return None if raw is None or raw.in_transaction else raw
+
+
+def display_name(engine: Engine) -> str:
+    """The database's URL for messages, its password hidden; of a SQLite file, the path."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        return engine.url.database
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _engine(database: object) -> Engine:
+    if isinstance(database, Engine):
+        return database
+    if type(database).__name__ == "AsyncEngine":
+        raise ConfigurationError(
+            "An AsyncEngine cannot be used here.\n"
+            "  sqlmig runs on a synchronous engine of the same database.\n"
+            "Pass one: Migrator(sqlalchemy.create_engine(url), ...)"
+        )
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    if isinstance(database, URL):
+        return create_engine(database)
+    if not isinstance(database, str | os.PathLike):
+        raise ConfigurationError(
+            f"Not a database: {shorten(repr(database))}.\n"
+            f"  found {type(database).__name__}\n"
+            "Pass an Engine, a Connection, a URL, or the path of a SQLite file."
+        )
+    text = os.fspath(database)
+    if text == ":memory:":
+        # One connection for all, or each thread would see a database of its own.
+        return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    if "://" not in text:
+        return create_engine(URL.create("sqlite", database=text))
+    try:
+        return create_engine(text)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        scheme = text.partition("://")[0]
+        raise ConfigurationError(
+            f"No engine can be made for a URL that begins with {scheme}://\n"
+            f"  {type(error).__name__}: {_without_url(error, text)}\n"
+            "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db"
+        ) from error
+
+
+def _without_url(error: Exception, url: str) -> str:
+    return shorten(str(error).replace(url, "the URL"))
+
+
+def _run(connection: Connection, sql: str | Executable, params: Parameters) -> CursorResult[Any]:
+    if not isinstance(sql, str):
+        return connection.execute(sql, params or None)
+    if params is None or (isinstance(params, Sequence) and not params):
+        return connection.exec_driver_sql(sql)
+    if isinstance(params, Mapping):
+        return connection.exec_driver_sql(sql, {key: _plain(value) for key, value in params.items()})
+    if isinstance(params, str | bytes):
+        raise TypeError("parameters are a tuple, a dict, or a list of them; write (value,) for one value")
+    many = isinstance(params[0], Mapping | tuple | list)
+    rows: Sequence[Any] = params if many else [params]
+    if isinstance(rows[0], Mapping):
+        return connection.exec_driver_sql(sql, [{k: _plain(v) for k, v in row.items()} for row in rows])
+    from .sql_text import bind_positional
+
+    sql = bind_positional(sql, len(rows[0]))
+    values = [tuple(_plain(value) for value in row) for row in rows]
+    return connection.exec_driver_sql(sql, values if many else values[0])
+
+
+def _plain(value: Any) -> Any:
+    """Dates as ISO text: the adapters that sqlite3 has for them are deprecated."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat(" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
+    return value
+
+
+def _lastrowid(cursor: CursorResult[Any]) -> int | None:
+    try:
+        return cursor.lastrowid
+    except (AttributeError, TypeError):
+        return None

@@ -1,0 +1,60 @@
+"""Who did it: the host, process, user and versions that go into every row of the audit log."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["is_running", "provenance"]
+
+
+def provenance() -> dict[str, Any]:
+    """Host, process id and its start, user, and the versions of sqlmig and Python."""
+    return _of_process(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _of_process(pid: int) -> dict[str, Any]:
+    from . import __version__
+
+    facts: dict[str, Any] = {"host": socket.gethostname(), "pid": pid, "user": _user()}
+    started = _process_start(pid)
+    if started is not None:
+        facts["pid_started"] = started
+    return facts | {"sqlmig": __version__, "python": platform.python_version()}
+
+
+def is_running(facts: dict[str, Any]) -> bool | None:
+    """Whether the process that wrote *facts* still runs; None where that cannot be known."""
+    pid, started = facts.get("pid"), facts.get("pid_started")
+    if facts.get("host") != socket.gethostname() or not isinstance(pid, int) or started is None:
+        return None
+    return bool(_process_start(pid) == started)
+
+
+def _process_start(pid: int) -> str | None:
+    """
+    When *pid* began, in ticks since boot, with the boot's own id: a number that a later process cannot have.
+
+    Source: proc(5), /proc/[pid]/stat field 22. None where there is no /proc.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/sys/kernel/random/boot_id") as boot:
+            # The command's name, field 2, stands in parentheses and may hold blanks.
+            ticks = stat.read().rpartition(b")")[2].split()[19].decode()
+            return f"{boot.read().strip()}:{ticks}"
+    except OSError:
+        return None
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        # A container's user id without a name.
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

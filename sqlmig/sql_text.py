@@ -1,0 +1,95 @@
+"""SQL as text: where its literals and comments are, so that statements and placeholders are found beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["bind_positional", "split_statements"]
+
+# Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
+_TOKEN = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<quoted> '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
+    | (?P<dollar> \$(?P<tag>[A-Za-z_]\w*|)\$ .*? (?:\$(?P=tag)\$|\Z) )
+    | (?P<word> [^\W\d]\w* )
+    | (?P<space> \s+ )
+    | (?P<other> \?\? | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_TRIGGER = re.compile(r"(EXPLAIN )?CREATE (TEMP |TEMPORARY )?TRIGGER\b")
+
+
+def _tokens(sql: str) -> Iterator[tuple[str, str]]:
+    for match in _TOKEN.finditer(sql):
+        yield match.lastgroup if match.lastgroup != "tag" else "dollar", match[0]  # type: ignore[misc]
+
+
+def split_statements(sql: str) -> list[str]:
+    """
+    The statements of a script, without their semicolons.
+
+    A semicolon in a literal, a quoted name, a comment or the body of a trigger separates nothing. What is only
+    comment is left out.
+    """
+    statements: list[str] = []
+    parts: list[str] = []
+    body = _Body()
+    for kind, text in _tokens(sql):
+        if kind == "other" and text == ";" and not body.open:
+            _finish(statements, parts, body)
+            parts, body = [], _Body()
+            continue
+        parts.append(text)
+        body.see(kind, text)
+    _finish(statements, parts, body)
+    return statements
+
+
+def _finish(statements: list[str], parts: list[str], body: _Body) -> None:
+    if body.started:
+        statements.append("".join(parts).strip())
+
+
+class _Body:
+    """Whether a statement is inside the BEGIN ... END of a trigger, whose own statements end in semicolons."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self._head: list[str] = []
+        self._depth = 0
+
+    @property
+    def open(self) -> bool:
+        return self._depth > 0
+
+    def see(self, kind: str, text: str) -> None:
+        if kind in ("comment", "space"):
+            return
+        self.started = True
+        if kind != "word":
+            return
+        word = text.upper()
+        if len(self._head) < 4:
+            self._head.append(word)
+        if self._depth or (word == "BEGIN" and _TRIGGER.match(" ".join(self._head))):
+            self._depth += {"BEGIN": 1, "CASE": 1, "END": -1}.get(word, 0)
+
+
+def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
+    """
+    *sql* with its `?` spelled as the driver wants them, and `??` as a literal `?`.
+
+    Args:
+        count: How many values there are.
+
+    Raises:
+        ValueError: There is another number of `?`.
+    """
+    pieces = [(kind == "other", text) for kind, text in _tokens(sql)]
+    found = sum(1 for bare, text in pieces if bare and text == "?")
+    if found != count:
+        raise ValueError(f"the statement has {found} placeholders (?), and {count} values were given")
+    return "".join({"?": placeholder, "??": "?"}.get(text, text) if bare else text for bare, text in pieces)
