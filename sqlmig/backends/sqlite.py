@@ -1,0 +1,201 @@
+"""
+SQLite: transactions that are real, on whatever engine the application made.
+
+`BEGIN IMMEDIATE` is the lock. It is free again the moment its holder dies, and everything between it and COMMIT,
+`PRAGMA user_version` included, happens or does not (https://sqlite.org/lang_transaction.html).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..connection import display_name, pool_lock
+from ..errors import (
+    DatabaseLocked,
+    DatabaseNotWritable,
+    DatabaseUnavailable,
+    DiskFull,
+    MigrationError,
+    NotADatabase,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..connection import DatabaseConnection
+    from .sqlite_session import SQLiteSession
+
+__all__ = ["MAX_USER_VERSION", "SQLiteBackend", "head_query", "is_busy", "primary_code"]
+
+MAX_USER_VERSION = 2_147_483_647
+"""The largest `PRAGMA user_version`; SQLite stores 0 for anything above it."""
+
+T = TypeVar("T")
+
+
+class SQLiteBackend:
+    """Reads, locks and transactions of one SQLite database."""
+
+    def __init__(self, database: DatabaseConnection, lock_timeout: float) -> None:
+        self.database = database
+        self.engine = database.engine
+        self.lock_timeout = lock_timeout
+
+    @property
+    def name(self) -> str:
+        """How messages call the database."""
+        return display_name(self.engine)
+
+    def read(self, action: Callable[[], T]) -> T:
+        """
+        The result of *action*, which reads, however long the database is busy.
+
+        Raises:
+            DatabaseUnavailable: It cannot be read.
+        """
+        try:
+            with self.one_thread():
+                return self.patiently(action)
+        except Exception as error:
+            unavailable = self.translate(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+    def read_row(self, sql: str) -> tuple[Any, ...] | None:
+        """The first row of a query; nothing is written and no lock is kept."""
+        connection = self.database.connection
+        if connection is not None:
+            return tuple(connection.exec_driver_sql(sql).one())
+        return self.read(lambda: self._read_once(sql))
+
+    def _read_once(self, sql: str) -> tuple[Any, ...] | None:
+        # The pool's connection and not engine.connect(): an engine whose "begin" event takes the write lock
+        # must not do so for a read.
+        pooled = self.engine.raw_connection()
+        try:
+            cursor = pooled.cursor()
+            cursor.execute(sql)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            cursor.close()
+            return row
+        finally:
+            pooled.close()
+
+    def session(self) -> SQLiteSession:
+        """A connection with real transactions, for the time of one call."""
+        from .sqlite_session import SQLiteSession
+
+        return SQLiteSession(self)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """
+        Keep the other threads of this process out.
+
+        Where the pool has one connection for all of them they would meet in one transaction. They would also stand
+        still for good: one holds SQLite's mutex and waits for the interpreter to run the authorizer, the other
+        holds the interpreter and waits for the mutex.
+        """
+        lock = pool_lock(self.engine.pool)
+        if not lock.acquire(timeout=max(self.lock_timeout, 0)):
+            raise DatabaseLocked(self.name, self.lock_timeout, "another thread of this process is migrating it")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """
+        The result of *action*, tried again while the database is busy, for lock_timeout seconds.
+
+        Raises:
+            DatabaseLocked: It stayed busy.
+        """
+        deadline = time.monotonic() + self.lock_timeout
+        pause = 0.002
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                if not is_busy(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise DatabaseLocked(self.name, self.lock_timeout) from error
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+
+    def translate(self, error: BaseException) -> MigrationError | None:
+        """The typed error for what SQLite said, or None where it is the migration's own affair."""
+        origin = driver_error(error)
+        if origin is None:
+            return None
+        code, reason = primary_code(origin), str(origin)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return DatabaseLocked(self.name, self.lock_timeout, reason)
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+            return DatabaseNotWritable(self.name, reason)
+        if code == sqlite3.SQLITE_CANTOPEN:
+            return DatabaseUnavailable(
+                f"The database {self.name} cannot be opened: {reason}.\n"
+                "  Its folder does not exist, or this user may not open or make files there; nothing was changed.\n"
+                f"Look at it: ls -ld {os.path.dirname(self.name) or '.'}"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return DiskFull(self.name, reason)
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return NotADatabase(self.name, reason)
+        return None
+
+    def non_atomic_files(self, connection: Connection) -> list[str]:
+        """Attached files that a crash between the commits of two files can leave behind the main one."""
+        attached = [row for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] not in ("main", "temp")]
+        names = ["main", *(row[1] for row in attached)] if any(row[2] for row in attached) else []
+        modes = {n: connection.exec_driver_sql(f'PRAGMA "{n}".journal_mode').scalar() for n in names}
+        return [row[1] for row in attached if row[2]] if "wal" in modes.values() else []
+
+
+def head_query(table: str, schema: str | None, *, listed: bool, user_version: bool) -> str:
+    """
+    One row that tells where a database stands: how many versions are recorded, the first, the last, one that was
+    interrupted, `user_version`, and, if *listed*, all of them.
+
+    Each part is answered by an index, so that a thousand versions cost what a hundred do.
+    """
+    name = f"{_quote(schema)}.{_quote(table)}" if schema else _quote(table)
+    parts = [
+        f"(SELECT count(*) FROM {name})",
+        f"(SELECT min(version) FROM {name})",
+        f"(SELECT max(version) FROM {name})",
+        f"(SELECT version FROM {name} WHERE state = 'started' LIMIT 1)",
+        "(SELECT user_version FROM pragma_user_version)" if user_version else "NULL",
+    ]
+    if listed:
+        parts.append(f"(SELECT group_concat(version) FROM (SELECT version FROM {name} ORDER BY version))")
+    return f"SELECT {', '.join(parts)}"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def driver_error(error: BaseException) -> sqlite3.Error | None:
+    """The sqlite3 error inside *error*, which may be SQLAlchemy's wrapper of it."""
+    origin = getattr(error, "orig", error)
+    return origin if isinstance(origin, sqlite3.Error) else None
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """The primary result code; extended ones carry it in their low byte (https://sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether waiting may help."""
+    origin = driver_error(error)
+    return origin is not None and primary_code(origin) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

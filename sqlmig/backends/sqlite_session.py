@@ -1,0 +1,305 @@
+"""
+One connection to SQLite whose transactions begin and end where sqlmig says, and nowhere else.
+
+Python's sqlite3 has three ways of opening transactions behind its user's back (`isolation_level`, `autocommit`
+since 3.12, and engines whose "begin" event issues BEGIN). For its own connection a session switches all of them
+off and puts them back when it ends; in a caller's transaction it touches none and works in savepoints.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+
+from ..connection import begin, in_autocommit
+from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
+from .sqlite import is_busy
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sqlalchemy.engine import Connection
+
+    from .sqlite import SQLiteBackend
+
+__all__ = ["SQLiteSession"]
+
+_SAVEPOINT = "sqlmig_step"
+# Spelled as nobody else spells them: sqlite3 keeps compiled statements by their text, and a statement that is kept
+# passes the authorizer unseen. A migration's own "COMMIT" must be compiled anew.
+_OURS = os.urandom(8).hex()
+_COMMIT = f"COMMIT /* {_OURS} */"
+_ROLLBACK = f"ROLLBACK /* {_OURS} */"
+_SAVE = f"SAVEPOINT {_SAVEPOINT} /* {_OURS} */"
+_RELEASE = f"RELEASE {_SAVEPOINT} /* {_OURS} */"
+_ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
+
+
+class SQLiteSession:
+    """
+    A connection for the time of one call; use it as a context manager.
+
+    Attributes:
+        connection: For everything that runs inside.
+        joined: Whether the transaction is the caller's, which is never committed here.
+    """
+
+    connection: Connection
+    joined: bool
+
+    def __init__(self, backend: SQLiteBackend) -> None:
+        self._backend = backend
+        self._stack = ExitStack()
+        self._guarding = False
+        self._attempted: str | None = None
+        self._seen: int | None = None
+        self._raw: Any = None
+
+    def __enter__(self) -> SQLiteSession:
+        with ExitStack() as stack:
+            stack.enter_context(self._backend.one_thread())
+            given = self._backend.database.connection
+            # What an application does as it connects (PRAGMA journal_mode) may meet a lock as well.
+            connect = self._backend.engine.connect
+            self.connection = given if given is not None else stack.enter_context(self._backend.patiently(connect))
+            raw: Any = self.connection.connection.dbapi_connection
+            self._raw = raw
+            self._settle()
+            self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))
+            if self.joined:
+                if not raw.in_transaction:
+                    self._backend.patiently(lambda: self._execute("BEGIN IMMEDIATE"))
+                begin(self.connection)
+            else:
+                stack.enter_context(_no_hidden_transactions(raw))
+                stack.enter_context(_busy_timeout(raw, 100))
+            stack.enter_context(self._watch())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether SQLite has a transaction open on the connection."""
+        return bool(self._raw.in_transaction)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        Hold the write lock, and commit what happens inside together or not at all.
+
+        Raises:
+            DatabaseLocked: The lock was not had in time.
+        """
+        self._begin()
+        try:
+            yield
+            if not self.in_transaction:
+                raise TransactionMisused("The transaction was ended from inside.")
+            self._commit()
+        except BaseException:
+            self._rollback()
+            raise
+
+    def look(self) -> None:
+        """Remember the database as it is now, in the transaction that reads it."""
+        self._seen = self._data_version()
+
+    def unchanged(self) -> bool:
+        """
+        Whether no other connection has committed anything since `look`.
+
+        Source: https://sqlite.org/pragma.html#pragma_data_version
+        """
+        return self._seen == self._data_version()
+
+    def _data_version(self) -> int:
+        return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """
+        Run a migration's own code: COMMIT, ROLLBACK and BEGIN are refused before they have an effect.
+
+        Raises:
+            TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
+        """
+        self._attempted, self._guarding = None, True
+        # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
+        self._raw.set_authorizer(self._authorize)
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception) and (self._attempted or self._lost_to(error)):
+                raise self._ended() from error
+            raise
+        finally:
+            self._guarding = False
+            self._raw.set_authorizer(None)
+        if self._attempted or not self.in_transaction:
+            raise self._ended()
+
+    def _authorize(self, action: int, what: str | None, name: str | None, *_: object) -> int:
+        if action == sqlite3.SQLITE_TRANSACTION:
+            self._attempted = what
+            return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_SAVEPOINT and name == _SAVEPOINT:
+            self._attempted = f"{what} {name}"
+            return sqlite3.SQLITE_DENY
+        # After INSERT OR ROLLBACK the next statement would commit by itself.
+        return sqlite3.SQLITE_OK if self._raw.in_transaction else sqlite3.SQLITE_DENY
+
+    def _lost_to(self, error: Exception) -> bool:
+        """Whether SQLite ended the transaction, and not because of a full disk, which says so itself."""
+        return not self.in_transaction and self._backend.translate(error) is None
+
+    def require_own_transactions(self, what: str) -> None:
+        """Refuse *what* in a caller's transaction."""
+        if self.joined:
+            raise NotAtomic(
+                f"{what} cannot run inside the transaction of the Connection that was handed in.\n"
+                "  It needs to begin and to commit by itself.\n"
+                "Pass the Engine instead of a Connection."
+            )
+
+    def require_writable(self) -> None:
+        """
+        Write once, in the transaction that is open: on a file that is read-only BEGIN IMMEDIATE does not fail.
+        """
+        (version,) = self._raw.execute("PRAGMA main.user_version").fetchone()
+        self._execute(f"PRAGMA main.user_version = {version}")
+
+    def require_idle(self) -> None:
+        """
+        Refuse a transaction that a migration outside transactions has left open.
+
+        Raises:
+            TransactionMisused: It has; what it had not committed was undone.
+        """
+        if self.in_transaction:
+            self._execute(_ROLLBACK)
+            raise TransactionMisused("it began a transaction and did not end it")
+
+    def _settle(self) -> None:
+        """
+        Let SQLAlchemy begin, so that no "begin" event fires later, and end what such an event began.
+
+        An engine that was made by SQLAlchemy's recipe for SQLite issues BEGIN there.
+        """
+        if self.connection.in_transaction():
+            return
+        if self.connection.get_transaction() is not None:
+            # A migration's own commit() was refused, and SQLAlchemy takes its transaction for a broken one.
+            self.connection.rollback()
+        self._backend.patiently(self.connection.begin)
+        if self._backend.database.connection is None and self.in_transaction:
+            self._raw.rollback()
+
+    def _begin(self) -> None:
+        if self.joined:
+            self._execute(_SAVE)
+            return
+        self._settle()
+        self._backend.patiently(lambda: self._execute("BEGIN IMMEDIATE"))
+
+    def _commit(self) -> None:
+        if self.joined:
+            self._execute(_RELEASE)
+            return
+        # A reader in another process can hold up a COMMIT (rollback journal); the transaction stays open.
+        self._backend.patiently(lambda: self._execute(_COMMIT))
+
+    def _rollback(self) -> None:
+        self._guarding = False
+        if not self.in_transaction:
+            return
+        if self.joined:
+            self._execute(_ROLLBACK_TO)
+            self._execute(_RELEASE)
+        else:
+            self._execute(_ROLLBACK)
+
+    def _execute(self, sql: str) -> None:
+        try:
+            self._raw.cursor().execute(sql)
+        except sqlite3.OperationalError as error:
+            if self.joined and is_busy(error):
+                raise DatabaseLocked(
+                    self._backend.name, 0, "the joined transaction began as a reader and cannot become a writer now"
+                ) from error
+            raise
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Have SQLAlchemy's events look out for ends of transactions while a migration runs."""
+        raw, connection = self._raw, self.connection
+
+        def refuse(word: str) -> Any:
+            def listener(_: Connection) -> None:
+                if self._guarding:
+                    self._attempted = word
+                    raise self._ended()
+
+            return listener
+
+        def before(*_: object) -> None:
+            if self._guarding and not raw.in_transaction:
+                raise self._ended()
+
+        listeners = [("commit", refuse("COMMIT")), ("rollback", refuse("ROLLBACK")), ("before_cursor_execute", before)]
+        for name, listener in listeners:
+            event.listen(connection, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners:
+                event.remove(connection, name, listener)
+
+    def _ended(self) -> TransactionMisused:
+        if self._attempted:
+            return TransactionMisused(
+                f"it issued {self._attempted}, and a migration must not end the transaction that it runs in"
+                " (use `with self.db.transaction()` for a savepoint, or `transactional = False`)"
+            )
+        return TransactionMisused(
+            "SQLite ended its transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk does that),"
+            " so that nothing after it could have been undone"
+        )
+
+
+@contextmanager
+def _no_hidden_transactions(raw: Any) -> Iterator[None]:
+    """Leave BEGIN and COMMIT to us, and put the application's own settings back afterwards."""
+    autocommit = getattr(raw, "autocommit", None)
+    isolation_level = raw.isolation_level
+    if autocommit is False:
+        raw.autocommit = True
+    else:
+        raw.isolation_level = None
+    try:
+        yield
+    finally:
+        if autocommit is False:
+            raw.autocommit = False
+        else:
+            raw.isolation_level = isolation_level
+
+
+@contextmanager
+def _busy_timeout(raw: Any, milliseconds: int) -> Iterator[None]:
+    """Wait in short turns, so that lock_timeout and an interrupt are obeyed."""
+    (before,) = raw.execute("PRAGMA busy_timeout").fetchone()
+    raw.execute(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {before}")
