@@ -1,0 +1,180 @@
+"""
+The two tables of the tracker, and the steps that bring older forms of them up to date.
+
+The original system made tables of the same names, with fewer columns, and with a history that knew no operations
+but apply and rollback. What it recorded is kept row by row; what is upgraded is the shape.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    desc,
+    inspect,
+    literal_column,
+    text,
+)
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Dialect
+    from sqlalchemy.sql import ColumnElement
+
+__all__ = ["OPERATIONS", "newest_first", "prepare", "tables"]
+
+OPERATIONS = ("apply", "rollback", "skip", "adopt", "stamp", "repair", "restore")
+
+
+class UtcTime(TypeDecorator[Any]):
+    """Aware UTC times, stored as text that sorts; text that is no time is handed out as it is."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if isinstance(value, datetime):
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        try:
+            found = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return value
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+class Flag(Boolean):
+    """A boolean that lets any stored number through: the original system's column has no CHECK."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return lambda value: None if value is None else bool(value)
+
+
+def tables(versions_table: str, history_table: str, schema: str | None) -> tuple[Table, Table]:
+    """The versions table and the history table."""
+    metadata = MetaData(schema=schema)
+    versions = Table(
+        versions_table,
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("version", Integer, nullable=False, unique=True),
+        Column("description", Text, nullable=False, server_default=""),
+        Column("state", String(16), nullable=False, server_default="applied"),
+        Column("applied_at", UtcTime),
+        Column("execution_time_ms", Float),
+        Column("rollback_supported", Flag, nullable=False, server_default=text("0")),
+        Column("checksum", String(64)),
+        Column("metadata", Text),
+    )
+    # Empty nearly always, so that a boot learns for nothing that no migration was interrupted.
+    Index(f"ix_{versions_table}_started", versions.c.version, sqlite_where=versions.c.state == "started")
+    history = Table(
+        history_table,
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("version", Integer, nullable=False),
+        Column("description", Text, nullable=False, server_default=""),
+        Column("operation", String(16), nullable=False),
+        Column("started_at", UtcTime),
+        Column("completed_at", UtcTime),
+        Column("execution_time_ms", Float),
+        Column("success", Flag, nullable=False),
+        Column("error_message", Text),
+        Column("metadata", Text),
+        CheckConstraint(f"operation IN ({', '.join(map(repr, OPERATIONS))})"),
+    )
+    return versions, history
+
+
+def newest_first(history: Table) -> ColumnElement[Any]:
+    """The order of the audit log; a history that somebody else made may have no id."""
+    return desc(literal_column("rowid"))
+
+
+def prepare(connection: Connection, versions: Table, history: Table) -> None:
+    """Create the tables, or bring them up to date, in the transaction that is open."""
+    inspector = inspect(connection)
+    for table in (versions, history):
+        if inspector.has_table(table.name, schema=table.schema):
+            _add_missing_columns(connection, table)
+        else:
+            table.create(connection)
+    for index in versions.indexes:
+        index.create(connection, checkfirst=True)
+    _widen_operations(connection, history)
+
+
+def _add_missing_columns(connection: Connection, table: Table) -> None:
+    there = {c["name"] for c in inspect(connection).get_columns(table.name, schema=table.schema)}
+    for column in table.columns:
+        if column.name not in there and not column.primary_key:
+            spec = CreateColumn(column).compile(dialect=connection.dialect).string.replace(" NOT NULL", "")
+            connection.exec_driver_sql(f"ALTER TABLE {_quoted(connection, table)} ADD COLUMN {spec}")
+
+
+def _widen_operations(connection: Connection, history: Table) -> None:
+    """
+    Let the history's CHECK know every operation.
+
+    The stored text of the table is edited and the table rebuilt from it, so that whatever else somebody gave it
+    stays: columns, constraints, indexes and triggers.
+    """
+    catalogue = f'"{history.schema}".sqlite_master' if history.schema else "sqlite_master"
+    sql = connection.exec_driver_sql(
+        f"SELECT sql FROM {catalogue} WHERE type = 'table' AND name = ?", (history.name,)
+    ).scalar_one()
+    listed = ", ".join(map(repr, OPERATIONS))
+    widened = re.sub(
+        r"(\boperation\b[\"`\]]?\s+IN\s*)\(([^()]*)\)",
+        lambda m: m[0] if all(repr(o) in m[2] for o in OPERATIONS) else f"{m[1]}({listed})",
+        sql,
+        flags=re.IGNORECASE,
+    )
+    if widened != sql:
+        _rebuild(connection, history, widened, catalogue)
+
+
+def _rebuild(connection: Connection, table: Table, sql: str, catalogue: str) -> None:
+    spare = f"{table.name}__upgrade"
+    prefix = f'"{table.schema}".' if table.schema else ""
+    attached = connection.exec_driver_sql(
+        f"SELECT sql FROM {catalogue} WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL",
+        (table.name,),
+    ).fetchall()
+    body = sql[sql.index("(") :]
+    connection.exec_driver_sql(f'CREATE TABLE {prefix}"{spare}" {body}')
+    names = ", ".join(f'"{c["name"]}"' for c in inspect(connection).get_columns(table.name, schema=table.schema))
+    # rowid is the order of the log where the table has no id of its own.
+    rowid = "" if re.search(r"INTEGER\s+PRIMARY\s+KEY", body, re.IGNORECASE) else "rowid, "
+    connection.exec_driver_sql(
+        f'INSERT INTO {prefix}"{spare}" ({rowid}{names}) SELECT {rowid}{names} FROM {_quoted(connection, table)}'
+    )
+    connection.exec_driver_sql(f"DROP TABLE {_quoted(connection, table)}")
+    # Without it a view over the table would stop the renaming, and would follow it.
+    (legacy,) = connection.exec_driver_sql("PRAGMA legacy_alter_table").one()
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+    try:
+        connection.exec_driver_sql(f'ALTER TABLE {prefix}"{spare}" RENAME TO "{table.name}"')
+    finally:
+        connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {legacy}")
+    for (statement,) in attached:
+        connection.exec_driver_sql(statement)
+
+
+def _quoted(connection: Connection, table: Table) -> str:
+    return connection.dialect.identifier_preparer.format_table(table)

@@ -1,0 +1,345 @@
+"""
+VersionTracker: which migrations a database has had, and the audit log of everything that was tried.
+
+A row in the versions table whose state is applied or skipped always means that the migration is done; a row whose
+state is started means that a migration which cannot run in a transaction has not finished. The highest done version
+is also kept in SQLite's `PRAGMA user_version`, where other programs look for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from sqlalchemy import delete, func, insert, inspect, select, update
+
+from . import tracker_tables
+from .backends import backend_for
+from .backends.sqlite import MAX_USER_VERSION
+from .connection import Database, DatabaseConnection
+from .errors import ConfigurationError, VersionMismatch
+from .provenance import provenance
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
+
+__all__ = ["AppliedVersion", "DatabaseState", "VersionTracker"]
+
+HISTORY_TABLE = "migration_history"
+VERSIONS_TABLE = "migration_versions"
+
+
+class AppliedVersion(NamedTuple):
+    """One row of the versions table."""
+
+    version: int
+    description: str
+    state: str
+    rollback_supported: bool
+    checksum: str | None
+    metadata: dict[str, Any]
+    applied_at: datetime | str | None
+    execution_time_ms: float | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it counts: applied or skipped."""
+        return self.state != "started"
+
+
+class DatabaseState(NamedTuple):
+    """What a database says of itself."""
+
+    rows: tuple[AppliedVersion, ...]
+    user_version: int
+    tracked: bool
+    """Whether it has a history of ours: a table with rows."""
+
+    outdated: bool = False
+    """Whether its versions table is of an older form."""
+
+    original: bool = False
+    """Whether that form is the original system's."""
+
+    @property
+    def done(self) -> list[int]:
+        """The versions that count, in order."""
+        return sorted([row.version for row in self.rows if row.done] + self.inherited)
+
+    @property
+    def inherited(self) -> list[int]:
+        """The versions that the original system counted without a row: all up to its `user_version`."""
+        if not self.original:
+            return []
+        first, last = self.rows[0].version, self.rows[-1].version
+        # It had three digits for a version; a larger user_version is somebody else's.
+        end = self.user_version if self.user_version <= 999 else last
+        return [*range(1, first), *range(last + 1, end + 1)]
+
+    @property
+    def interrupted(self) -> list[AppliedVersion]:
+        """Migrations that were started and have not finished."""
+        return [row for row in self.rows if not row.done]
+
+    @property
+    def current_version(self) -> int:
+        """The highest version that counts; of a database that is not tracked yet, its user_version."""
+        return max(self.done, default=0) if self.tracked else self.user_version
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether something else brought it to user_version."""
+        return not self.tracked and self.user_version > 0
+
+
+class VersionTracker:
+    """
+    The versions table and the audit log of one database.
+
+    Args:
+        database: Whatever DatabaseConnection takes.
+        versions_table, history_table, schema: Where the two tables are.
+        lock_timeout: Seconds to wait for a database that is busy.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        versions_table: str = VERSIONS_TABLE,
+        history_table: str = HISTORY_TABLE,
+        schema: str | None = None,
+        lock_timeout: float = 60.0,
+    ) -> None:
+        self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        self.backend = backend_for(self.db, lock_timeout)
+        self.versions, self.history = tracker_tables.tables(versions_table, history_table, schema)
+        # Two histories in one file would overwrite each other's.
+        self.keeps_user_version = versions_table == VERSIONS_TABLE and schema in (None, "main")
+        self._insert_version, self._insert_history = insert(self.versions), insert(self.history)
+
+    def get_current_version(self) -> int:
+        """The version that the database is at. Read-only."""
+        return self.read().current_version
+
+    def get_applied_versions(self) -> list[int]:
+        """The versions that were applied, or skipped by their own checks. Read-only."""
+        return self.read().done
+
+    def is_applied(self, version: int) -> bool:
+        """Whether *version* counts as applied. Read-only."""
+        return version in self.get_applied_versions()
+
+    def create_tables_if_not_exist(self) -> None:
+        """Create the two tables, or bring those of an older release or of the original system up to date."""
+        with self.backend.session() as session, session.transaction():
+            self.prepare(session.connection)
+
+    def prepare(self, connection: Connection) -> None:
+        """The same, in a transaction that is open."""
+        state = self._read(connection)
+        tracker_tables.prepare(connection, self.versions, self.history)
+        if state.original:
+            self._take_over(connection, state)
+
+    def _take_over(self, connection: Connection, state: DatabaseState) -> None:
+        """Give rows to the versions that the original system counted without one, now that its form is gone."""
+        for version in state.inherited:
+            row = {"version": version, "description": "applied before its history began", "metadata": {}}
+            self.record_done(connection, row, "applied")
+        if state.inherited:
+            text = f"took over {len(state.inherited)} versions that had no row"
+            self.log(connection, state.current_version, text, "adopt", metadata={"versions": state.inherited})
+        self.set_user_version(connection, state.current_version)
+
+    def read(self, connection: Connection | None = None) -> DatabaseState:
+        """What the database says of itself. Read-only."""
+        return self._reading(self._read, connection)
+
+    def _read(self, connection: Connection) -> DatabaseState:
+        columns = self._columns(connection, self.versions.name)
+        rows = self._rows(connection, columns) if columns else ()
+        return DatabaseState(
+            rows,
+            self._user_version(connection),
+            tracked=bool(rows) or bool(columns and self._has_history(connection)),
+            outdated=bool(columns) and not columns.issuperset(self.versions.columns.keys()),
+            original=bool(rows) and "state" not in columns,
+        )
+
+    def check_agreement(self, state: DatabaseState) -> None:
+        """
+        Refuse a database whose two records of its version differ.
+
+        Raises:
+            VersionMismatch: They do.
+        """
+        if self.disagrees(state):
+            raise VersionMismatch(self.versions.name, state.current_version, state.user_version)
+
+    def disagrees(self, state: DatabaseState) -> bool:
+        """Whether a tracked database's `user_version` is not what its versions table says."""
+        kept = self.keeps_user_version and state.tracked and not state.original
+        return kept and state.user_version != state.current_version
+
+    def get_migration_history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Everything that was done or tried, newest first. Read-only."""
+        return self._reading(lambda connection: self._read_history(connection, limit))
+
+    def _read_history(self, connection: Connection, limit: int | None) -> list[dict[str, Any]]:
+        columns = self._columns(connection, self.history.name)
+        if not columns:
+            return []
+        wanted = [column for column in self.history.columns if column.name in columns]
+        query = select(*wanted).order_by(tracker_tables.newest_first(self.history)).limit(limit)
+        return [{**row, "metadata": _parsed(row.get("metadata"))} for row in connection.execute(query).mappings()]
+
+    def timings(self) -> dict[int, float]:
+        """How long each migration took when it was last applied, in milliseconds. Read-only."""
+        entries = [e for e in self.get_migration_history() if e["success"] and e["operation"] == "apply"]
+        return {e["version"]: float(e["execution_time_ms"] or 0) for e in reversed(entries)}
+
+    def mark_started(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Record that a migration begins which will not be undone when it is killed."""
+        metadata = json.dumps({**provenance(), **values["metadata"]})
+        connection.execute(
+            self._insert_version, {**values, "state": "started", "applied_at": _now(), "metadata": metadata}
+        )
+
+    def mark_undoing(self, connection: Connection, version: int) -> None:
+        """Record that a rollback begins which will not be undone when it is killed."""
+        connection.execute(
+            update(self.versions)
+            .where(self.versions.c.version == version)
+            .values(state="started", applied_at=_now(), metadata=json.dumps(provenance()))
+        )
+
+    def unmark(self, connection: Connection, version: int) -> None:
+        """Take such a mark away."""
+        started = (self.versions.c.version == version) & (self.versions.c.state == "started")
+        connection.execute(delete(self.versions).where(started))
+
+    def record_done(self, connection: Connection, values: Mapping[str, Any], state: str) -> None:
+        """Add a versions row: from now on the migration counts."""
+        metadata = json.dumps({**provenance(), **values["metadata"]})
+        connection.execute(self._insert_version, {**values, "state": state, "applied_at": _now(), "metadata": metadata})
+
+    def remove(self, connection: Connection, version: int) -> None:
+        """Take a versions row away: the migration does not count any more."""
+        connection.execute(delete(self.versions).where(self.versions.c.version == version))
+
+    def accept_checksum(self, connection: Connection, version: int, checksum: str, metadata: dict[str, Any]) -> None:
+        """Take an applied migration's file as it is now."""
+        connection.execute(
+            update(self.versions)
+            .where(self.versions.c.version == version)
+            .values(checksum=checksum, metadata=json.dumps(metadata))
+        )
+
+    def log(
+        self,
+        connection: Connection,
+        version: int,
+        description: str,
+        operation: str,
+        *,
+        started_at: datetime | None = None,
+        execution_time_ms: float = 0.0,
+        error: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a row to the audit log; *error* makes it a failure."""
+        now = _now()
+        connection.execute(
+            self._insert_history,
+            {
+                "version": version,
+                "description": description,
+                "operation": operation,
+                "started_at": started_at or now,
+                "completed_at": now,
+                "execution_time_ms": round(execution_time_ms, 3),
+                "success": error is None,
+                "error_message": error,
+                "metadata": json.dumps({**provenance(), **(metadata or {})}),
+            },
+        )
+
+    def set_user_version(self, connection: Connection, version: int) -> None:
+        """Keep `PRAGMA user_version` in step."""
+        if self.keeps_user_version:
+            self.check_version(version)
+            connection.exec_driver_sql(f"PRAGMA main.user_version = {version}")
+
+    def check_version(self, version: int) -> None:
+        """
+        Refuse a version that cannot be kept.
+
+        Raises:
+            ConfigurationError: SQLite would store 0 for it.
+        """
+        if self.keeps_user_version and version > MAX_USER_VERSION:
+            raise ConfigurationError(
+                f"Version {version} is too large for PRAGMA user_version.\n"
+                f"  SQLite keeps numbers up to {MAX_USER_VERSION:,} there and stores 0 for larger ones\n"
+                "Give the migration a smaller number, or keep the history elsewhere: versions_table=..."
+            )
+
+    def highest_done(self, connection: Connection) -> int:
+        """The highest version that counts."""
+        done = select(func.max(self.versions.c.version)).where(self.versions.c.state != "started")
+        return connection.execute(done).scalar() or 0
+
+    def _reading(self, action: Callable[[Connection], T], connection: Connection | None = None) -> T:
+        """*action* on *connection*, else on the one at hand, else on one for the time of the read."""
+        if connection is not None:
+            return action(connection)
+
+        def read() -> T:
+            with self.db.reading() as own:
+                return action(own)
+
+        return self.backend.read(read)
+
+    def _columns(self, connection: Connection, table: str) -> set[str]:
+        inspector = inspect(connection)
+        if not inspector.has_table(table, schema=self.versions.schema):
+            return set()
+        return {column["name"] for column in inspector.get_columns(table, schema=self.versions.schema)}
+
+    def _has_history(self, connection: Connection) -> bool:
+        if not self._columns(connection, self.history.name):
+            return False
+        done = select(self.history.c.version).where(self.history.c.success.is_(True)).limit(1)
+        return connection.execute(done).first() is not None
+
+    def _rows(self, connection: Connection, columns: Iterable[str]) -> tuple[AppliedVersion, ...]:
+        table = self.versions
+        wanted = [table.c[name] for name in AppliedVersion._fields if name in columns]
+        found = connection.execute(select(*wanted).order_by(table.c.version)).mappings()
+        blank = dict.fromkeys(AppliedVersion._fields) | {"state": "applied", "description": ""}
+        return tuple(AppliedVersion(**{**blank, **row, "metadata": _parsed(row.get("metadata"))}) for row in found)
+
+    def _user_version(self, connection: Connection) -> int:
+        if not self.keeps_user_version or connection.dialect.name != "sqlite":
+            return 0
+        return int(connection.exec_driver_sql("PRAGMA main.user_version").scalar() or 0)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """Metadata as a dict; what somebody else wrote there is kept under "text"."""
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        return {"text": text}
+    return value if isinstance(value, dict) else {"value": value}
