@@ -1,0 +1,300 @@
+"""BaseMigration: what the author of a migration writes against."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .connection import Database, DatabaseConnection, Parameters, Result
+from .errors import ConfigurationError, RollbackNotSupported
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, Table
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine.reflection import Inspector
+    from sqlalchemy.sql import Executable
+
+    from .schema import Operations
+
+__all__ = ["BaseMigration"]
+
+
+class BaseMigration:
+    """
+    One step of a database's history: `up` makes it, `down` takes it back.
+
+    A subclass says its version and description as plain attributes or as properties:
+
+        class AddLanguage(BaseMigration):
+            version = 9
+            description = "Documents know their language"
+
+            def up(self):
+                self.execute_sql("ALTER TABLE documents ADD COLUMN language TEXT")
+
+    Everything that a migration runs through `self` happens in one transaction, which the runner begins and commits.
+
+    Args:
+        database: What to run on; the runner hands in its own connection.
+    """
+
+    version: int = 0
+    """The number that its file's name begins with."""
+
+    description: str = ""
+    """What it changes, in one line; the file's name where it is empty."""
+
+    dependencies: Sequence[int] = ()
+    """Versions that must be applied before it."""
+
+    transactional: bool = True
+    """False for statements that refuse to run in a transaction (VACUUM, PRAGMA journal_mode)."""
+
+    def __init__(self, database: Database) -> None:
+        self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+
+    @property
+    def rollback_supported(self) -> bool:
+        """Whether it can be rolled back: by default, whether it has a `down` of its own."""
+        return type(self).down is not BaseMigration.down
+
+    def up(self) -> None:
+        """Apply the migration."""
+        raise NotImplementedError(f"{type(self).__name__} has no up()")
+
+    def down(self) -> None:
+        """Take the migration back."""
+        raise NotImplementedError(f"{type(self).__name__} has no down()")
+
+    def pre_migrate_checks(self) -> bool:
+        """Whether to go on; False skips the migration, which then counts as applied."""
+        return True
+
+    def post_migrate_checks(self) -> bool:
+        """Whether it worked; False undoes everything that it did."""
+        return True
+
+    def run(self) -> bool:
+        """
+        Apply it by hand, in a transaction of its own, recorded nowhere.
+
+        Returns:
+            True, or False when `pre_migrate_checks` said to skip it.
+
+        Raises:
+            MigrationFailed: It raised or its checks failed; everything was undone.
+        """
+        return self._by_hand("apply")
+
+    def rollback(self) -> bool:
+        """
+        Roll it back by hand, in a transaction of its own, recorded nowhere.
+
+        Raises:
+            RollbackNotSupported: It has no way back.
+            MigrationFailed: It raised; everything was undone.
+        """
+        if not self.rollback_supported:
+            raise RollbackNotSupported(self.version, f"{type(self).__name__} does not support rollback")
+        return self._by_hand("rollback")
+
+    def _by_hand(self, operation: Literal["apply", "rollback"]) -> bool:
+        from .backends import backend_for
+        from .execution import attempt
+
+        with backend_for(self.db, lock_timeout=60.0).session() as session:
+            before = self.db
+            self.db = DatabaseConnection(session.connection)
+            try:
+                return attempt(self, session, operation)
+            finally:
+                self.db = before
+
+    @property
+    def connection(self) -> Connection:
+        """The SQLAlchemy Connection that the migration runs on."""
+        connection = self.db.connection
+        if connection is None:
+            raise ConfigurationError(
+                f"Migration {self.version} has no connection yet.\n"
+                "  self.connection is there while it runs.\n"
+                "Call run(), or wrap the call in `with migration.db.transaction():`"
+            )
+        return connection
+
+    @property
+    def inspector(self) -> Inspector:
+        """A fresh SQLAlchemy Inspector: an old one does not see what was added since."""
+        from sqlalchemy import inspect
+
+        return inspect(self.db.connection if self.db.connection is not None else self.db.engine)
+
+    def execute_sql(self, sql: str | Executable, params: Parameters = None) -> Result:
+        """Run one statement: text with `?` and a tuple, `:name` and a dict, or a Core construct."""
+        return self.db.execute(sql, params)
+
+    def execute_sql_file(self, path: str | Path) -> None:
+        """
+        Run every statement of a file.
+
+        Args:
+            path: Relative to the migration's own file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        from .sql_text import split_statements
+
+        file = self._folder() / path
+        if not file.is_file():
+            raise FileNotFoundError(f"no SQL file {file}")
+        for statement in split_statements(file.read_text(encoding="utf-8-sig")):
+            self.execute_sql(statement)
+
+    def _folder(self) -> Path:
+        file = getattr(sys.modules.get(type(self).__module__), "__file__", None)
+        return Path(file).resolve().parent if file else Path.cwd()
+
+    def create_table_if_not_exists(
+        self, name: str | Table, definition: str | Table | Column[Any] | Sequence[Any] | None = None, *columns: Any
+    ) -> bool:
+        """
+        Create a table unless there is one of that name.
+
+        Args:
+            name: Of the table, or a SQLAlchemy Table.
+            definition: CREATE TABLE text, a Table, or the Columns and constraints of one.
+
+        Returns:
+            Whether it was created.
+        """
+        from sqlalchemy import MetaData, Table
+
+        if isinstance(name, Table):
+            name, definition = name.fullname, name
+        with self._operations() as operations:
+            if operations.has_table(name):
+                return False
+            if isinstance(definition, str):
+                self.execute_sql(definition)
+            elif isinstance(definition, Table):
+                operations.create_table(definition)
+            else:
+                items = definition if isinstance(definition, Sequence) else [definition]
+                schema, _, plain = name.rpartition(".")
+                parts = [item._copy() if hasattr(item, "_copy") else item for item in (*items, *columns)]
+                operations.create_table(Table(plain, MetaData(), *parts, schema=schema or None))
+            return True
+
+    def create_index_if_not_exists(
+        self,
+        name: str,
+        definition: str | Table,
+        columns: Sequence[str] | None = None,
+        *,
+        unique: bool = False,
+        where: str | None = None,
+    ) -> bool:
+        """
+        Create an index unless there is one of that name.
+
+        Args:
+            definition: CREATE INDEX text; or the table, when *columns* are given.
+            columns: Names of columns, or expressions.
+            unique, where: With *columns*: a unique or a partial index.
+
+        Returns:
+            Whether it was created.
+        """
+        with self._operations() as operations:
+            if operations.index_exists(name):
+                return False
+            if columns is None and isinstance(definition, str):
+                self.execute_sql(definition)
+            else:
+                table = definition if isinstance(definition, str) else definition.fullname
+                keys = [columns] if isinstance(columns, str) else list(columns or ())
+                operations.create_index(name, table, keys, unique=unique, where=where)
+            return True
+
+    def add_column(self, table: str, column: Column[Any]) -> None:
+        """Add a column; the rows that are there read its server default."""
+        with self._operations() as operations:
+            operations.add_column(table, column)
+
+    def add_column_if_not_exists(self, table: str, column: Column[Any]) -> bool:
+        """Add a column unless the table has it, and tell whether it was added."""
+        with self._operations() as operations:
+            if operations.has_column(table, column.name):
+                return False
+            operations.add_column(table, column)
+            return True
+
+    def drop_column(self, table: str, column: str) -> None:
+        """Drop a column and what it held."""
+        with self._operations() as operations:
+            operations.drop_column(table, column)
+
+    def drop_table_if_exists(self, table: str) -> bool:
+        """Drop a table if there is one, and tell whether there was."""
+        with self._operations() as operations:
+            if not operations.has_table(table):
+                return False
+            operations.drop_table(table)
+            return True
+
+    def drop_index_if_exists(self, index: str) -> bool:
+        """Drop an index if there is one, and tell whether there was."""
+        with self._operations() as operations:
+            if not operations.index_exists(index):
+                return False
+            operations.drop_index(index)
+            return True
+
+    def has_table(self, table: str) -> bool:
+        """Whether there is such a table."""
+        with self._operations() as operations:
+            return operations.has_table(table)
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether the table exists and has the column."""
+        with self._operations() as operations:
+            return operations.has_column(table, column)
+
+    def has_index(self, table: str, index: str | None = None) -> bool:
+        """Whether the table has the index; with one name, whether any table has it."""
+        with self._operations() as operations:
+            return operations.index_exists(table) if index is None else operations.has_index(table, index)
+
+    def _operations(self) -> _Operating:
+        return _Operating(self.db)
+
+    def _get_current_version(self) -> int:
+        return int(self.db.execute("PRAGMA user_version").scalar())
+
+    def _set_version(self, version: int) -> None:
+        """Set `PRAGMA user_version`; inside `up` the runner's own value wins."""
+        self.db.execute(f"PRAGMA user_version = {int(version)}")
+
+
+class _Operating:
+    """Schema operations on the connection at hand, or on one of their own."""
+
+    def __init__(self, db: DatabaseConnection) -> None:
+        self._db = db
+        self._own: Any = None
+
+    def __enter__(self) -> Operations:
+        from .schema import Operations
+
+        connection = self._db.connection
+        if connection is None:
+            self._own = self._db.transaction()
+            connection = self._own.__enter__()
+        return Operations(connection)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._own is not None:
+            self._own.__exit__(*error)
