@@ -1,0 +1,258 @@
+"""
+A migration file brought to life: read once, and what was read is both what is hashed and what is run.
+
+Python's own import is not used for the file itself: its cache in `__pycache__` goes by seconds and sizes, and a
+migration runs once.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from . import base
+from .base import BaseMigration
+from .checksum import syntax_checksum, text_hash
+from .results import Issue, PlanStep
+from .version_tracker import AppliedVersion
+
+if TYPE_CHECKING:
+    from .connection import DatabaseConnection
+    from .sources import MigrationFile
+
+__all__ = ["Checksums", "LoadedMigration", "Unloadable", "checksums_of", "load"]
+
+
+class Unloadable(Exception):
+    """The file holds no migration that can be run; `issue` says why."""
+
+    def __init__(self, issue: Issue) -> None:
+        self.issue = issue
+        super().__init__(str(issue))
+
+
+class Checksums:
+    """Two hashes of a file: of its text, quick to take, and of its syntax, which formatting does not change."""
+
+    def __init__(self, source: bytes, tree: ast.Module | None = None) -> None:
+        self._source, self._tree = source, tree
+        self.text = text_hash(source)
+
+    @property
+    def syntax(self) -> str:
+        """The hash of the syntax tree."""
+        return syntax_checksum(self._tree if self._tree is not None else ast.parse(self._source))
+
+
+class LoadedMigration:
+    """A migration class and what it says of itself."""
+
+    def __init__(self, file: MigrationFile, cls: type[BaseMigration], checksums: Checksums) -> None:
+        self.file, self.cls, self.checksums = file, cls, checksums
+        self.version = file.version
+        self.description = file.title
+        self.dependencies: list[int] = []
+        self.rollback_supported = False
+        self.transactional = True
+
+    def create(self, database: DatabaseConnection) -> BaseMigration:
+        """The migration, on a connection."""
+        return self.cls(database)
+
+    def step(self) -> PlanStep:
+        """As it stands in a plan."""
+        return PlanStep(
+            version=self.version,
+            description=self.description,
+            dependencies=self.dependencies,
+            rollback_supported=self.rollback_supported,
+        )
+
+    def row(self) -> dict[str, Any]:
+        """As it stands in the versions table."""
+        return {
+            "version": self.version,
+            "description": self.description,
+            "rollback_supported": self.rollback_supported,
+            "checksum": self.checksums.syntax,
+            "metadata": {"file": self.file.path.name, "text_hash": self.checksums.text},
+        }
+
+    def applied(self) -> AppliedVersion:
+        """The same as a row that was read, as far as planning looks at one."""
+        return AppliedVersion(**{**self.row(), "state": "applied", "applied_at": None, "execution_time_ms": None})
+
+    def __repr__(self) -> str:
+        return f"<migration {self.version}: {self.description}>"
+
+
+def checksums_of(path: Path) -> Checksums:
+    """The hashes of a file that is not to be run."""
+    return Checksums(path.read_bytes())
+
+
+def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
+    """
+    Import a migration file under a module name of its own.
+
+    Raises:
+        Unloadable: It does not import, or what is in it is no migration.
+    """
+    try:
+        source = file.path.read_bytes()
+        tree = ast.parse(source, str(file.path))
+        module = _module(file)
+        exec(compile(tree, str(file.path), "exec", dont_inherit=True), module.__dict__)
+    except (SyntaxError, ValueError, OSError) as error:
+        raise Unloadable(_import_issue(file, error)) from error
+    except Exception as error:
+        raise Unloadable(_import_issue(file, error)) from error
+    loaded = LoadedMigration(file, _only_class(file, module), Checksums(source, tree))
+    _describe(loaded, database)
+    return loaded
+
+
+def _only_class(file: MigrationFile, module: ModuleType) -> type[BaseMigration]:
+    found = [
+        value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, BaseMigration)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+    classes = list(dict.fromkeys(found))
+    if len(classes) == 1:
+        return classes[0]
+    if not classes:
+        reason = "has no class that inherits from BaseMigration"
+    else:
+        reason = f"has {len(classes)} migration classes ({', '.join(c.__name__ for c in classes)}); one is wanted"
+    raise Unloadable(_issue(file, reason, "class"))
+
+
+def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
+    """Ask the migration for its own account of itself, and check that it is one."""
+    file, cls = loaded.file, loaded.cls
+    try:
+        migration = cls(database)
+        version, description = migration.version, migration.description
+        dependencies, transactional = migration.dependencies, migration.transactional
+        rollback_supported = migration.rollback_supported
+    except Exception as error:
+        raise Unloadable(_import_issue(file, error)) from error
+    if cls.up is BaseMigration.up:
+        raise Unloadable(_issue(file, f"{cls.__name__} has no up()", "class"))
+    own = cls.__mro__[: cls.__mro__.index(BaseMigration)]
+    _check_version(file, version, any("version" in vars(one) for one in own))
+    if not isinstance(description, str):
+        raise Unloadable(_issue(file, f"description is {description!r}, not a text", "class"))
+    if not _are_versions(dependencies):
+        raise Unloadable(_issue(file, f"dependencies are {dependencies!r}, not a list of versions", "dependency"))
+    loaded.description = description or file.title
+    loaded.dependencies = list(dependencies)
+    loaded.rollback_supported = bool(rollback_supported) and cls.down is not BaseMigration.down
+    loaded.transactional = bool(transactional)
+
+
+def _check_version(file: MigrationFile, version: object, said: bool) -> None:
+    if not said:
+        raise Unloadable(_issue(file, f"says no version; add `version = {file.version}`", "version"))
+    if isinstance(version, bool) or not isinstance(version, int):
+        reason = f"its version is {version!r} ({type(version).__name__}); write the number {file.version}"
+    elif version <= 0:
+        reason = f"its version is {version}; versions begin with 1"
+    elif version != file.version:
+        reason = f"its version is {version}, but its file name says {file.version}"
+    else:
+        return
+    raise Unloadable(_issue(file, reason, "version"))
+
+
+def _are_versions(value: object) -> bool:
+    return (
+        isinstance(value, Sequence | set | frozenset)
+        and not isinstance(value, str | bytes)
+        and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+    )
+
+
+def _issue(file: MigrationFile, reason: str, kind: str, line: int | None = None) -> Issue:
+    place = f"{file.path.name}:{line}" if line else file.path.name
+    return Issue(f"{place}: {reason}", kind=kind, version=file.version, path=file.path, line=line)
+
+
+def _import_issue(file: MigrationFile, error: Exception) -> Issue:
+    """Where in the file it failed: the syntax error's line, or the last one of the file in the traceback."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(file.path) else None
+    if line is None:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename == str(file.path)), None)
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return _issue(file, f"does not import: {type(error).__name__}: {message}", "import", line)
+
+
+def _module(file: MigrationFile) -> ModuleType:
+    folder = str(file.path.parent)
+    package = file.package or _package(folder)
+    module = ModuleType(f"{package}.{file.path.stem}")
+    module.__file__, module.__package__ = str(file.path), package
+    module.__dict__["__builtins__"] = _builtins(folder, package)
+    # Dataclasses and pickle look their module up by name.
+    sys.modules[module.__name__] = module
+    return module
+
+
+@cache
+def _package(folder: str) -> str:
+    """A package of its own for a folder that is none, so that `from ._helpers import x` finds its neighbours."""
+    root = f"_sqlmig_{hashlib.sha256(folder.encode(errors='surrogateescape')).hexdigest()[:12]}"
+    for name, path in ((root, os.path.dirname(folder)), (f"{root}.versions", folder)):
+        module = ModuleType(name)
+        module.__path__ = [path]
+        module.__package__ = name
+        sys.modules[name] = module
+    return f"{root}.versions"
+
+
+@cache
+def _builtins(folder: str, package: str) -> dict[str, Any]:
+    """
+    Builtins whose import knows the original layout; they reach the code of this folder's files and no other.
+
+    `from ..base import BaseMigration` and `from base import BaseMigration` are sqlmig's, whatever modules of that
+    name the application has; a neighbour in the folder is found by its plain name.
+    """
+
+    def import_(
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if name == "base" and level in (0, 2) and fromlist and all(hasattr(base, n) for n in fromlist):
+            return base
+        try:
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        except ModuleNotFoundError as error:
+            head = name.partition(".")[0]
+            if level or error.name != head or not _has_neighbour(folder, head):
+                raise
+        found = builtins.__import__(f"{package}.{name}", globals, locals, ("*",), 0)
+        return found if fromlist else sys.modules[f"{package}.{head}"]
+
+    return {**vars(builtins), "__import__": import_}
+
+
+def _has_neighbour(folder: str, name: str) -> bool:
+    return os.path.isfile(os.path.join(folder, f"{name}.py")) or os.path.isdir(os.path.join(folder, name))

@@ -1,0 +1,379 @@
+"""MigrationManager: finds the migrations of a folder, checks them, and plans. It changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+from . import planning
+from .connection import Database, DatabaseConnection
+from .errors import ConfigurationError, DatabaseTooNew, RollbackNotSupported, UnknownVersion, ValidationFailed
+from .loader import LoadedMigration, Unloadable, checksums_of, load
+from .results import Issue, Plan, Status
+from .sources import MigrationPaths, Sources
+from .template import write_migration
+from .version_tracker import DatabaseState, VersionTracker
+
+if TYPE_CHECKING:
+    from .base import BaseMigration
+    from .loader import Checksums
+    from .planning import OutOfOrder
+    from .sources import MigrationFile
+    from .version_tracker import AppliedVersion
+
+__all__ = ["MigrationManager", "Prepared", "refuse_rollback", "require_version"]
+
+logger = logging.getLogger("sqlmig.manager")
+
+
+class Prepared(NamedTuple):
+    """A plan with what is needed to carry it out."""
+
+    plan: Plan
+    migrations: dict[int, LoadedMigration]
+    state: DatabaseState
+
+    @property
+    def transactional(self) -> bool:
+        """Whether every migration of it can run in a transaction."""
+        return all(migration.transactional for migration in self.migrations.values())
+
+    def to_apply(self) -> list[LoadedMigration]:
+        """The migrations of its steps up, in order."""
+        return [self.migrations[step.version] for step in self.plan.migrations_to_apply]
+
+    def applied_above(self, target: int) -> list[AppliedVersion]:
+        """What a rollback takes back, newest first."""
+        return [row for row in reversed(self.state.rows) if row.done and row.version > target]
+
+    def loose(self, rows: Sequence[AppliedVersion]) -> LoadedMigration | None:
+        """The first migration of *rows* that refuses to run in a transaction."""
+        found = (self.migrations.get(row.version) for row in rows)
+        return next((m for m in found if m is not None and not m.transactional), None)
+
+    def after(self, row: AppliedVersion) -> Prepared:
+        """The same once *row* is there."""
+        return self._replace(state=self.state._replace(rows=(*self.state.rows, row)))
+
+    def without(self, rows: Sequence[AppliedVersion]) -> Prepared:
+        """The same once *rows* are gone."""
+        kept = tuple(row for row in self.state.rows if row not in rows)
+        return self._replace(state=self.state._replace(rows=kept))
+
+
+class MigrationManager:
+    """
+    The migrations of one database.
+
+    Args:
+        database: Whatever DatabaseConnection takes.
+        migrations: A folder, an importable package, or a list of both; left out, what pyproject.toml says.
+        tracker: Where the applied versions are recorded.
+        out_of_order: What a migration is that appeared below the current version: an `"error"`, to
+            `"apply"`, or to `"ignore"`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        migrations: MigrationPaths | Sources | None = None,
+        *,
+        tracker: VersionTracker | None = None,
+        out_of_order: OutOfOrder = "error",
+    ) -> None:
+        self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        self.sources = migrations if isinstance(migrations, Sources) else Sources(migrations)
+        self.version_tracker = tracker if tracker is not None else VersionTracker(self.db)
+        self.out_of_order = out_of_order
+
+    def discover_migrations(self) -> dict[int, MigrationFile]:
+        """The migration files by version, in order. No file is opened."""
+        return {file.version: file for file in self.sources.files()}
+
+    def get_available_versions(self) -> list[int]:
+        """The versions that there are files for, in order."""
+        return sorted(set(self.sources.versions()))
+
+    def get_pending_migrations(self, target: int | None = None) -> list[MigrationFile]:
+        """The files that are not applied yet, in the order in which they would be."""
+        files = self.discover_migrations()
+        return [files[version] for version in self.pending(self.version_tracker.read(), target)]
+
+    def get_rollback_sequence(self, target: int) -> list[MigrationFile]:
+        """The files that a rollback to *target* would take back, newest first."""
+        files, done = self.discover_migrations(), self._done(self.version_tracker.read())
+        return [files[version] for version in planning.rollback_versions(done, target) if version in files]
+
+    def validate_migration_sequence(self, target: int | None = None) -> list[Issue]:
+        """
+        Everything that is wrong with the files, as against the database; empty when they are good.
+
+        Args:
+            target: Files above this version are not looked into.
+        """
+        for path in self.sources.suspicious():
+            logger.warning("%s is no migration: its name does not begin with three digits and a _", path)
+        state = self.version_tracker.read()
+        files = [file for file in self.sources.files() if target is None or file <= target]
+        if not files:
+            return [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
+        _, issues = self._load(files)
+        issues = [*issues, *self._standing_issues(state, verify=True)]
+        return issues + [
+            Issue(f"migration {row.version} was started and never finished", kind="interrupted", version=row.version)
+            for row in state.interrupted
+        ]
+
+    def get_migration_plan(self, target: int | None = None) -> Plan:
+        """
+        What `migrate` (or `migrate_to_version(target)`) would do. Read-only.
+
+        Raises:
+            UnknownVersion: No migration has the version *target*.
+        """
+        return self.prepare(target).plan
+
+    def get_migration_status(self) -> Status:
+        """Where the database stands. Read-only."""
+        state, available = self.version_tracker.read(), self.get_available_versions()
+        pending = self.pending(state)
+        return Status(
+            current_version=state.current_version,
+            target_version=max(available, default=0),
+            needs_migration=bool(pending),
+            available_versions=available,
+            applied_versions=self._done(state),
+            skipped_versions=[row.version for row in state.rows if row.state == "skipped"],
+            pending_versions=pending,
+            interrupted_versions=[row.version for row in state.interrupted],
+            validation_issues=self.validate_migration_sequence(),
+        )
+
+    def can_rollback_to(self, target: int) -> tuple[bool, list[Issue]]:
+        """Whether a rollback to *target* is possible, and what stands against it. Read-only."""
+        state = self.version_tracker.read()
+        if target != 0 and target not in self.get_available_versions():
+            return False, [Issue(f"no migration has version {target}", kind="version", version=target)]
+        if target > state.current_version:
+            text = f"version {target} is above the current version {state.current_version}"
+            return False, [Issue(text, kind="version", version=target)]
+        _, issues = self._load_down(state, target)
+        return not issues, issues
+
+    @overload
+    def create_migration(self, what: int) -> BaseMigration: ...
+    @overload
+    def create_migration(self, what: str) -> Path: ...
+    def create_migration(self, what: int | str) -> BaseMigration | Path:
+        """
+        The migration with a version, on this database; or a new migration file with the next free version.
+
+        Args:
+            what: A version; or a description in words, which become the file's name and the class's.
+
+        Returns:
+            The migration, to be run by hand; or the path of the file that was written.
+
+        Raises:
+            UnknownVersion: No file has that version.
+            ValidationFailed: Its file does not load.
+            ConfigurationError: The description gives no name.
+        """
+        if isinstance(what, str):
+            folder = self.sources.folders[0]
+            versions = self.get_available_versions() if folder.is_dir() else []
+            return write_migration(folder, max(versions, default=0) + 1, what)
+        files = self.discover_migrations()
+        if what not in files:
+            raise UnknownVersion(what, list(files))
+        try:
+            return load(files[what], self.db).create(self.db)
+        except Unloadable as error:
+            raise ValidationFailed([error.issue]) from error
+
+    def prepare(self, target: int | None = None, state: DatabaseState | None = None) -> Prepared:
+        """A plan and its migrations, for the state that the database is in."""
+        state = state if state is not None else self.version_tracker.read()
+        available = self.get_available_versions()
+        if target is not None and target != 0 and target not in available:
+            raise UnknownVersion(target, available)
+        if target is not None and target < state.current_version:
+            migrations, issues = self._load_down(state, target)
+            order = planning.rollback_versions(self._done(state), target)
+        else:
+            order = self.pending(state, target)
+            pending = set(order)
+            migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
+            # Checksums are verified when something is to be applied on top of them.
+            issues = [*issues, *self._standing_issues(state, verify=bool(order))]
+        return Prepared(self._plan(state, target, order, migrations, issues), migrations, state)
+
+    def require_files(self) -> None:
+        """
+        Refuse to work without migrations.
+
+        Raises:
+            ConfigurationError: There is no folder, or none in it.
+        """
+        if not self.sources.versions():
+            raise ConfigurationError(
+                f"There is no migration in {self.sources.folders[0]}\n"
+                "  A migration is a file NNN_description.py, with three digits or more.\n"
+                "Make the first one: sqlmig new initial_schema"
+            )
+
+    def pending(self, state: DatabaseState, target: int | None = None) -> list[int]:
+        """The versions to apply in the state that the database is in."""
+        return planning.pending_versions(
+            self.sources.versions(), self._done(state), state.current_version, target, self.out_of_order
+        )
+
+    def refuse_newer(self, state: DatabaseState) -> None:
+        """
+        Keep an old program's hands off a newer database.
+
+        Raises:
+            DatabaseTooNew: It is ahead of every file.
+        """
+        latest = max(self.get_available_versions(), default=0)
+        if state.current_version > latest:
+            raise DatabaseTooNew(state.current_version, latest)
+
+    def edited(self, state: DatabaseState) -> list[tuple[int, Checksums]]:
+        """The applied migrations whose files say something else now."""
+        files = self.discover_migrations()
+        found = []
+        for row in state.rows:
+            # A checksum of the original system's, or none, cannot be compared.
+            if row.version in files and row.done and (row.checksum or "").startswith("py1:"):
+                checksums = checksums_of(files[row.version].path)
+                if checksums.text != row.metadata.get("text_hash") and not _same_syntax(checksums, row.checksum):
+                    found.append((row.version, checksums))
+        return found
+
+    def adopted(self, state: DatabaseState) -> list[int]:
+        """The versions that an untracked database has by its `user_version`."""
+        return [v for v in self.get_available_versions() if v <= state.user_version] if state.adoptable else []
+
+    def load_what_loads(self, files: Iterable[MigrationFile]) -> dict[int, LoadedMigration]:
+        """Those of *files* that import; the others are left out."""
+        return self._load(files)[0]
+
+    def _done(self, state: DatabaseState) -> list[int]:
+        return state.done if state.tracked else self.adopted(state)
+
+    def _load(self, files: Iterable[MigrationFile]) -> tuple[dict[int, LoadedMigration], list[Issue]]:
+        migrations: dict[int, LoadedMigration] = {}
+        issues = []
+        for file in files:
+            try:
+                migrations[file.version] = load(file, self.db)
+            except Unloadable as error:
+                issues.append(error.issue)
+        known = set(self.sources.versions())
+        return migrations, [*issues, *planning.check_dependencies(migrations, known)]
+
+    def _load_down(self, state: DatabaseState, target: int) -> tuple[dict[int, LoadedMigration], list[Issue]]:
+        """The migrations of a rollback; one that its own checks skipped needs no file, for nothing is to be undone."""
+        skipped = {row.version for row in state.rows if row.state == "skipped"}
+        order = [v for v in planning.rollback_versions(self._done(state), target) if v not in skipped]
+        files = self.discover_migrations()
+        migrations, issues = self._load(files[version] for version in order if version in files)
+        issues = [issue for issue in issues if issue.kind != "dependency"]
+        issues += [_edited(version) for version, _ in self.edited(state) if version in migrations]
+        issues += [
+            Issue(f"the file of migration {version} is gone", kind="missing_file", version=version)
+            for version in order
+            if version not in files
+        ]
+        issues += [
+            Issue(f"migration {v} ({m.description}) does not support rollback", kind="rollback", version=v)
+            for v, m in migrations.items()
+            if not m.rollback_supported
+        ]
+        return migrations, sorted(issues, key=lambda issue: -(issue.version or 0))
+
+    def _standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
+        """What is wrong with the folder as a whole and with the part of it that is applied."""
+        files = self.sources.files()
+        versions = self.get_available_versions()
+        issues = planning.check_numbers(files, self.out_of_order)
+        if state.tracked:
+            issues += planning.check_history(versions, state, self.out_of_order)
+        return issues + [_edited(version) for version, _ in (self.edited(state) if verify else [])]
+
+    def _plan(
+        self,
+        state: DatabaseState,
+        target: int | None,
+        order: Sequence[int],
+        migrations: dict[int, LoadedMigration],
+        issues: list[Issue],
+    ) -> Plan:
+        down = target is not None and target < state.current_version
+        steps = [migrations[version].step() for version in order if version in migrations]
+        end = max([state.current_version, *order], default=0) if target is None or not down else target
+        return Plan(
+            current_version=state.current_version,
+            target_version=end if target is None else target,
+            direction="down" if down else "up" if order else "none",
+            migrations_to_apply=[] if down else steps,
+            migrations_to_rollback=steps if down else [],
+            validation_issues=issues,
+            estimated_time_ms=self._estimate(order) if order else 0.0,
+        )
+
+    def _estimate(self, order: Sequence[int]) -> float | None:
+        """The earlier timings of these migrations; of those that have none, the mean of the others."""
+        timings = self.version_tracker.timings()
+        if not timings:
+            return None
+        mean = sum(timings.values()) / len(timings)
+        return round(sum(timings.get(version, mean) for version in order), 3)
+
+
+def refuse_rollback(issues: Sequence[Issue]) -> None:
+    """
+    Stop a rollback that cannot reach its target, before its first step.
+
+    Raises:
+        RollbackNotSupported: A migration on the way has no way back.
+        ValidationFailed: The file of one does not load, or was edited.
+    """
+    final = [issue for issue in issues if issue.kind in ("rollback", "missing_file")]
+    if final:
+        raise RollbackNotSupported(final[0].version or 0, "; ".join(final))
+    if issues:
+        raise ValidationFailed(issues)
+
+
+def require_version(version: object) -> None:
+    """
+    Refuse what cannot be a version to go to.
+
+    Raises:
+        ConfigurationError: It is not a whole number from 0 up.
+    """
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise ConfigurationError(
+            f"{version!r} is no version.\n  A version is a whole number from 0 (nothing applied) up.\n"
+            "See what there is: sqlmig status"
+        )
+
+
+def _edited(version: int) -> Issue:
+    return Issue(
+        f"migration {version} was edited after it was applied",
+        kind="edited",
+        version=version,
+        hint="Put the change into a new migration, or accept the file as it is: sqlmig repair",
+    )
+
+
+def _same_syntax(checksums: Checksums, recorded: str | None) -> bool:
+    try:
+        return checksums.syntax == recorded
+    except (SyntaxError, ValueError):
+        return False

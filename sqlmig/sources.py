@@ -1,0 +1,180 @@
+"""
+Where migration files are, and which versions their names tell. Nothing is opened here.
+
+This and one small read of the database are all that a boot at head does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from .errors import ConfigurationError
+
+__all__ = ["MigrationFile", "MigrationPaths", "Sources"]
+
+MigrationPaths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+
+_NAME = re.compile(r"(\d{3,})_(\w[^.]*)\.py")
+
+
+class MigrationFile(int):
+    """
+    A version, as a file `NNN_description.py` has it in its name, and that file.
+
+    Attributes:
+        package: The importable package that the folder is, where the caller named it so.
+    """
+
+    package: str | None
+    _folder: str
+    _name: str
+
+    def __new__(cls, version: int, folder: str, name: str, package: str | None = None) -> MigrationFile:
+        self = super().__new__(cls, version)
+        self._folder, self._name, self.package = folder, name, package
+        return self
+
+    @property
+    def version(self) -> int:
+        """The version, plainly."""
+        return int(self)
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return Path(self._folder, self._name)
+
+    @property
+    def title(self) -> str:
+        """The words of its name: `001_initial_schema.py` is "initial schema"."""
+        return self.path.stem.partition("_")[2].replace("_", " ")
+
+
+class Sources:
+    """
+    The folders of one history.
+
+    Args:
+        paths: A folder, an importable package (`"myapp.migrations"`), or a list of both; left out, what
+            `[tool.sqlmig]` in pyproject.toml says, then `migrations/versions`.
+
+    Raises:
+        ConfigurationError: One of them is neither; nothing is created.
+    """
+
+    def __init__(self, paths: MigrationPaths | None = None) -> None:
+        if paths is None:
+            from .config import load_config
+
+            paths = load_config().get("path") or "migrations/versions"
+        if isinstance(paths, str | os.PathLike):
+            paths = [paths]
+        self._given = [os.fspath(path) for path in paths]
+        self._folders: list[tuple[str, str | None]] | None = None
+        self._listed: list[list[str]] = []
+        self._files: tuple[MigrationFile, ...] | None = None
+        self._versions: tuple[int, ...] = ()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders, whether or not they exist; the first takes new migrations."""
+        return [Path(folder) for folder, _ in self._resolved()]
+
+    def versions(self) -> tuple[int, ...]:
+        """The versions that there are files for, in order, each as often as it occurs."""
+        self._scan()
+        return self._versions
+
+    def files(self) -> tuple[MigrationFile, ...]:
+        """The files, in the order of their versions."""
+        self._scan()
+        if self._files is None:
+            found = [
+                MigrationFile(int(match[1]), folder, match[0], package)
+                for (folder, package), names in zip(self._resolved(), self._listed, strict=True)
+                for match in map(_NAME.fullmatch, names)
+                if match
+            ]
+            self._files = tuple(sorted(found, key=lambda file: (int(file), file.path)))
+        return self._files
+
+    def suspicious(self) -> list[Path]:
+        """Files that look like migrations and are none, by a slip in their names."""
+        self._scan()
+        return [
+            Path(folder, name)
+            for (folder, _), names in zip(self._resolved(), self._listed, strict=True)
+            for name in sorted(names)
+            if name.endswith(".py") and name[0].isdigit() and not _NAME.fullmatch(name)
+        ]
+
+    def _scan(self) -> None:
+        """Look at the folders again; names are taken apart only when a listing has changed."""
+        listed = [_listing(folder) for folder, _ in self._resolved()]
+        if listed != self._listed:
+            matches = (match for names in listed for match in map(_NAME.fullmatch, names) if match)
+            self._versions = tuple(sorted(int(match[1]) for match in matches))
+            self._listed, self._files = listed, None
+
+    def _resolved(self) -> list[tuple[str, str | None]]:
+        if self._folders is None:
+            self._folders = [_resolve(path) for path in self._given]
+        return self._folders
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"There is no migrations folder {folder}\n"
+            f"  looked from {os.getcwd()}\n"
+            "Check the path, or make the first migration: sqlmig new initial_schema"
+        ) from None
+    except NotADirectoryError:
+        raise ConfigurationError(
+            f"{folder} is not a folder.\n"
+            "  Migrations are files NNN_description.py in a folder.\n"
+            f"Pass the folder: {os.path.dirname(folder) or '.'}"
+        ) from None
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"The migrations folder {folder} cannot be read.\n  {error.strerror}\nCheck its permissions."
+        ) from error
+
+
+def _resolve(path: str) -> tuple[str, str | None]:
+    """A path as it is; the name of a package as its folder, `versions` below it where that holds the files."""
+    if os.path.exists(path) or not _is_dotted_name(path):
+        return os.path.abspath(path), None
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(path)
+    except ModuleNotFoundError:
+        spec = None
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    if not locations:
+        if "." in path:
+            raise ConfigurationError(
+                f"{path} is neither a folder nor an importable package.\n"
+                f"  looked from {os.getcwd()} and along sys.path\n"
+                "Check the spelling, or install the application that has it."
+            )
+        return os.path.abspath(path), None
+    nested = os.path.join(locations[0], "versions")
+    if os.path.isdir(nested) and not _has_migrations(os.listdir(locations[0])):
+        return nested, f"{path}.versions"
+    return locations[0], path
+
+
+def _is_dotted_name(path: str) -> bool:
+    return all(part.isidentifier() for part in path.split("."))
+
+
+def _has_migrations(names: Iterable[str]) -> bool:
+    return any(_NAME.fullmatch(name) for name in names)
