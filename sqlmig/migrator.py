@@ -1,0 +1,278 @@
+"""Migrator: the front door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .backends import backend_for
+from .backends.sqlite import head_query
+from .connection import Database, DatabaseConnection
+from .errors import ConfigurationError, DatabaseUnavailable
+from .results import MigrationResult
+from .sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine.reflection import Inspector
+
+    from .manager import MigrationManager
+    from .planning import OutOfOrder
+    from .results import Plan, SchemaInfo, SchemaReport, Statistics, Status
+    from .runner import MigrationRunner
+    from .sources import MigrationPaths
+    from .version_tracker import VersionTracker
+
+__all__ = ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"]
+
+
+class Migrator:
+    """
+    Brings a database to the version that its program needs.
+
+    `Migrator(engine, "migrations/versions").migrate()` when the application boots is all that is needed, in every
+    process and every time. At head it costs one directory scan and one small read.
+
+    Args:
+        database: Engine, Connection (its transaction is joined and never committed), DatabaseConnection, URL, or
+            the path of a SQLite file.
+        migrations: A folder, an importable package (`"myapp.migrations"`), or a list of both; left out, what
+            `[tool.sqlmig]` in pyproject.toml says, then `migrations/versions`.
+        out_of_order: A migration that appears below the current version is an `"error"`, or to `"apply"`, or to
+            `"ignore"`.
+        all_or_nothing: One transaction around all pending migrations.
+        lock_timeout: Seconds to wait for another process that migrates.
+        progress: Called with (done, total, message).
+        versions_table, history_table, schema: Where the records are kept.
+
+    Raises:
+        ConfigurationError: The database or the folder cannot be what was passed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        migrations: MigrationPaths | None = None,
+        *,
+        out_of_order: OutOfOrder = "error",
+        all_or_nothing: bool = False,
+        lock_timeout: float = 60.0,
+        progress: Callable[[int, int, str], object] | None = None,
+        versions_table: str = "migration_versions",
+        history_table: str = "migration_history",
+        schema: str | None = None,
+    ) -> None:
+        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float) or not lock_timeout >= 0:
+            raise ConfigurationError(
+                f"lock_timeout={lock_timeout!r} is no time to wait.\n  it is a number of seconds\nUse 0 or more."
+            )
+        if out_of_order not in ("error", "apply", "ignore"):
+            raise ConfigurationError(
+                f"out_of_order={out_of_order!r} is not known.\n  it is a policy\nUse 'error', 'apply' or 'ignore'."
+            )
+        self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        self.backend = backend_for(self.db, lock_timeout)
+        self._sources = Sources(migrations)
+        self._out_of_order: OutOfOrder = out_of_order
+        self._all_or_nothing, self._progress = all_or_nothing, progress
+        self._tables: dict[str, Any] = {
+            "versions_table": versions_table,
+            "history_table": history_table,
+            "schema": schema,
+        }
+        self._head: tuple[tuple[int, ...], str, tuple[Any, ...]] | None = None
+        self._tracker: VersionTracker | None = None
+        self._manager: MigrationManager | None = None
+        self._runner: MigrationRunner | None = None
+
+    @property
+    def version_tracker(self) -> VersionTracker:
+        """The versions table and the audit log."""
+        if self._tracker is None:
+            from .version_tracker import VersionTracker
+
+            self._tracker = VersionTracker(self.db, **self._tables, lock_timeout=self.backend.lock_timeout)
+        return self._tracker
+
+    @property
+    def manager(self) -> MigrationManager:
+        """What finds, checks and plans."""
+        if self._manager is None:
+            from .manager import MigrationManager
+
+            self._manager = MigrationManager(
+                self.db, self._sources, tracker=self.version_tracker, out_of_order=self._out_of_order
+            )
+        return self._manager
+
+    @property
+    def runner(self) -> MigrationRunner:
+        """What applies and rolls back."""
+        if self._runner is None:
+            from .runner import MigrationRunner
+
+            self._runner = MigrationRunner(self.manager, self._progress)
+        return self._runner
+
+    @property
+    def inspector(self) -> Inspector:
+        """A fresh SQLAlchemy Inspector."""
+        from sqlalchemy import inspect
+
+        return inspect(self.db.connection if self.db.connection is not None else self.db.engine)
+
+    def migrate(self, *, all_or_nothing: bool | None = None) -> MigrationResult:
+        """
+        Bring the database to the newest version.
+
+        Every migration happens exactly once and whole, however many processes call this and whenever they die.
+
+        Args:
+            all_or_nothing: One transaction around all pending migrations; the Migrator's own setting by default.
+
+        Returns:
+            What was applied, skipped, and how long it took; true.
+
+        Raises:
+            MigrationError: What it was is in its class and its message; the failed migration was undone.
+        """
+        version = self._version_at_head()
+        if version is not None:
+            return _nothing_done(version)
+        together = self._all_or_nothing if all_or_nothing is None else all_or_nothing
+        return self.runner.apply(all_or_nothing=together)
+
+    def migrate_to_version(self, version: int) -> MigrationResult:
+        """
+        Bring the database to *version*, up or down.
+
+        Raises:
+            UnknownVersion: No migration has it.
+        """
+        return self.runner.migrate_to_version(version, all_or_nothing=self._all_or_nothing)
+
+    def rollback_to_version(self, version: int) -> MigrationResult:
+        """
+        Roll back every migration above *version*, newest first.
+
+        Raises:
+            RollbackNotSupported: One of them has no way back; nothing was rolled back.
+            ConfigurationError: The database is below *version*.
+        """
+        return self.runner.rollback(version)
+
+    def create_tables_if_not_exist(self) -> MigrationResult:
+        """Make the schema of a new database by migrating it; one that has a version already is left as it is."""
+        version = self.get_current_version()
+        return self.migrate() if version == 0 else _nothing_done(version)
+
+    def needs_migration(self) -> bool:
+        """Whether there is something to apply. Read-only."""
+        if self._version_at_head() is not None:
+            return False
+        return bool(self.manager.get_pending_migrations())
+
+    def get_current_version(self) -> int:
+        """The version that the database is at. Read-only."""
+        return self.version_tracker.get_current_version()
+
+    def get_migration_plan(self, target: int | None = None) -> Plan:
+        """What `migrate()` or `migrate_to_version(target)` would do. Read-only."""
+        return self.manager.get_migration_plan(target)
+
+    def get_migration_status(self) -> Status:
+        """Where the database stands. Read-only."""
+        return self.manager.get_migration_status()
+
+    def get_migration_history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Everything that was done or tried, newest first, as dicts. Read-only."""
+        return self.version_tracker.get_migration_history(limit)
+
+    def get_schema_info(self) -> SchemaInfo:
+        """Tables with columns, indexes and row counts, and the versions behind them. Read-only."""
+        from .inspection import schema_info
+
+        return self.backend.read(lambda: schema_info(self.db, self.manager))
+
+    def get_performance_statistics(self) -> Statistics:
+        """Sizes, rows and timings. Read-only."""
+        from .inspection import statistics
+
+        return self.backend.read(lambda: statistics(self.db, self.version_tracker))
+
+    def validate_schema(self) -> SchemaReport:
+        """
+        Look for damage, broken foreign keys and records that disagree. Read-only; it reads the whole database.
+
+        Returns:
+            A report, true when nothing is wrong.
+        """
+        from .inspection import schema_report
+
+        return self.backend.read(lambda: schema_report(self.db, self.version_tracker))
+
+    def optimize_database_performance(self) -> None:
+        """Refresh the statistics of SQLite's query planner (`ANALYZE`, `PRAGMA optimize`)."""
+        from .inspection import optimize
+
+        optimize(self.db)
+
+    def stamp(self, version: int) -> None:
+        """Record that the database is at *version*, without running anything."""
+        self.runner.stamp(version)
+
+    def set_version(self, version: int) -> None:
+        """The same as `stamp`."""
+        self.stamp(version)
+
+    def repair(self) -> list[str]:
+        """Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done."""
+        return self.runner.repair()
+
+    def _version_at_head(self) -> int | None:
+        """The version, where one small read shows that there is nothing to do."""
+        try:
+            versions = self._sources.versions()
+        except ConfigurationError:
+            # The long way says so, and writes it down.
+            return None
+        if not versions:
+            return None
+        if self._head is None or self._head[0] is not versions:
+            self._head = (versions, *self._expect(versions))
+        _, sql, expected = self._head
+        try:
+            return versions[-1] if self.backend.read_row(sql) == expected else None
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            # No table yet, or one of an older form: the long way tells.
+            return None
+
+    def _expect(self, versions: tuple[int, ...]) -> tuple[str, tuple[Any, ...]]:
+        """The read, and what it gives at head."""
+        first, last, count = versions[0], versions[-1], len(versions)
+        table, schema = self._tables["versions_table"] or "", self._tables["schema"]
+        # Between the first and the last nothing can be missing when the count is right and there are no gaps.
+        listed = last - first + 1 != count
+        keeps = table == "migration_versions" and schema in (None, "main")
+        sql = head_query(table, schema, listed=listed, user_version=keeps)
+        names = (",".join(map(str, versions)),) if listed else ()
+        return sql, (count, first, last, None, last if keeps else None, *names)
+
+
+# The names of the system that this one grew from.
+ModularDatabaseMigrator = DatabaseMigrator = Migrator
+
+
+def _nothing_done(version: int) -> MigrationResult:
+    return MigrationResult(
+        success=True,
+        direction="none",
+        from_version=version,
+        to_version=version,
+        applied=[],
+        skipped=[],
+        rolled_back=[],
+        execution_time_ms=0.0,
+    )

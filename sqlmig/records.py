@@ -1,0 +1,90 @@
+"""Changes of the records alone, with nothing run: adopt, stamp, repair."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from .errors import UnknownVersion
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .manager import MigrationManager
+    from .version_tracker import DatabaseState
+
+__all__ = ["adopt", "repair", "stamp"]
+
+logger = logging.getLogger("sqlmig.records")
+
+
+def adopt(connection: Connection, manager: MigrationManager, state: DatabaseState) -> None:
+    """
+    Take over a database that something else brought to `user_version`.
+
+    Raises:
+        UnknownVersion: No migration has that version, so what the database has is not known.
+    """
+    tracker, version = manager.version_tracker, state.user_version
+    adopted = manager.adopted(state)
+    if version not in adopted:
+        raise UnknownVersion(version, manager.get_available_versions())
+    _record_unrun(connection, manager, adopted)
+    text = f"adopted at version {version}, as PRAGMA user_version says"
+    tracker.log(connection, version, text, "adopt", metadata={"versions": adopted})
+    logger.info(text)
+
+
+def stamp(connection: Connection, manager: MigrationManager, version: int) -> None:
+    """
+    Record that the database is at *version*, whatever was recorded before.
+
+    Raises:
+        UnknownVersion: It is neither 0 nor a migration's.
+    """
+    tracker, available = manager.version_tracker, manager.get_available_versions()
+    if version != 0 and version not in available:
+        raise UnknownVersion(version, available)
+    tracker.prepare(connection)
+    state = tracker.read(connection)
+    kept = {row.version for row in state.rows if row.done and row.version <= version}
+    for row in state.rows:
+        if row.version not in kept:
+            tracker.remove(connection, row.version)
+    _record_unrun(connection, manager, (v for v in available if v <= version and v not in kept))
+    tracker.log(connection, version, f"stamped at version {version}", "stamp")
+    tracker.set_user_version(connection, version)
+
+
+def repair(connection: Connection, manager: MigrationManager) -> list[str]:
+    """Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done."""
+    tracker = manager.version_tracker
+    tracker.prepare(connection)
+    state = tracker.read(connection)
+    done: list[tuple[int, str]] = []
+    for row in state.interrupted:
+        tracker.remove(connection, row.version)
+        done.append((row.version, f"migration {row.version} is no longer marked as started; it is pending again"))
+    by_version = {row.version: row for row in state.rows}
+    for version, checksums in manager.edited(state):
+        metadata = {**by_version[version].metadata, "text_hash": checksums.text}
+        tracker.accept_checksum(connection, version, checksums.syntax, metadata)
+        done.append((version, f"the edited file of migration {version} was accepted"))
+    if tracker.keeps_user_version and state.tracked and state.user_version != state.current_version:
+        tracker.set_user_version(connection, state.current_version)
+        text = f"user_version {state.user_version} was set to {state.current_version}, as the versions table says"
+        done.append((state.current_version, text))
+    for version, text in done:
+        tracker.log(connection, version, text, "repair")
+    return [text for _, text in done]
+
+
+def _record_unrun(connection: Connection, manager: MigrationManager, versions: Iterable[int]) -> None:
+    """Versions rows for migrations that something else applied; a file that does not import has a row all the same."""
+    wanted: Collection[int] = list(versions)
+    files = manager.discover_migrations()
+    loaded = manager.load_what_loads(files[version] for version in wanted)
+    for version in wanted:
+        row = {"version": version, "description": files[version].title, "metadata": {"file": files[version].path.name}}
+        manager.version_tracker.record_done(connection, loaded[version].row() if version in loaded else row, "applied")

@@ -1,0 +1,194 @@
+"""
+One call of the runner: what it has done so far, whom it tells, and how a failure is worded and recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .connection import DatabaseConnection
+from .errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, DiskFull, MigrationError
+from .execution import explain, reason
+from .results import MigrationResult
+
+if TYPE_CHECKING:
+    from .backends.sqlite import SQLiteBackend
+    from .backends.sqlite_session import SQLiteSession
+    from .base import BaseMigration
+    from .loader import LoadedMigration
+    from .results import Plan
+    from .version_tracker import VersionTracker
+
+__all__ = ["Clock", "Progress", "Run"]
+
+Progress: TypeAlias = Callable[[int, int, str], object]
+
+logger = logging.getLogger("sqlmig.runner")
+
+
+class Clock:
+    """When something began, and for how long it has gone on."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self._began = time.perf_counter()
+
+    @property
+    def milliseconds(self) -> float:
+        return (time.perf_counter() - self._began) * 1000
+
+
+class Run:
+    """The state of one call; steps count when their transaction has committed."""
+
+    def __init__(
+        self, backend: SQLiteBackend, tracker: VersionTracker, operation: str, progress: Progress | None
+    ) -> None:
+        self.backend, self.tracker, self.operation = backend, tracker, operation
+        self._progress, self._clock = progress, Clock()
+        self._from = self._total = self._told = 0
+        self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
+        self._uncommitted: list[tuple[str, int, str, float]] = []
+        self._migration: LoadedMigration | None = None
+        self._instance: BaseMigration | None = None
+
+    def begin(self, plan: Plan) -> None:
+        """Say what is about to happen."""
+        self._from, self._total = plan.current_version, len(plan.steps)
+        if plan.steps:
+            self._tell(f"{plan.steps[0].version:03} {plan.steps[0].description}")
+
+    def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
+        """The migration on the session's connection; a failure from here on is its."""
+        self._migration, self._instance = migration, None
+        self._instance = migration.create(DatabaseConnection(session.connection))
+        return self._instance
+
+    def note(self, outcome: str, version: int, description: str, took: float) -> None:
+        """A step is done, and will count when it is committed."""
+        self._uncommitted.append((outcome, version, description, took))
+        self._told += 1
+        self._tell(f"{version:03} {description}")
+
+    def committed(self) -> None:
+        """The steps that were noted count from now on."""
+        for outcome, version, description, took in self._uncommitted:
+            self._done[outcome].append(version)
+            logger.info("%s %03d %s in %.1f ms", outcome, version, description, took)
+        self._uncommitted.clear()
+        self._migration = self._instance = None
+
+    def _tell(self, message: str) -> None:
+        """Call the progress callback; one that fails must not undo a migration, and is not called again."""
+        if self._progress is None:
+            return
+        try:
+            self._progress(self._told, self._total, message)
+        except Exception:
+            logger.warning("the progress callback failed, and is not called again", exc_info=True)
+            self._progress = None
+
+    def result(self, version: int, *, success: bool = True) -> MigrationResult:
+        """What has been done."""
+        up, down = self._done["applied"] + self._done["skipped"], self._done["rolled back"]
+        return MigrationResult(
+            success=success,
+            direction="down" if down else "up" if up else "none",
+            from_version=self._from if up or down else version,
+            to_version=version,
+            applied=self._done["applied"],
+            skipped=self._done["skipped"],
+            rolled_back=down,
+            execution_time_ms=round(self._clock.milliseconds, 3),
+        )
+
+    @contextmanager
+    def recording(self, session: SQLiteSession) -> Iterator[None]:
+        """Write a failure to the history once its transaction is undone, word it, and raise it."""
+        clock = Clock()
+        try:
+            yield
+        except BaseException as error:
+            self._told -= len(self._uncommitted)
+            self._uncommitted.clear()
+            raised = self._worded(error)
+            version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
+            description = self._migration.description if self._migration else "refused"
+            self._log(session, version, description, raised, error, clock)
+            if isinstance(raised, MigrationError):
+                raised.result = self.result(self._reached(session), success=False)
+            if raised is error:
+                raise
+            raise raised from error
+
+    @contextmanager
+    def recording_refusals(self, version: object = None) -> Iterator[None]:
+        """Write to the history that the call was refused before its first step, and why."""
+        clock = Clock()
+        try:
+            yield
+        except (DatabaseTooNew, DatabaseUnavailable):
+            # The first must not be touched by this program, the others cannot be.
+            raise
+        except MigrationError as error:
+            about = error.version if error.version is not None else version if isinstance(version, int) else 0
+            try:
+                with self.backend.session() as session:
+                    self._log(session, about, "refused before it started", error, error, clock)
+            except Exception as second:
+                logger.warning("the refusal could not be written to the history: %s", reason(second))
+            raise
+
+    def _worded(self, error: BaseException) -> BaseException:
+        if not isinstance(error, Exception):
+            return error
+        translated = self.backend.translate(error)
+        ran = self._instance is not None and self._instance.db.statements > 0
+        if translated is not None and (not ran or isinstance(translated, DiskFull | DatabaseLocked)):
+            translated.version = self._migration.version if self._migration else None
+            return translated
+        if self._migration is None:
+            return error
+        return explain(error, self._migration, self._instance, self.operation)
+
+    def _log(
+        self,
+        session: SQLiteSession,
+        version: int,
+        description: str,
+        raised: BaseException,
+        cause: BaseException,
+        clock: Clock,
+    ) -> None:
+        statement = getattr(raised, "statement", None) or getattr(cause, "statement", None)
+        metadata: dict[str, Any] = {"error": type(raised).__name__}
+        if statement:
+            metadata["statement"] = str(statement)
+        text = str(raised) if isinstance(raised, MigrationError) else reason(raised)
+        logger.error("%s: %s", self.backend.name, text.partition("\n")[0])
+        try:
+            with session.transaction():
+                self.tracker.prepare(session.connection)
+                self.tracker.log(
+                    session.connection,
+                    version,
+                    description,
+                    self.operation,
+                    started_at=clock.started_at,
+                    execution_time_ms=clock.milliseconds,
+                    error=text,
+                    metadata=metadata,
+                )
+        except Exception as second:
+            logger.warning("the failure could not be written to the history: %s", reason(second))
+
+    def _reached(self, session: SQLiteSession) -> int:
+        try:
+            return self.tracker.highest_done(session.connection)
+        except Exception:
+            return self._from

@@ -1,0 +1,326 @@
+"""MigrationRunner: carries out a plan. The only module that begins and commits."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from . import records
+from .errors import ConfigurationError, InterruptedMigration, NotAtomic, ValidationFailed
+from .execution import perform
+from .manager import refuse_rollback, require_version
+from .provenance import is_running
+from .run import Clock, Progress, Run
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .backends.sqlite_session import SQLiteSession
+    from .loader import LoadedMigration
+    from .manager import MigrationManager, Prepared
+    from .results import MigrationResult
+    from .version_tracker import AppliedVersion, DatabaseState, VersionTracker
+
+__all__ = ["MigrationRunner"]
+
+
+class MigrationRunner:
+    """
+    Applies and rolls back.
+
+    Each step is one transaction: the lock, another look at the versions (another process may have been quicker),
+    the checks and `up` or `down`, the versions row, the history row and `user_version`, COMMIT. A step that fails
+    is undone, written to the history as failed, and raised.
+
+    Args:
+        manager: What finds, checks and plans, and knows the database.
+        progress: Called with (done, total, message) before the first step and after each.
+    """
+
+    def __init__(self, manager: MigrationManager, progress: Progress | None = None) -> None:
+        self.manager, self.progress = manager, progress
+        self.tracker: VersionTracker = manager.version_tracker
+        self.backend = self.tracker.backend
+
+    def migrate_to_version(self, version: int, *, all_or_nothing: bool = False) -> MigrationResult:
+        """Bring the database to *version*, up or down."""
+        if isinstance(version, int) and version < self.tracker.get_current_version():
+            return self.rollback(version)
+        return self.apply(version, all_or_nothing=all_or_nothing)
+
+    def apply(self, target: int | None = None, *, all_or_nothing: bool = False) -> MigrationResult:
+        """
+        Apply what is pending, up to *target*.
+
+        Raises:
+            ValidationFailed: The files are not fit to run; nothing was started.
+            MigrationFailed: A migration failed and was undone; those before it stay, unless *all_or_nothing*.
+        """
+        run = Run(self.backend, self.tracker, "apply", self.progress)
+        with run.recording_refusals(target):
+            if target is not None:
+                require_version(target)
+            prepared = self._prepare(target)
+            self._refuse(prepared, all_or_nothing)
+        if not (prepared.plan.steps or prepared.state.adoptable or prepared.state.outdated):
+            return run.result(prepared.state.current_version)
+        with self.backend.session() as session:
+            prepared = self._open(session, run, prepared, target, all_or_nothing)
+            run.begin(prepared.plan)
+            if all_or_nothing:
+                self._apply_together(session, run, prepared, target)
+            else:
+                self._apply_each(session, run, prepared, target)
+            return run.result(self.tracker.highest_done(session.connection))
+
+    def rollback(self, target: int) -> MigrationResult:
+        """
+        Roll back to *target*, newest first: in one transaction, unless a step cannot run in one.
+
+        Raises:
+            RollbackNotSupported: A migration on the way has no way back; nothing was rolled back.
+            ConfigurationError: The database is below *target*.
+            MigrationFailed: A `down` failed; it was undone, and so was all that shared its transaction.
+        """
+        run = Run(self.backend, self.tracker, "rollback", self.progress)
+        with run.recording_refusals(target):
+            require_version(target)
+            prepared = self._prepare(target)
+            self._refuse(prepared, down_to=target)
+        if prepared.state.current_version == target:
+            return run.result(target)
+        with self.backend.session() as session:
+            prepared = self._open(session, run, prepared, target)
+            run.begin(prepared.plan)
+            self._roll_back_to(session, run, prepared, target)
+            return run.result(self.tracker.highest_done(session.connection))
+
+    def stamp(self, version: int) -> None:
+        """Record that the database is at *version*, without running anything."""
+        run = Run(self.backend, self.tracker, "stamp", None)
+        with run.recording_refusals(version):
+            require_version(version)
+            with self.backend.session() as session, session.transaction():
+                records.stamp(session.connection, self.manager, version)
+
+    def repair(self) -> list[str]:
+        """Accept edited files, clear marks of interrupted migrations, put `user_version` right."""
+        with self.backend.session() as session, session.transaction():
+            return records.repair(session.connection, self.manager)
+
+    # Before the first step
+
+    def _prepare(self, target: int | None, state: DatabaseState | None = None) -> Prepared:
+        self.manager.require_files()
+        state = state if state is not None else self.tracker.read()
+        self.manager.refuse_newer(state)
+        return self.manager.prepare(target, state)
+
+    def _refuse(self, prepared: Prepared, all_or_nothing: bool = False, down_to: int | None = None) -> None:
+        """Stop before anything is touched, for every reason that can be known then."""
+        plan, state = prepared.plan, prepared.state
+        if not state.interrupted:
+            self.tracker.check_agreement(state)
+        if down_to is not None and down_to > state.current_version:
+            raise ConfigurationError(
+                f"Version {down_to} is above the current version {state.current_version},"
+                " so it cannot be rolled back to.\n"
+                "  Nothing was changed.\n"
+                f"To go up: sqlmig to {down_to}"
+            )
+        if plan.direction == "down":
+            refuse_rollback(plan.validation_issues)
+        if plan.validation_issues:
+            raise ValidationFailed(plan.validation_issues)
+        if plan.steps:
+            self.tracker.check_version(max(step.version for step in plan.steps))
+        loose = [v for v, migration in sorted(prepared.migrations.items()) if not migration.transactional]
+        if all_or_nothing and loose:
+            raise NotAtomic(
+                f"Migration {loose[0]} cannot run in a transaction, so all_or_nothing cannot be kept.\n"
+                f"  {len(loose)} of {len(prepared.migrations)} pending migrations say `transactional = False`\n"
+                f"Apply it without: sqlmig to {loose[0]}"
+            )
+
+    def _open(
+        self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
+    ) -> Prepared:
+        """Make the tables ready, adopt what something else brought here, and plan again if others were quicker."""
+        self._wait_for_interrupted(session)
+        if all_or_nothing:
+            self._refuse_loose_files(session)
+        with run.recording(session), session.transaction():
+            session.require_writable()
+            self.tracker.prepare(session.connection)
+            state = self.tracker.read(session.connection)
+            if state.adoptable:
+                records.adopt(session.connection, self.manager, state)
+            return self._look_again(session, prepared, target, all_or_nothing)
+
+    def _look_again(
+        self, session: SQLiteSession, prepared: Prepared, target: int | None, all_or_nothing: bool = False
+    ) -> Prepared:
+        """Under the lock: the plan for the versions that are there now, which nobody else can change any more."""
+        session.look()
+        state = self.tracker.read(session.connection)
+        if state.done == prepared.state.done and state.interrupted == prepared.state.interrupted:
+            return prepared._replace(state=state)
+        if state.interrupted:
+            raise _interruption(state.interrupted[0])
+        fresh = self._prepare(target, state)
+        self._refuse(fresh, all_or_nothing)
+        return fresh
+
+    def _wait_for_interrupted(self, session: SQLiteSession) -> None:
+        """Wait while the process lives that started a migration outside a transaction."""
+        deadline = time.monotonic() + self.backend.lock_timeout
+        while interrupted := self.tracker.read(session.connection).interrupted:
+            if is_running(interrupted[0].metadata) is False or time.monotonic() >= deadline:
+                raise _interruption(interrupted[0])
+            time.sleep(0.05)
+
+    def _refuse_loose_files(self, session: SQLiteSession) -> None:
+        files = self.backend.non_atomic_files(session.connection)
+        if files:
+            raise NotAtomic(
+                f"With {', '.join(files)} attached, all_or_nothing cannot be kept.\n"
+                "  Under WAL, SQLite commits each file by itself (https://sqlite.org/lang_attach.html)\n"
+                "Use another journal mode, or migrate without all_or_nothing."
+            )
+
+    # Steps up
+
+    def _apply_each(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None) -> None:
+        todo, highest = prepared.to_apply(), prepared.state.current_version
+        while todo:
+            with run.recording(session):
+                with session.transaction():
+                    if not session.unchanged():
+                        prepared = self._look_again(session, prepared, target)
+                        todo, highest = prepared.to_apply(), prepared.state.current_version
+                        if not todo:
+                            break
+                    migration = todo.pop(0)
+                    highest = max(highest, migration.version)
+                    self._apply_one(session, run, migration, highest)
+                if not migration.transactional:
+                    self._apply_loose(session, run, migration, highest)
+            run.committed()
+            prepared = prepared.after(migration.applied())
+
+    def _apply_together(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None) -> None:
+        with run.recording(session), session.transaction():
+            if not session.unchanged():
+                prepared = self._look_again(session, prepared, target, all_or_nothing=True)
+            highest = prepared.state.current_version
+            for migration in prepared.to_apply():
+                highest = max(highest, migration.version)
+                self._apply_one(session, run, migration, highest)
+        run.committed()
+
+    def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
+        """In the transaction that is open: run it, or mark it as started where it cannot run in one."""
+        instance, clock = run.start(migration, session), Clock()
+        if not migration.transactional:
+            session.require_own_transactions(f"Migration {migration.version}")
+            self.tracker.mark_started(session.connection, migration.row())
+            return
+        with session.guarded():
+            applied = perform(instance, "apply")
+        self._record_applied(session.connection, run, migration, applied, clock, highest)
+
+    def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
+        instance, clock = run.start(migration, session), Clock()
+        applied = perform(instance, "apply")
+        session.require_idle()
+        with session.transaction():
+            self.tracker.unmark(session.connection, migration.version)
+            self._record_applied(session.connection, run, migration, applied, clock, highest)
+
+    def _record_applied(
+        self, connection: Connection, run: Run, migration: LoadedMigration, applied: bool, clock: Clock, highest: int
+    ) -> None:
+        took = clock.milliseconds
+        row = {**migration.row(), "execution_time_ms": round(took, 3)}
+        self.tracker.record_done(connection, row, "applied" if applied else "skipped")
+        self.tracker.log(
+            connection,
+            migration.version,
+            migration.description,
+            "apply" if applied else "skip",
+            started_at=clock.started_at,
+            execution_time_ms=took,
+        )
+        self.tracker.set_user_version(connection, highest)
+        run.note("applied" if applied else "skipped", migration.version, migration.description, took)
+
+    # Steps down
+
+    def _roll_back_to(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int) -> None:
+        rows = prepared.applied_above(target)
+        while rows:
+            with run.recording(session):
+                with session.transaction():
+                    if not session.unchanged():
+                        prepared = self._look_again(session, prepared, target)
+                        rows = prepared.applied_above(target)
+                        if not rows:
+                            break
+                    batch = rows if prepared.transactional else rows[:1]
+                    loose = prepared.loose(batch)
+                    if loose is None:
+                        for row in batch:
+                            self._roll_back_one(session, run, prepared.migrations.get(row.version), row)
+                    else:
+                        session.require_own_transactions(f"Migration {loose.version}")
+                        self.tracker.mark_undoing(session.connection, loose.version)
+                    self._keep_user_version(session.connection)
+                if loose is not None:
+                    self._roll_back_loose(session, run, loose, batch[0])
+            run.committed()
+            prepared = prepared.without(batch)
+            rows = rows[len(batch) :]
+
+    def _roll_back_loose(
+        self, session: SQLiteSession, run: Run, migration: LoadedMigration, row: AppliedVersion
+    ) -> None:
+        instance, clock = run.start(migration, session), Clock()
+        perform(instance, "rollback")
+        session.require_idle()
+        with session.transaction():
+            self._record_rolled_back(session.connection, run, row, clock)
+            self._keep_user_version(session.connection)
+
+    def _keep_user_version(self, connection: Connection) -> None:
+        self.tracker.set_user_version(connection, self.tracker.highest_done(connection))
+
+    def _roll_back_one(
+        self, session: SQLiteSession, run: Run, migration: LoadedMigration | None, row: AppliedVersion
+    ) -> None:
+        """*migration* is None where its own checks had skipped it: there is nothing to undo."""
+        clock = Clock()
+        if migration is not None:
+            instance = run.start(migration, session)
+            with session.guarded():
+                perform(instance, "rollback")
+        self._record_rolled_back(session.connection, run, row, clock)
+
+    def _record_rolled_back(self, connection: Connection, run: Run, row: AppliedVersion, clock: Clock) -> None:
+        took = clock.milliseconds
+        self.tracker.remove(connection, row.version)
+        self.tracker.log(
+            connection,
+            row.version,
+            row.description,
+            "rollback",
+            started_at=clock.started_at,
+            execution_time_ms=took,
+            metadata={"skipped": True} if row.state == "skipped" else None,
+        )
+        run.note("rolled back", row.version, row.description, took)
+
+
+def _interruption(row: AppliedVersion) -> InterruptedMigration:
+    facts = row.metadata
+    started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
+    return InterruptedMigration(row.version, row.description, started)
