@@ -1,0 +1,103 @@
+"""The commands that change a database: up, to, down, stamp, repair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..connection import display_name
+from . import render
+from .context import Options, migrator, shared_options
+
+if TYPE_CHECKING:
+    from ..results import MigrationResult
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option("--all-or-nothing", is_flag=True, help="One transaction around all pending migrations.")
+@shared_options
+def up(options: Options, all_or_nothing: bool) -> None:
+    """
+    Apply every pending migration.
+
+    Example: sqlmig up --url sqlite:///app.db
+    """
+    with render.progress(not options.as_json) as progress:
+        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing or None)
+    _show(done, options)
+
+
+@click.command()
+@click.argument("version", type=int)
+@shared_options
+def to(options: Options, version: int) -> None:
+    """
+    Go to VERSION, up or down.
+
+    Example: sqlmig to 5
+    """
+    with render.progress(not options.as_json) as progress:
+        done = migrator(options, progress).migrate_to_version(version)
+    _show(done, options)
+
+
+@click.command()
+@click.argument("steps", type=click.IntRange(min=1), default=1)
+@shared_options
+def down(options: Options, steps: int) -> None:
+    """
+    Roll back the newest STEPS migrations, one by default.
+
+    Example: sqlmig down 2
+    """
+    with render.progress(not options.as_json) as progress:
+        found = migrator(options, progress)
+        applied = found.manager.get_migration_status().applied_versions
+        target = applied[-steps - 1] if steps < len(applied) else 0
+        done = found.rollback_to_version(target)
+    _show(done, options)
+
+
+@click.command()
+@click.argument("version", type=int)
+@shared_options
+def stamp(options: Options, version: int) -> None:
+    """
+    Record that the database is at VERSION, without running anything.
+
+    Example: sqlmig stamp 7
+    """
+    found = migrator(options)
+    found.stamp(version)
+    if options.as_json:
+        render.as_json({"version": version})
+    else:
+        render.say(f"{display_name(found.db.engine)} is recorded at version {version}; nothing was run.")
+
+
+@click.command()
+@shared_options
+def repair(options: Options) -> None:
+    """
+    Accept edited files, clear marks of interrupted migrations, put user_version right.
+
+    Example: sqlmig repair
+    """
+    done = migrator(options).repair()
+    if options.as_json:
+        render.as_json({"repaired": done})
+    else:
+        render.say("\n".join(done) or "Nothing needed repair.")
+
+
+COMMANDS = (up, to, down, stamp, repair)
+
+
+def _show(done: MigrationResult, options: Options) -> None:
+    if options.as_json:
+        render.as_json(done)
+    else:
+        render.result(done)

@@ -1,0 +1,94 @@
+"""What every command shares: its options, the Migrator that they describe, and how errors are shown."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from ..config import load_config
+from ..errors import ConfigurationError, MigrationError, UnknownVersion, UnsupportedDatabase
+from ..migrator import Migrator
+from . import render
+
+__all__ = ["Group", "Options", "migrator", "shared_options"]
+
+# What the caller can mend in the call itself.
+_USAGE = (ConfigurationError, UnknownVersion, UnsupportedDatabase)
+
+
+class Options(NamedTuple):
+    """The options that every command has."""
+
+    url: str | None
+    path: tuple[str, ...]
+    as_json: bool
+    traceback: bool
+
+
+class Group(click.Group):
+    """Shows the commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command, and show errors as messages."""
+
+    @click.option("--url", metavar="URL", help="The database, as a SQLAlchemy URL.")
+    @click.option("--path", metavar="FOLDER", multiple=True, help="The migrations: a folder or a package.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    @click.option("--traceback", is_flag=True, help="Show where in the code an error was raised.")
+    @functools.wraps(command)
+    def wrapped(url: str | None, path: tuple[str, ...], as_json: bool, traceback: bool, **arguments: Any) -> None:
+        options = Options(url, path, as_json, traceback)
+        try:
+            command(options, **arguments)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            _fail(error, options)
+
+    return wrapped
+
+
+def migrator(options: Options, progress: Callable[[int, int, str], object] | None = None) -> Migrator:
+    """
+    The Migrator that the options, the environment and pyproject.toml describe.
+
+    Raises:
+        ConfigurationError: None of them names a database.
+    """
+    config = load_config()
+    url = options.url or os.environ.get("SQLMIG_URL") or config.get("url")
+    if not url:
+        raise ConfigurationError(
+            "No database was named.\n"
+            "  Neither --url, nor SQLMIG_URL, nor url in [tool.sqlmig] of pyproject.toml is there.\n"
+            "Name one: sqlmig status --url sqlite:///app.db"
+        )
+    settings = {name: value for name, value in config.items() if name not in ("url", "path")}
+    return Migrator(url, migrations_of(options, config), progress=progress, **settings)
+
+
+def migrations_of(options: Options, config: dict[str, Any]) -> str | list[str]:
+    """The folders of migrations."""
+    return list(options.path) or config.get("path") or "migrations/versions"
+
+
+def _fail(error: Exception, options: Options) -> NoReturn:
+    if options.traceback:
+        raise error
+    ours = isinstance(error, MigrationError)
+    message = str(error) if ours else render.foreign_error(error)
+    if options.as_json:
+        click.echo(json.dumps({"error": {"type": type(error).__name__, "message": message}}, indent=2))
+    else:
+        render.error(message)
+    sys.exit(2 if isinstance(error, _USAGE) else 1)

@@ -1,0 +1,83 @@
+"""The commands that only look: status, plan, history, validate."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..connection import display_name
+from . import render
+from .context import Options, migrator, shared_options
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@shared_options
+def status(options: Options) -> None:
+    """
+    Show where the database stands.
+
+    Example: sqlmig status --json
+    """
+    found = migrator(options)
+    state = found.get_migration_status()
+    if options.as_json:
+        render.as_json(state)
+    else:
+        render.status(state, display_name(found.db.engine))
+
+
+@click.command()
+@click.argument("target", type=int, required=False)
+@shared_options
+def plan(options: Options, target: int | None) -> None:
+    """
+    Show what `up`, or `to TARGET`, would do.
+
+    Example: sqlmig plan 3
+    """
+    found = migrator(options).get_migration_plan(target)
+    if options.as_json:
+        render.as_json(found)
+    else:
+        render.plan(found)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N entries only.")
+@shared_options
+def history(options: Options, limit: int | None) -> None:
+    """
+    Show everything that was done or tried, newest first.
+
+    Example: sqlmig history --limit 20
+    """
+    entries = migrator(options).get_migration_history(limit)
+    if options.as_json:
+        render.as_json({"history": entries})
+    else:
+        render.history(entries)
+
+
+@click.command()
+@shared_options
+def validate(options: Options) -> None:
+    """
+    Check the migration files, also against the database; exit with 1 where something is wrong.
+
+    Example: sqlmig validate
+    """
+    issues = migrator(options).manager.validate_migration_sequence()
+    if options.as_json:
+        listed = [{"kind": i.kind, "version": i.version, "line": i.line, "message": str(i)} for i in issues]
+        render.as_json({"valid": not issues, "issues": listed})
+    elif issues:
+        render.issues(issues)
+    else:
+        render.say("The migrations are fit to run.")
+    sys.exit(1 if issues else 0)
+
+
+COMMANDS = (status, plan, history, validate)

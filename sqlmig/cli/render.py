@@ -1,0 +1,137 @@
+"""How results look on a screen, and as JSON. Colours only on a terminal, and not under NO_COLOR."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..results import MigrationResult, Plan, Status
+
+__all__ = ["as_json", "error", "foreign_error", "history", "issues", "plan", "progress", "result", "say", "status"]
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _err() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def as_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object; times in ISO 8601."""
+    print(json.dumps(value, default=_plain, indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    return str(value)
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    _out().print(Text(text))
+
+
+def error(message: str) -> None:
+    """Print an error: what happened in red, the facts, and the next command."""
+    first, _, rest = message.partition("\n")
+    _err().print(Text(first, style="bold red"))
+    if rest:
+        _err().print(Text(rest))
+
+
+def foreign_error(error: Exception) -> str:
+    """An error that is not sqlmig's own, in the same form."""
+    origin = getattr(error, "orig", None) or error
+    return f"{type(origin).__name__}: {origin}\n  Nothing more is known here.\nTo see where it came from: --traceback"
+
+
+def result(done: MigrationResult) -> None:
+    """What a change did."""
+    for word, versions in (("applied", done.applied), ("skipped", done.skipped), ("rolled back", done.rolled_back)):
+        for version in versions:
+            _out().print(Text.assemble((f"  {word} ", "green" if word == "applied" else "yellow"), f"{version:03}"))
+    say(str(done))
+
+
+def plan(found: Plan) -> None:
+    """What would be done."""
+    say(str(found))
+
+
+def status(found: Status, database: str) -> None:
+    """Where a database stands."""
+    _out().print(Text.assemble(("database  ", "dim"), database))
+    style = "yellow" if found.needs_migration else "green"
+    _out().print(Text.assemble(("version   ", "dim"), (str(found), style)))
+    for label, versions in (
+        ("pending   ", found.pending_versions),
+        ("skipped   ", found.skipped_versions),
+        ("started   ", found.interrupted_versions),
+    ):
+        if versions:
+            _out().print(Text.assemble((label, "dim"), ", ".join(f"{v:03}" for v in versions)))
+    issues(found.validation_issues)
+
+
+def issues(found: Sequence[Any]) -> None:
+    """What is wrong, with what to do about it."""
+    for issue in found:
+        _out().print(Text.assemble(("issue     ", "red"), str(issue)))
+        if issue.hint:
+            _out().print(Text(f"          {issue.hint}", style="dim"))
+
+
+def history(entries: Sequence[Mapping[str, Any]]) -> None:
+    """The audit log, newest first."""
+    if not entries:
+        say("Nothing was ever done to this database by sqlmig.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when (UTC)", "version", "operation", "", "ms", "description"):
+        table.add_column(
+            heading, justify="right" if heading in ("version", "ms") else "left", no_wrap=heading != "description"
+        )
+    for entry in entries:
+        ok = entry["success"]
+        when = entry["started_at"]
+        table.add_row(
+            when.strftime("%Y-%m-%d %H:%M:%S") if isinstance(when, datetime) else str(when or ""),
+            f"{entry['version']:03}",
+            entry["operation"],
+            Text("ok" if ok else "failed", style="green" if ok else "bold red"),
+            f"{entry['execution_time_ms'] or 0:.1f}",
+            Text(entry["description"] if ok else f"{entry['error_message']}".partition("\n")[0]),
+        )
+    _out().print(table)
+
+
+@contextmanager
+def progress(shown: bool) -> Iterator[Callable[[int, int, str], object] | None]:
+    """A progress bar on the terminal's error stream; None where there is no terminal."""
+    console = _err()
+    if not shown or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, message: bar.update(task, completed=done, total=total, description=message)
