@@ -1,0 +1,94 @@
+"""A folder to write migrations into, and the databases to run them on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from sqlmig import Migrator
+
+
+class Folder:
+    """A migrations folder that a test fills."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def add(self, version: int, up: str = "pass", down: str | None = None, extra: str = "", name: str = "") -> Path:
+        """A migration whose `up` and `down` are these lines."""
+        lines = [
+            "from sqlmig import BaseMigration",
+            f"class Step{version}(BaseMigration):",
+            f"    version = {version}",
+            f"    description = 'step {version}'",
+            textwrap.indent(textwrap.dedent(extra), "    "),
+            "    def up(self):",
+            textwrap.indent(textwrap.dedent(up), "        "),
+        ]
+        if down is not None:
+            lines += ["    def down(self):", textwrap.indent(textwrap.dedent(down), "        ")]
+        return self.write(name or f"{version:03}_step_{version}.py", "\n".join(lines) + "\n")
+
+    def table(self, version: int, extra: str = "") -> Path:
+        """A migration that makes the table t<version> with a row, and can be rolled back."""
+        return self.add(
+            version,
+            f"""self.execute_sql("CREATE TABLE t{version} (id INTEGER PRIMARY KEY, n TEXT)")
+self.execute_sql("INSERT INTO t{version} (n) VALUES (?)", ("row",))""",
+            f'self.execute_sql("DROP TABLE t{version}")',
+            extra,
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "versions")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'app.db'}"
+
+
+@pytest.fixture
+def engine(url: str) -> Engine:
+    return create_engine(url)
+
+
+@pytest.fixture
+def migrator(engine: Engine, folder: Folder) -> Migrator:
+    return Migrator(engine, folder.path)
+
+
+@pytest.fixture
+def dump() -> Callable[[Engine], Any]:
+    return contents
+
+
+def contents(engine: Engine) -> dict[str, Any]:
+    """The whole of a database but sqlmig's own records: its schema with its rows, and its version."""
+    with engine.connect() as connection:
+        schema = connection.exec_driver_sql(
+            "SELECT type, name, sql FROM sqlite_master"
+            " WHERE tbl_name NOT LIKE 'migration\\_%' ESCAPE '\\' ORDER BY 1, 2"
+        ).fetchall()
+        tables = [row[1] for row in schema if row[0] == "table"]
+        rows = {table: connection.exec_driver_sql(f'SELECT * FROM "{table}"').fetchall() for table in tables}
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    return {"schema": schema, "rows": rows, "version": version}
+
+
+def failures(migrator: Migrator) -> list[dict[str, Any]]:
+    """The failed entries of the history."""
+    return [entry for entry in migrator.get_migration_history() if not entry["success"]]

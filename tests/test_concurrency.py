@@ -1,0 +1,217 @@
+"""Any number of processes and threads may boot at once, and be killed at any statement."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Folder, contents
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from sqlmig import DatabaseLocked, InterruptedMigration, Migrator
+
+BOOT = """
+import sys
+from sqlalchemy import create_engine
+from sqlmig import Migrator
+url, folder = sys.argv[1:3]
+engine = create_engine(url)
+sys.stdin.readline()
+Migrator(engine, folder).migrate()
+"""
+PROCESSES = 8
+
+
+def boot_together(url: str, folder: Path, processes: int = PROCESSES) -> list[str]:
+    """Boot that many processes at one moment; what those said that failed."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", BOOT, url, str(folder)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=120)[1] for process in running]
+    return [text for process, text in zip(running, told, strict=True) if process.returncode]
+
+
+@pytest.mark.parametrize("pending_only", [False, True], ids=["empty", "pending"])
+def test_eight_processes_apply_each_migration_once(folder: Folder, tmp_path: Path, pending_only: bool) -> None:
+    """Twenty rounds; a migration applied twice would fail, or leave a second row in the history."""
+    for version in (1, 2):
+        folder.table(version)
+    start = f"sqlite:///{tmp_path / 'start.db'}"
+    if pending_only:
+        Migrator(start, folder.path).migrate()
+    for version in (3, 4, 5):
+        folder.table(version)
+    for round_ in range(20):
+        file = tmp_path / f"round{round_}.db"
+        if pending_only:
+            file.write_bytes((tmp_path / "start.db").read_bytes())
+        url = f"sqlite:///{file}"
+        assert boot_together(url, folder.path) == []
+        migrator = Migrator(url, folder.path)
+        applied = [entry["version"] for entry in migrator.get_migration_history()]
+        assert applied == [5, 4, 3, 2, 1]
+        assert contents(migrator.db.engine)["rows"] == {f"t{n}": [(1, "row")] for n in range(1, 6)}
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_threads_of_one_process_apply_each_migration_once(folder: Folder, url: str, kind: str) -> None:
+    options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}} if kind == "memory" else {}
+    engine = create_engine("sqlite://" if kind == "memory" else url, **options)
+    for version in range(1, 6):
+        folder.table(version)
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(8)
+
+    def boot() -> None:
+        try:
+            barrier.wait()
+            assert Migrator(engine, folder.path).migrate()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=boot) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    history = Migrator(engine, folder.path).get_migration_history()
+    assert [entry["version"] for entry in history] == [5, 4, 3, 2, 1]
+
+
+def test_a_lock_that_is_not_had_in_time_is_a_typed_error(engine: Engine, folder: Folder, url: str) -> None:
+    folder.table(1)
+    holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(DatabaseLocked, match="lock_timeout") as caught:
+        Migrator(engine, folder.path, lock_timeout=0.3).migrate()
+    assert "fuser" in str(caught.value)
+    assert time.monotonic() - began < 30
+    holder.execute("ROLLBACK")
+    assert Migrator(engine, folder.path).migrate().applied == [1]
+    holder.close()
+
+
+def test_a_waiter_goes_on_when_the_lock_is_free(engine: Engine, folder: Folder, url: str) -> None:
+    folder.table(1)
+    holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.5, lambda: holder.execute("ROLLBACK"))
+    release.start()
+    assert Migrator(engine, folder.path).migrate().applied == [1]
+    release.join()
+    holder.close()
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import create_engine, event
+from sqlmig import Migrator
+url, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
+engine = create_engine(url)
+count = 0
+
+def trace(statement):
+    global count
+    if statement.startswith("--"):
+        return
+    count += 1
+    if count == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+event.listen(engine, "connect", lambda raw, _: raw.set_trace_callback(trace))
+Migrator(engine, folder).migrate()
+print(count)
+"""
+
+
+def _kill_at(url: str, folder: Path, statement: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", KILLED, url, str(folder), str(statement)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_killed_at_every_statement_and_booted_again(folder: Folder, tmp_path: Path) -> None:
+    """The trace callback runs as a statement begins: every boundary, sqlmig's own statements included."""
+    folder.table(1)
+    folder.add(
+        2,
+        """for n in range(3):
+    self.execute_sql(f"CREATE TABLE part{n} (id INTEGER PRIMARY KEY, v TEXT)")
+    self.execute_sql(f"INSERT INTO part{n} (v) SELECT n FROM t1")
+self.execute_sql("UPDATE t1 SET n = n || '!'")
+self.execute_sql("ALTER TABLE t1 ADD COLUMN more TEXT DEFAULT 'x'")
+self.execute_sql("DROP TABLE part1")""",
+    )
+    folder.table(3)
+    undisturbed = f"sqlite:///{tmp_path / 'undisturbed.db'}"
+    total = int(_kill_at(undisturbed, folder.path, 0).stdout)
+    expected = contents(create_engine(undisturbed))
+    assert total > 30
+    for statement in range(1, total + 1):
+        url = f"sqlite:///{tmp_path / f'killed{statement}.db'}"
+        assert _kill_at(url, folder.path, statement).returncode == -signal.SIGKILL
+        migrator = Migrator(url, folder.path)
+        assert migrator.migrate()
+        assert contents(migrator.db.engine) == expected, f"killed at statement {statement}"
+        done = [e["version"] for e in migrator.get_migration_history() if e["operation"] == "apply"]
+        assert done == [3, 2, 1]
+        assert migrator.validate_schema()
+
+
+def test_an_interrupted_loose_migration_is_named_at_the_next_boot(folder: Folder, url: str) -> None:
+    folder.add(1, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", extra="transactional = False")
+    assert _kill_at(url, folder.path, 0).returncode == -signal.SIGKILL
+    migrator = Migrator(url, folder.path)
+    with pytest.raises(InterruptedMigration, match=r"Migration 1 \(step 1\) was started and never finished"):
+        migrator.migrate()
+    folder.add(1, "self.execute_sql('VACUUM')", extra="transactional = False")
+    migrator.repair()
+    assert migrator.migrate().applied == [1]
+
+
+def test_a_loose_migration_that_still_runs_is_waited_for(folder: Folder, url: str, tmp_path: Path) -> None:
+    flag = tmp_path / "started"
+    folder.add(
+        1,
+        f"import pathlib, time; pathlib.Path({str(flag)!r}).touch(); time.sleep(1)",
+        extra="transactional = False",
+    )
+    process = subprocess.Popen([sys.executable, "-c", KILLED, url, str(folder.path), "0"], stdout=subprocess.PIPE)
+    while not flag.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    result = Migrator(url, folder.path).migrate()
+    assert result.applied == []
+    assert process.wait(timeout=30) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_a_loose_migration_of_a_live_process_is_not_waited_for_longer_than_lock_timeout(
+    folder: Folder, url: str
+) -> None:
+    folder.add(1, "raise ValueError", extra="transactional = False")
+    migrator = Migrator(url, folder.path, lock_timeout=0.2)
+    with pytest.raises(Exception, match="ValueError"):
+        migrator.migrate()
+    with pytest.raises(InterruptedMigration, match=str(os.getpid())):
+        migrator.migrate()
