@@ -17,8 +17,6 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import Pool, StaticPool
 
-from .errors import ConfigurationError, shorten
-
 if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
     from sqlalchemy.sql import Executable
@@ -303,6 +301,8 @@ def display_name(engine: Engine) -> str:
 def _engine(database: object) -> Engine:
     if isinstance(database, Engine):
         return database
+    from .errors import ConfigurationError, shorten
+
     if type(database).__name__ == "AsyncEngine":
         raise ConfigurationError(
             "An AsyncEngine cannot be used here.\n"
@@ -338,6 +338,8 @@ def _engine(database: object) -> Engine:
 
 
 def _without_url(error: Exception, url: str) -> str:
+    from .errors import shorten
+
     return shorten(str(error).replace(url, "the URL"))
 
 

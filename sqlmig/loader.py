@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -44,13 +44,16 @@ class Checksums:
     """Two hashes of a file: of its text, quick to take, and of its syntax, which formatting does not change."""
 
     def __init__(self, source: bytes, tree: ast.Module | None = None) -> None:
-        self._source, self._tree = source, tree
+        self._source = source
         self.text = text_hash(source)
+        if tree is not None:
+            # Now, so that the trees of a thousand files are not kept together.
+            self.syntax = syntax_checksum(tree)
 
-    @property
+    @cached_property
     def syntax(self) -> str:
         """The hash of the syntax tree."""
-        return syntax_checksum(self._tree if self._tree is not None else ast.parse(self._source))
+        return syntax_checksum(ast.parse(self._source))
 
 
 class LoadedMigration:
@@ -84,7 +87,7 @@ class LoadedMigration:
             "description": self.description,
             "rollback_supported": self.rollback_supported,
             "checksum": self.checksums.syntax,
-            "metadata": {"file": self.file.path.name, "text_hash": self.checksums.text},
+            "metadata": {"file": self.file.name, "text_hash": self.checksums.text},
         }
 
     def applied(self) -> AppliedVersion:
@@ -108,10 +111,12 @@ def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
         Unloadable: It does not import, or what is in it is no migration.
     """
     try:
-        source = file.path.read_bytes()
-        tree = ast.parse(source, str(file.path))
+        path = file.location
+        with open(path, "rb") as stream:
+            source = stream.read()
+        tree = ast.parse(source, path)
         module = _module(file)
-        exec(compile(tree, str(file.path), "exec", dont_inherit=True), module.__dict__)
+        exec(compile(tree, path, "exec", dont_inherit=True), module.__dict__)
     except (SyntaxError, ValueError, OSError) as error:
         raise Unloadable(_import_issue(file, error)) from error
     except Exception as error:
@@ -202,10 +207,10 @@ def _import_issue(file: MigrationFile, error: Exception) -> Issue:
 
 
 def _module(file: MigrationFile) -> ModuleType:
-    folder = str(file.path.parent)
+    folder, name = os.path.split(file.location)
     package = file.package or _package(folder)
-    module = ModuleType(f"{package}.{file.path.stem}")
-    module.__file__, module.__package__ = str(file.path), package
+    module = ModuleType(f"{package}.{name.removesuffix('.py')}")
+    module.__file__, module.__package__ = file.location, package
     module.__dict__["__builtins__"] = _builtins(folder, package)
     # Dataclasses and pickle look their module up by name.
     sys.modules[module.__name__] = module

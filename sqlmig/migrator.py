@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from .backends import backend_for
 from .backends.sqlite import head_query
 from .connection import Database, DatabaseConnection
-from .errors import ConfigurationError, DatabaseUnavailable
 from .results import MigrationResult
 from .sources import Sources
 
@@ -63,13 +62,9 @@ class Migrator:
         schema: str | None = None,
     ) -> None:
         if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float) or not lock_timeout >= 0:
-            raise ConfigurationError(
-                f"lock_timeout={lock_timeout!r} is no time to wait.\n  it is a number of seconds\nUse 0 or more."
-            )
+            raise _wrong("lock_timeout", lock_timeout, "a number of seconds", "0 or more")
         if out_of_order not in ("error", "apply", "ignore"):
-            raise ConfigurationError(
-                f"out_of_order={out_of_order!r} is not known.\n  it is a policy\nUse 'error', 'apply' or 'ignore'."
-            )
+            raise _wrong("out_of_order", out_of_order, "a policy", "'error', 'apply' or 'ignore'")
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         self.backend = backend_for(self.db, lock_timeout)
         self._sources = Sources(migrations)
@@ -233,8 +228,8 @@ class Migrator:
         """The version, where one small read shows that there is nothing to do."""
         try:
             versions = self._sources.versions()
-        except ConfigurationError:
-            # The long way says so, and writes it down.
+        except Exception:
+            # The long way meets the same, and writes it down.
             return None
         if not versions:
             return None
@@ -243,9 +238,11 @@ class Migrator:
         _, sql, expected = self._head
         try:
             return versions[-1] if self.backend.read_row(sql) == expected else None
-        except DatabaseUnavailable:
-            raise
-        except Exception:
+        except Exception as error:
+            from .errors import MigrationError
+
+            if isinstance(error, MigrationError):
+                raise
             # No table yet, or one of an older form: the long way tells.
             return None
 
@@ -276,3 +273,9 @@ def _nothing_done(version: int) -> MigrationResult:
         rolled_back=[],
         execution_time_ms=0.0,
     )
+
+
+def _wrong(option: str, value: object, kind: str, use: str) -> Exception:
+    from .errors import ConfigurationError
+
+    return ConfigurationError(f"{option}={value!r} cannot be used.\n  it is {kind}\nUse {use}.")

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["is_running", "provenance"]
+__all__ = ["as_json", "is_running", "provenance"]
 
 
 def provenance() -> dict[str, Any]:
     """Host, process id and its start, user, and the versions of sqlmig and Python."""
     return _of_process(os.getpid())
+
+
+def as_json(extra: Mapping[str, Any]) -> str:
+    """The provenance of this process and *extra*, as one JSON object."""
+    rest = json.dumps(extra, default=str)
+    own = _json_of_process(os.getpid())
+    return f"{own[:-1]}, {rest[1:]}" if extra else own
+
+
+@lru_cache(maxsize=1)
+def _json_of_process(pid: int) -> str:
+    return json.dumps(_of_process(pid))
 
 
 @lru_cache(maxsize=1)

@@ -87,4 +87,4 @@ def _record_unrun(connection: Connection, manager: MigrationManager, versions: I
     loaded = manager.load_what_loads(files[version] for version in wanted)
     for version in wanted:
         row = {"version": version, "description": files[version].title, "metadata": {"file": files[version].path.name}}
-        manager.version_tracker.record_done(connection, loaded[version].row() if version in loaded else row, "applied")
+        manager.version_tracker.record(connection, loaded[version].row() if version in loaded else row, "applied")

@@ -6,10 +6,9 @@ They are not dataclasses because building those costs a boot at head more than i
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 __all__ = [
     "Issue",
@@ -26,14 +25,25 @@ __all__ = [
 ]
 
 
+if TYPE_CHECKING:
+    _Mapping = Mapping[str, Any]
+else:
+    # A class that inherits from Mapping takes ten times as long to make, and a boot at head waits for it.
+    _Mapping = object
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class Record(Mapping[str, Any]):
+class Record(_Mapping):
     """A frozen value with named fields: `record.field` and `record["field"]`."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
 
+    if not TYPE_CHECKING:
+        keys, values, items, get = Mapping.keys, Mapping.values, Mapping.items, Mapping.get
+        __contains__, __eq__ = Mapping.__contains__, Mapping.__eq__
+
     def __init_subclass__(cls) -> None:
-        own = [name for name in inspect.get_annotations(cls) if not name.startswith("_")]
+        own = [name for name in cls.__annotations__ if not name.startswith("_")]
         cls._fields = (*cls._fields, *own)
 
     def __init__(self, **values: Any) -> None:
@@ -68,6 +78,9 @@ class Record(Mapping[str, Any]):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
         return f"{type(self).__name__}({shown})"
+
+
+Mapping.register(Record)
 
 
 class Issue(str):

@@ -242,7 +242,7 @@ class MigrationRunner:
     ) -> None:
         took = clock.milliseconds
         row = {**migration.row(), "execution_time_ms": round(took, 3)}
-        self.tracker.record_done(connection, row, "applied" if applied else "skipped")
+        self.tracker.record(connection, row, "applied" if applied else "skipped")
         self.tracker.log(
             connection,
             migration.version,

@@ -7,18 +7,16 @@ This and one small read of the database are all that a boot at head does.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from .errors import ConfigurationError
+# Here and in the other modules of a boot at head, errors are imported where they are raised: their classes would
+# take a sixth of its time.
 
 __all__ = ["MigrationFile", "MigrationPaths", "Sources"]
 
 MigrationPaths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
-
-_NAME = re.compile(r"(\d{3,})_(\w[^.]*)\.py")
 
 
 class MigrationFile(int):
@@ -26,16 +24,17 @@ class MigrationFile(int):
     A version, as a file `NNN_description.py` has it in its name, and that file.
 
     Attributes:
+        name: Of the file.
         package: The importable package that the folder is, where the caller named it so.
     """
 
+    name: str
     package: str | None
     _folder: str
-    _name: str
 
     def __new__(cls, version: int, folder: str, name: str, package: str | None = None) -> MigrationFile:
         self = super().__new__(cls, version)
-        self._folder, self._name, self.package = folder, name, package
+        self._folder, self.name, self.package = folder, name, package
         return self
 
     @property
@@ -46,12 +45,17 @@ class MigrationFile(int):
     @property
     def path(self) -> Path:
         """Where the file is."""
-        return Path(self._folder, self._name)
+        return Path(self.location)
+
+    @property
+    def location(self) -> str:
+        """The same as text."""
+        return os.path.join(self._folder, self.name)
 
     @property
     def title(self) -> str:
         """The words of its name: `001_initial_schema.py` is "initial schema"."""
-        return self.path.stem.partition("_")[2].replace("_", " ")
+        return self.name.removesuffix(".py").partition("_")[2].replace("_", " ")
 
 
 class Sources:
@@ -94,12 +98,12 @@ class Sources:
         self._scan()
         if self._files is None:
             found = [
-                MigrationFile(int(match[1]), folder, match[0], package)
+                MigrationFile(version, folder, name, package)
                 for (folder, package), names in zip(self._resolved(), self._listed, strict=True)
-                for match in map(_NAME.fullmatch, names)
-                if match
+                for name in names
+                if (version := _version_in(name)) is not None
             ]
-            self._files = tuple(sorted(found, key=lambda file: (int(file), file.path)))
+            self._files = tuple(sorted(found, key=lambda file: (int(file), file.location)))
         return self._files
 
     def suspicious(self) -> list[Path]:
@@ -109,15 +113,15 @@ class Sources:
             Path(folder, name)
             for (folder, _), names in zip(self._resolved(), self._listed, strict=True)
             for name in sorted(names)
-            if name.endswith(".py") and name[0].isdigit() and not _NAME.fullmatch(name)
+            if name.endswith(".py") and name[0].isdigit() and _version_in(name) is None
         ]
 
     def _scan(self) -> None:
         """Look at the folders again; names are taken apart only when a listing has changed."""
         listed = [_listing(folder) for folder, _ in self._resolved()]
         if listed != self._listed:
-            matches = (match for names in listed for match in map(_NAME.fullmatch, names) if match)
-            self._versions = tuple(sorted(int(match[1]) for match in matches))
+            versions = (_version_in(name) for names in listed for name in names)
+            self._versions = tuple(sorted(version for version in versions if version is not None))
             self._listed, self._files = listed, None
 
     def _resolved(self) -> list[tuple[str, str | None]]:
@@ -126,25 +130,40 @@ class Sources:
         return self._folders
 
 
+def _version_in(name: str) -> int | None:
+    """The version in `NNN_description.py`, three digits or more; None where a file is called otherwise."""
+    digits, _, description = name.partition("_")
+    if len(digits) < 3 or not (digits.isascii() and digits.isdigit()):
+        return None
+    words = description.removesuffix(".py")
+    return int(digits) if words != description and words and "." not in words else None
+
+
 def _listing(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except FileNotFoundError:
-        raise ConfigurationError(
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _unreadable(folder: str, error: OSError) -> Exception:
+    from .errors import ConfigurationError
+
+    if isinstance(error, FileNotFoundError):
+        return ConfigurationError(
             f"There is no migrations folder {folder}\n"
             f"  looked from {os.getcwd()}\n"
             "Check the path, or make the first migration: sqlmig new initial_schema"
-        ) from None
-    except NotADirectoryError:
-        raise ConfigurationError(
+        )
+    if isinstance(error, NotADirectoryError):
+        return ConfigurationError(
             f"{folder} is not a folder.\n"
             "  Migrations are files NNN_description.py in a folder.\n"
             f"Pass the folder: {os.path.dirname(folder) or '.'}"
-        ) from None
-    except PermissionError as error:
-        raise ConfigurationError(
-            f"The migrations folder {folder} cannot be read.\n  {error.strerror}\nCheck its permissions."
-        ) from error
+        )
+    return ConfigurationError(
+        f"The migrations folder {folder} cannot be read.\n  {error.strerror}\nCheck its permissions."
+    )
 
 
 def _resolve(path: str) -> tuple[str, str | None]:
@@ -160,6 +179,8 @@ def _resolve(path: str) -> tuple[str, str | None]:
     locations = list(spec.submodule_search_locations or ()) if spec else []
     if not locations:
         if "." in path:
+            from .errors import ConfigurationError
+
             raise ConfigurationError(
                 f"{path} is neither a folder nor an importable package.\n"
                 f"  looked from {os.getcwd()} and along sys.path\n"
@@ -177,4 +198,4 @@ def _is_dotted_name(path: str) -> bool:
 
 
 def _has_migrations(names: Iterable[str]) -> bool:
-    return any(_NAME.fullmatch(name) for name in names)
+    return any(_version_in(name) is not None for name in names)

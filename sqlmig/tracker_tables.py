@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
     from sqlalchemy.sql import ColumnElement
 
-__all__ = ["OPERATIONS", "newest_first", "prepare", "tables"]
+__all__ = ["OPERATIONS", "as_text", "newest_first", "prepare", "tables"]
 
 OPERATIONS = ("apply", "rollback", "skip", "adopt", "stamp", "repair", "restore")
 
@@ -46,9 +46,7 @@ class UtcTime(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        if isinstance(value, datetime):
-            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        return value
+        return as_text(value) if isinstance(value, datetime) else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         try:
@@ -56,6 +54,11 @@ class UtcTime(TypeDecorator[Any]):
         except (TypeError, ValueError):
             return value
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def as_text(time: datetime) -> str:
+    """A time as it stands in the tables: UTC, in text that sorts."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class Flag(Boolean):

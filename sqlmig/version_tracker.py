@@ -9,20 +9,20 @@ is also kept in SQLite's `PRAGMA user_version`, where other programs look for it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import delete, func, insert, inspect, select, update
 
-from . import tracker_tables
+from . import provenance, tracker_tables
 from .backends import backend_for
 from .backends.sqlite import MAX_USER_VERSION
 from .connection import Database, DatabaseConnection
 from .errors import ConfigurationError, VersionMismatch
-from .provenance import provenance
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class VersionTracker:
         self.versions, self.history = tracker_tables.tables(versions_table, history_table, schema)
         # Two histories in one file would overwrite each other's.
         self.keeps_user_version = versions_table == VERSIONS_TABLE and schema in (None, "main")
-        self._insert_version, self._insert_history = insert(self.versions), insert(self.history)
+        self._inserts: dict[Table, tuple[str, list[str]]] = {}
 
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
@@ -150,7 +150,7 @@ class VersionTracker:
         """Give rows to the versions that the original system counted without one, now that its form is gone."""
         for version in state.inherited:
             row = {"version": version, "description": "applied before its history began", "metadata": {}}
-            self.record_done(connection, row, "applied")
+            self.record(connection, row, "applied")
         if state.inherited:
             text = f"took over {len(state.inherited)} versions that had no row"
             self.log(connection, state.current_version, text, "adopt", metadata={"versions": state.inherited})
@@ -205,17 +205,14 @@ class VersionTracker:
 
     def mark_started(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Record that a migration begins which will not be undone when it is killed."""
-        metadata = json.dumps({**provenance(), **values["metadata"]})
-        connection.execute(
-            self._insert_version, {**values, "state": "started", "applied_at": _now(), "metadata": metadata}
-        )
+        self.record(connection, values, "started")
 
     def mark_undoing(self, connection: Connection, version: int) -> None:
         """Record that a rollback begins which will not be undone when it is killed."""
         connection.execute(
             update(self.versions)
             .where(self.versions.c.version == version)
-            .values(state="started", applied_at=_now(), metadata=json.dumps(provenance()))
+            .values(state="started", applied_at=_now(), metadata=provenance.as_json({}))
         )
 
     def unmark(self, connection: Connection, version: int) -> None:
@@ -223,10 +220,11 @@ class VersionTracker:
         started = (self.versions.c.version == version) & (self.versions.c.state == "started")
         connection.execute(delete(self.versions).where(started))
 
-    def record_done(self, connection: Connection, values: Mapping[str, Any], state: str) -> None:
-        """Add a versions row: from now on the migration counts."""
-        metadata = json.dumps({**provenance(), **values["metadata"]})
-        connection.execute(self._insert_version, {**values, "state": state, "applied_at": _now(), "metadata": metadata})
+    def record(self, connection: Connection, values: Mapping[str, Any], state: str) -> None:
+        """Add a versions row: unless *state* is "started", the migration counts from now on."""
+        metadata = provenance.as_json(values["metadata"])
+        row = {**values, "state": state, "applied_at": tracker_tables.as_text(_now()), "metadata": metadata}
+        self._insert(connection, self.versions, row)
 
     def remove(self, connection: Connection, version: int) -> None:
         """Take a versions row away: the migration does not count any more."""
@@ -254,26 +252,34 @@ class VersionTracker:
     ) -> None:
         """Add a row to the audit log; *error* makes it a failure."""
         now = _now()
-        connection.execute(
-            self._insert_history,
-            {
-                "version": version,
-                "description": description,
-                "operation": operation,
-                "started_at": started_at or now,
-                "completed_at": now,
-                "execution_time_ms": round(execution_time_ms, 3),
-                "success": error is None,
-                "error_message": error,
-                "metadata": json.dumps({**provenance(), **(metadata or {})}),
-            },
-        )
+        row = {
+            "version": version,
+            "description": description,
+            "operation": operation,
+            "started_at": tracker_tables.as_text(started_at or now),
+            "completed_at": tracker_tables.as_text(now),
+            "execution_time_ms": round(execution_time_ms, 3),
+            "success": error is None,
+            "error_message": error,
+            "metadata": provenance.as_json(metadata or {}),
+        }
+        self._insert(connection, self.history, row)
+
+    def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+        # Compiled once and handed to the driver: SQLAlchemy's way to an INSERT takes longer than SQLite's.
+        if table not in self._inserts:
+            compiled = insert(table).compile(
+                dialect=connection.dialect, column_keys=[c.name for c in table.columns if not c.primary_key]
+            )
+            self._inserts[table] = str(compiled), list(compiled.positiontup or ())
+        sql, names = self._inserts[table]
+        _run(connection, sql, tuple(map(row.get, names)))
 
     def set_user_version(self, connection: Connection, version: int) -> None:
         """Keep `PRAGMA user_version` in step."""
         if self.keeps_user_version:
             self.check_version(version)
-            connection.exec_driver_sql(f"PRAGMA main.user_version = {version}")
+            _run(connection, f"PRAGMA main.user_version = {version}")
 
     def check_version(self, version: int) -> None:
         """
@@ -328,6 +334,12 @@ class VersionTracker:
         if not self.keeps_user_version or connection.dialect.name != "sqlite":
             return 0
         return int(connection.exec_driver_sql("PRAGMA main.user_version").scalar() or 0)
+
+
+def _run(connection: Connection, sql: str, values: Sequence[Any] = ()) -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute(sql, values)
+    cursor.close()
 
 
 def _now() -> datetime:

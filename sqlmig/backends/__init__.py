@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedDatabase
-
 if TYPE_CHECKING:
     from ..connection import DatabaseConnection
     from .sqlite import SQLiteBackend
@@ -22,6 +20,8 @@ def backend_for(database: DatabaseConnection, lock_timeout: float) -> SQLiteBack
     """
     dialect = database.engine.dialect.name
     if dialect != "sqlite":
+        from ..errors import UnsupportedDatabase
+
         raise UnsupportedDatabase(
             f"sqlmig has no backend for {dialect}.\n"
             "  This release runs on SQLite.\n"

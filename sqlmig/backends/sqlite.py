@@ -15,19 +15,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import display_name, pool_lock
-from ..errors import (
-    DatabaseLocked,
-    DatabaseNotWritable,
-    DatabaseUnavailable,
-    DiskFull,
-    MigrationError,
-    NotADatabase,
-)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..connection import DatabaseConnection
+    from ..errors import DatabaseLocked, MigrationError
     from .sqlite_session import SQLiteSession
 
 __all__ = ["MAX_USER_VERSION", "SQLiteBackend", "head_query", "is_busy", "primary_code"]
@@ -104,7 +97,7 @@ class SQLiteBackend:
         """
         lock = pool_lock(self.engine.pool)
         if not lock.acquire(timeout=max(self.lock_timeout, 0)):
-            raise DatabaseLocked(self.name, self.lock_timeout, "another thread of this process is migrating it")
+            raise self._locked("another thread of this process is migrating it")
         try:
             yield
         finally:
@@ -126,7 +119,7 @@ class SQLiteBackend:
                 if not is_busy(error):
                     raise
                 if time.monotonic() >= deadline:
-                    raise DatabaseLocked(self.name, self.lock_timeout) from error
+                    raise self._locked() from error
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
@@ -135,9 +128,11 @@ class SQLiteBackend:
         origin = driver_error(error)
         if origin is None:
             return None
+        from ..errors import DatabaseNotWritable, DatabaseUnavailable, DiskFull, NotADatabase
+
         code, reason = primary_code(origin), str(origin)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return DatabaseLocked(self.name, self.lock_timeout, reason)
+            return self._locked(reason)
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return DatabaseNotWritable(self.name, reason)
         if code == sqlite3.SQLITE_CANTOPEN:
@@ -151,6 +146,11 @@ class SQLiteBackend:
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return NotADatabase(self.name, reason)
         return None
+
+    def _locked(self, holder: str = "") -> DatabaseLocked:
+        from ..errors import DatabaseLocked
+
+        return DatabaseLocked(self.name, self.lock_timeout, holder)
 
     def non_atomic_files(self, connection: Connection) -> list[str]:
         """Attached files that a crash between the commits of two files can leave behind the main one."""
