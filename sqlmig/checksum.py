@@ -70,8 +70,11 @@ def _write_list(values: list[Any], out: list[str]) -> None:
     for value in values:
         if isinstance(value, ast.AST):
             _write(value, out)
+        elif value is None:
+            # The missing key of `{**more}`, which is not the constant of `{None: more}`.
+            out.append("-")
         else:
-            # None stands for a missing key in `{**more}`, a text for a name in `global a, b`.
+            # A name in `global a, b`.
             out.append(_constant(value))
         out.append(",")
     out.append("]")

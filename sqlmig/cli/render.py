@@ -23,7 +23,11 @@ __all__ = ["as_json", "error", "foreign_error", "history", "issues", "plan", "pr
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        # Nobody's screen: a line is a line, for grep.
+        console.width = 500
+    return console
 
 
 def _err() -> Console:

@@ -1,0 +1,257 @@
+"""The command line: what it does, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import Folder, contents
+from sqlalchemy import create_engine
+
+import sqlmig
+from sqlmig.cli.app import app
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke(folder: Folder, url: str) -> Invoke:
+    """Call `sqlmig ... --url URL --path FOLDER`."""
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(app, [*words, "--url", url, "--path", str(folder.path)])
+
+    return call
+
+
+def test_up_down_and_to(invoke: Invoke, folder: Folder, url: str) -> None:
+    for version in (1, 2, 3):
+        folder.table(version)
+    done = invoke("up")
+    assert (done.exit_code, done.stdout.splitlines()[:3]) == (0, ["  applied 001", "  applied 002", "  applied 003"])
+    assert "Applied 3 migrations: version 0 -> 3" in done.stdout
+    assert "Nothing to do: the database is at version 3." in invoke("up", "--all-or-nothing").stdout
+    assert "rolled back 003" in invoke("down").stdout
+    assert json.loads(invoke("down", "2", "--json").stdout)["rolled_back"] == [2, 1]
+    assert "Nothing to do" in invoke("down").stdout
+    assert json.loads(invoke("to", "2", "--json").stdout)["applied"] == [1, 2]
+    assert "Rolled back 1 migration: version 2 -> 1" in invoke("to", "1").stdout
+    assert set(contents(create_engine(url))["rows"]) == {"t1"}
+
+
+def test_what_the_reading_commands_print(invoke: Invoke, folder: Folder) -> None:
+    assert "Nothing was ever done" in invoke("history").stdout
+    folder.table(1)
+    folder.add(2, extra="def pre_migrate_checks(self): return False")
+    invoke("to", "1")
+    assert "1 pending" in invoke("status").stdout
+    assert "pending   002" in invoke("status").stdout
+    assert "Apply 1 migration: version 1 -> 2" in invoke("plan").stdout
+    assert "001  step 1" in invoke("plan", "0").stdout
+    assert [step["version"] for step in json.loads(invoke("plan", "--json").stdout)["migrations_to_apply"]] == [2]
+    invoke("up")
+    status = json.loads(invoke("status", "--json").stdout)
+    assert (status["current_version"], status["skipped_versions"], status["needs_migration"]) == (2, [2], False)
+    assert "skipped   002" in invoke("status").stdout
+    newest, first = json.loads(invoke("history", "--json").stdout)["history"]
+    assert (newest["operation"], first["operation"], first["success"]) == ("skip", "apply", True)
+    assert first["started_at"].endswith("+00:00")
+    printed = invoke("history", "--limit", "1").stdout
+    assert "skip" in printed
+    assert "apply" not in printed
+
+
+def test_validate_ends_with_1_where_something_is_wrong(invoke: Invoke, folder: Folder) -> None:
+    folder.table(1)
+    assert (invoke("validate").exit_code, invoke("validate").stdout) == (0, "The migrations are fit to run.\n")
+    folder.write("003_bad.py", "x = = 1\n")
+    bad = invoke("validate")
+    assert bad.exit_code == 1
+    assert "003_bad.py:1: does not import: SyntaxError" in bad.stdout
+    assert 'out_of_order="apply"' in bad.stdout
+    issues = json.loads(invoke("validate", "--json").stdout)["issues"]
+    assert {issue["kind"] for issue in issues} == {"import", "gap"}
+    assert "issue" in invoke("status").stdout
+
+
+def test_stamp_and_repair(invoke: Invoke, folder: Folder) -> None:
+    path = folder.table(1)
+    folder.table(2)
+    assert "is recorded at version 2; nothing was run." in invoke("stamp", "2").stdout
+    assert json.loads(invoke("stamp", "1", "--json").stdout) == {"version": 1}
+    assert "Nothing needed repair." in invoke("repair").stdout
+    path.write_text(path.read_text().replace("'row'", "'other'").replace('"row"', '"other"'))
+    assert json.loads(invoke("repair", "--json").stdout) == {
+        "repaired": ["the edited file of migration 1 was accepted"]
+    }
+
+
+def test_new_writes_a_file_that_runs_when_it_is_filled_in(invoke: Invoke, folder: Folder) -> None:
+    folder.table(1)
+    written = invoke("new", "add", "language", "to", "people")
+    path = folder.path / "002_add_language_to_people.py"
+    assert written.stdout.splitlines()[0] == str(path)
+    assert json.loads(invoke("new", "3rd step", "--json").stdout)["path"].endswith("003_3rd_step.py")
+    assert invoke("up").exit_code == 1
+    for file in (path, folder.path / "003_3rd_step.py"):
+        text = file.read_text().replace('raise NotImplementedError("write what this migration changes")', "pass")
+        file.write_text(text)
+    assert invoke("up").exit_code == 0
+    assert invoke("new", "!?").exit_code == 2
+
+
+def test_an_error_is_a_message_of_three_lines(invoke: Invoke, folder: Folder) -> None:
+    folder.add(1, "self.execute_sql('SELEC 1')")
+    failed = invoke("up")
+    assert failed.exit_code == 1
+    assert failed.stdout == ""
+    assert failed.stderr.splitlines() == [
+        'Migration 1 (step 1) failed: OperationalError: near "SELEC": syntax error',
+        "  statement: SELEC 1",
+        "  Everything that it did was undone; the database is as it was before it.",
+        "Mend the migration, then run it again: sqlmig up",
+    ]
+    assert json.loads(invoke("up", "--json").stdout)["error"]["type"] == "MigrationFailed"
+    assert "failed" in invoke("history").stdout
+    assert type(invoke("up", "--traceback").exception).__name__ == "MigrationFailed"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["to", "9"], "There is no migration with version 9."),
+        (["up", "--path", "/nowhere/at/all"], "There is no migrations folder /nowhere/at/all"),
+        (["up", "--url", "nonsense://u:secret@h/d"], "No engine can be made for a URL that begins with nonsense://"),
+        (["up", "--url", "mysql+pymysql://u:secret@h/d"], ""),
+        (["down", "0"], "Invalid value"),
+        (["to", "three"], "not a valid integer"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_a_call_that_is_wrong_ends_with_2(folder: Folder, url: str, words: list[str], said: str) -> None:
+    folder.table(1)
+    given = [] if words == ["nothing"] else ["--url", url, "--path", str(folder.path)]
+    called = CliRunner().invoke(app, [words[0], *given, *words[1:]])
+    assert called.exit_code == 2
+    assert said in called.stderr
+    assert "secret" not in called.output
+
+
+def test_the_url_comes_from_the_call_the_environment_or_the_configuration(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.table(1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SQLMIG_URL", raising=False)
+    unnamed = CliRunner().invoke(app, ["up"])
+    assert unnamed.exit_code == 2
+    assert "No database was named." in unnamed.stderr
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.sqlmig]\nurl = "sqlite:///configured.db"\npath = "versions"\nlock_timeout = 5\n'
+    )
+    (tmp_path / "below").mkdir()
+    assert CliRunner().invoke(app, ["up"]).exit_code == 0
+    assert (tmp_path / "configured.db").exists()
+    monkeypatch.setenv("SQLMIG_URL", "sqlite:///environment.db")
+    CliRunner().invoke(app, ["up"])
+    assert (tmp_path / "environment.db").exists()
+    CliRunner().invoke(app, ["up", "--url", "sqlite:///called.db"])
+    assert (tmp_path / "called.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.sqlmig]\nlock_timout = 3\n", "Did you mean lock_timeout?"),
+        ("[tool.sqlmig]\nxyz = 3\n", "has no option 'xyz'"),
+        ("[tool.sqlmig]\npath = 3\n", "it must be text or a list"),
+        ("[tool.sqlmig]\nlock_timeout = true\n", "it must be int or float"),
+        ("[tool.sqlmig\n", "cannot be read"),
+    ],
+)
+def test_mistakes_in_pyproject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text)
+    called = CliRunner().invoke(app, ["status", "--url", "sqlite://"])
+    assert called.exit_code == 2
+    assert said in called.stderr
+
+
+def test_foreign_errors_have_the_same_form(invoke: Invoke, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.table(1)
+    monkeypatch.setattr("sqlmig.migrator.Migrator.migrate", lambda self, **_: 1 / 0)
+    called = invoke("up")
+    assert called.exit_code == 1
+    assert called.stderr.splitlines()[0] == "ZeroDivisionError: division by zero"
+    assert called.stderr.splitlines()[-1] == "To see where it came from: --traceback"
+
+
+def sqlmig_command(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sqlmig", *words]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def test_as_a_program(folder: Folder, url: str, tmp_path: Path) -> None:
+    folder.table(1)
+    done = sqlmig_command("up", "--path", str(folder.path), folder=tmp_path, SQLMIG_URL=url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert sqlmig_command("--version", folder=tmp_path).stdout == f"sqlmig, version {sqlmig.__version__}\n"
+    shown = sqlmig_command("--help", folder=tmp_path).stdout
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ") and "  " in line.strip()][-10:] == [
+        "up",
+        "to",
+        "down",
+        "stamp",
+        "repair",
+        "status",
+        "plan",
+        "history",
+        "validate",
+        "new",
+    ]
+    assert "Exit codes" in shown
+
+
+def test_without_its_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError('no', name='click')\n")
+    called = sqlmig_command("up", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert called.returncode == 2
+    assert "pip install 'sqlmig[cli]'" in called.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_colours_and_a_progress_bar_on_a_terminal_only(folder: Folder, url: str, tmp_path: Path) -> None:
+    folder.table(1)
+    words = [sys.executable, "-m", "sqlmig", "status", "--url", url, "--path", str(folder.path)]
+    assert "\x1b[33m" in on_a_terminal(words, {"TERM": "xterm-256color"})
+    assert "\x1b[33m" not in on_a_terminal(words, {"TERM": "xterm-256color", "NO_COLOR": "1"})
+    words[3] = "up"
+    assert "001 step 1" in on_a_terminal(words, {"TERM": "xterm-256color"})
+
+
+def on_a_terminal(words: list[str], environment: dict[str, str]) -> str:
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.pop("NO_COLOR", None)
+        os.environ.update(environment)
+        os.execv(words[0], words)
+    read = b""
+    while True:
+        try:
+            read += os.read(terminal, 4096)
+        except OSError:
+            break
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return read.decode()
