@@ -189,6 +189,6 @@ class Run:
 
     def _reached(self, session: SQLiteSession) -> int:
         try:
-            return self.tracker.highest_done(session.connection)
+            return self.backend.patiently(lambda: self.tracker.highest_done(session.connection))
         except Exception:
             return self._from

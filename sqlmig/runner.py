@@ -71,7 +71,7 @@ class MigrationRunner:
                 self._apply_together(session, run, prepared, target)
             else:
                 self._apply_each(session, run, prepared, target)
-            return run.result(self.tracker.highest_done(session.connection))
+            return run.result(self._reached(session))
 
     def rollback(self, target: int) -> MigrationResult:
         """
@@ -93,7 +93,7 @@ class MigrationRunner:
             prepared = self._open(session, run, prepared, target)
             run.begin(prepared.plan)
             self._roll_back_to(session, run, prepared, target)
-            return run.result(self.tracker.highest_done(session.connection))
+            return run.result(self._reached(session))
 
     def stamp(self, version: int) -> None:
         """Record that the database is at *version*, without running anything."""
@@ -174,19 +174,23 @@ class MigrationRunner:
     def _wait_for_interrupted(self, session: SQLiteSession) -> None:
         """Wait while the process lives that started a migration outside a transaction."""
         deadline = time.monotonic() + self.backend.lock_timeout
-        while interrupted := self.tracker.read(session.connection).interrupted:
+        read = self.tracker.read
+        while interrupted := self.backend.patiently(lambda: read(session.connection)).interrupted:
             if is_running(interrupted[0].metadata) is False or time.monotonic() >= deadline:
                 raise _interruption(interrupted[0])
             time.sleep(0.05)
 
     def _refuse_loose_files(self, session: SQLiteSession) -> None:
-        files = self.backend.non_atomic_files(session.connection)
+        files = self.backend.patiently(lambda: self.backend.non_atomic_files(session.connection))
         if files:
             raise NotAtomic(
                 f"With {', '.join(files)} attached, all_or_nothing cannot be kept.\n"
                 "  Under WAL, SQLite commits each file by itself (https://sqlite.org/lang_attach.html)\n"
                 "Use another journal mode, or migrate without all_or_nothing."
             )
+
+    def _reached(self, session: SQLiteSession) -> int:
+        return self.backend.patiently(lambda: self.tracker.highest_done(session.connection))
 
     # Steps up
 

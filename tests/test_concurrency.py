@@ -215,3 +215,95 @@ def test_a_loose_migration_of_a_live_process_is_not_waited_for_longer_than_lock_
         migrator.migrate()
     with pytest.raises(InterruptedMigration, match=str(os.getpid())):
         migrator.migrate()
+
+
+def test_another_process_migrates_between_the_plan_and_the_first_step(engine: Engine, folder: Folder, url: str) -> None:
+    for version in (1, 2, 3):
+        folder.table(version)
+    other = Migrator(url, folder.path)
+    quicker: list[list[int]] = []
+
+    def progress(done: int, total: int, message: str) -> None:
+        if not quicker:
+            quicker.append(other.migrate_to_version(2).applied)
+
+    result = Migrator(engine, folder.path, progress=progress).migrate()
+    assert (quicker, result.applied) == ([[1, 2]], [3])
+    assert [entry["version"] for entry in other.get_migration_history()] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("loose", [False, True])
+def test_another_process_goes_up_between_the_plan_and_the_first_step_down(
+    engine: Engine, folder: Folder, url: str, loose: bool
+) -> None:
+    folder.table(1, "transactional = False" if loose else "")
+    folder.table(2)
+    Migrator(engine, folder.path).migrate()
+    folder.table(3)
+    other, told = Migrator(url, folder.path), []
+
+    def progress(done: int, total: int, message: str) -> None:
+        if not told:
+            told.append(other.migrate().applied)
+
+    result = Migrator(engine, folder.path, progress=progress).rollback_to_version(0)
+    assert (told, result.rolled_back) == ([[3]], [3, 2, 1])
+    assert contents(engine)["rows"] == {}
+    assert other.get_current_version() == 0
+
+
+def test_another_process_rolls_back_in_the_same_moment(engine: Engine, folder: Folder, url: str) -> None:
+    for version in (1, 2):
+        folder.table(version)
+    Migrator(engine, folder.path).migrate()
+    other, told = Migrator(url, folder.path), []
+
+    def progress(done: int, total: int, message: str) -> None:
+        if not told:
+            told.append(other.rollback_to_version(0).rolled_back)
+
+    assert Migrator(engine, folder.path, progress=progress).rollback_to_version(0).rolled_back == []
+    assert told == [[2, 1]]
+    assert [entry["operation"] for entry in other.get_migration_history()] == ["rollback"] * 2 + ["apply"] * 2
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "wal"])
+def test_a_program_that_writes_all_the_time(engine: Engine, folder: Folder, url: str, journal_mode: str) -> None:
+    folder.add(1, 'self.execute_sql("CREATE TABLE busy (n INTEGER)")')
+    Migrator(engine, folder.path).migrate()
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA journal_mode = {journal_mode}")
+    for version in range(2, 12):
+        folder.table(version)
+    stop = threading.Event()
+
+    def write() -> None:
+        raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
+        while not stop.is_set():
+            raw.execute("INSERT INTO busy VALUES (1)")
+        raw.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert Migrator(engine, folder.path).migrate().applied == list(range(2, 12))
+    finally:
+        stop.set()
+        writer.join()
+    assert Migrator(engine, folder.path).validate_schema()
+
+
+def test_joined_connections_of_several_processes(folder: Folder, url: str) -> None:
+    """Each holds the lock from its first look on, so that none plans for what another has done since."""
+    for version in (1, 2, 3):
+        folder.table(version)
+    boot = BOOT.replace("Migrator(engine, folder).migrate()", "with engine.begin() as c: Migrator(c, folder).migrate()")
+    running = [
+        subprocess.Popen([sys.executable, "-c", boot, url, str(folder.path)], stdin=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in running:
+        process.communicate("go\n", timeout=60)
+    assert [process.returncode for process in running] == [0] * 4
+    history = Migrator(url, folder.path).get_migration_history()
+    assert [entry["version"] for entry in history] == [3, 2, 1]

@@ -231,3 +231,26 @@ def test_validate_schema_finds_broken_references(migrator: Migrator, folder: Fol
     assert not report
     assert "row 1 of c refers to a row of p" in report.issues[0]
     assert str(report) == report.issues[0]
+
+
+def test_versions_that_the_original_system_had_no_row_for(url: str, folder: Folder) -> None:
+    """Its predecessor knew user_version alone; rows began where it took over, and the higher of the two counted."""
+    for version in range(1, 8):
+        folder.table(version)
+    raw = sqlite3.connect(url.removeprefix("sqlite:///"))
+    raw.executescript(
+        ORIGINAL.partition("INSERT INTO migration_versions")[0]
+        + "INSERT INTO migration_versions (version, description) VALUES (3, 'three'), (4, 'four');"
+        + "".join(f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY, n TEXT);" for n in range(1, 7))
+        + "PRAGMA user_version = 6"
+    )
+    raw.close()
+    migrator = Migrator(url, folder.path)
+    assert (migrator.get_current_version(), migrator.needs_migration()) == (6, True)
+    assert migrator.migrate().applied == [7]
+    apply, adopt = migrator.get_migration_history()
+    assert (apply["version"], adopt["operation"]) == (7, "adopt")
+    assert adopt["metadata"]["versions"] == [1, 2, 5, 6]
+    assert migrator.version_tracker.get_applied_versions() == [1, 2, 3, 4, 5, 6, 7]
+    assert migrator.manager.validate_migration_sequence() == []
+    assert migrator.rollback_to_version(0).rolled_back == [7, 6, 5, 4, 3, 2, 1]

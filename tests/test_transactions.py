@@ -12,7 +12,7 @@ from conftest import Folder, contents, failures
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool, QueuePool, SingletonThreadPool, StaticPool
 
-from sqlmig import DatabaseLocked, MigrationFailed, Migrator, NotAtomic, TransactionEnded
+from sqlmig import DatabaseConnection, DatabaseLocked, MigrationFailed, Migrator, NotAtomic, TransactionEnded
 
 
 def recipe(url: str, begin: str = "BEGIN") -> Engine:
@@ -231,3 +231,101 @@ def test_attached_files_under_wal(folder: Folder, url: str, tmp_path: Path) -> N
     with pytest.raises(NotAtomic, match="other"):
         Migrator(engine, folder.path).migrate(all_or_nothing=True)
     assert Migrator(engine, folder.path).migrate().applied == [1]
+
+
+def test_a_reference_that_is_still_broken_at_the_commit(folder: Folder, url: str) -> None:
+    engine = create_engine(url)
+    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
+    folder.add(
+        1,
+        """self.execute_sql("CREATE TABLE p (id INTEGER PRIMARY KEY)")
+self.execute_sql("CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")""",
+    )
+    folder.add(2, 'self.execute_sql("INSERT INTO c VALUES (7)")')
+    migrator = Migrator(engine, folder.path)
+    for together in (False, True):
+        with pytest.raises(MigrationFailed, match="FOREIGN KEY constraint failed") as caught:
+            migrator.migrate(all_or_nothing=together)
+        assert caught.value.version == 2
+    assert contents(engine)["rows"] == {"p": [], "c": []}
+    assert [entry["version"] for entry in failures(migrator)] == [2, 2]
+
+
+LOOSE = "transactional = False"
+
+
+def test_transactions_of_a_loose_migration_are_its_own(engine: Engine, folder: Folder) -> None:
+    folder.add(
+        1,
+        """self.execute_sql("CREATE TABLE t (id INTEGER)")
+with self.db.transaction():
+    self.execute_sql("INSERT INTO t VALUES (1)")
+    with self.db.transaction():
+        self.execute_sql("INSERT INTO t VALUES (2)")
+try:
+    with self.db.transaction():
+        self.execute_sql("INSERT INTO t VALUES (3)")
+        raise KeyError
+except KeyError:
+    pass
+self.execute_sql("BEGIN")
+self.execute_sql("INSERT INTO t VALUES (4)")
+self.execute_sql("COMMIT")""",
+        extra=LOOSE,
+    )
+    folder.add(2, "self.execute_sql('INSERT INTO t VALUES (5)'); self.execute_sql('COMMIT')")
+    migrator = Migrator(engine, folder.path)
+    # sqlite3 has the first migration's COMMIT compiled; the second one's is refused all the same.
+    with pytest.raises(TransactionEnded, match="Migration 2"):
+        migrator.migrate()
+    assert contents(engine)["rows"]["t"] == [(1,), (2,), (4,)]
+    assert migrator.get_current_version() == 1
+
+
+def test_a_loose_migration_that_leaves_a_transaction_open(engine: Engine, folder: Folder) -> None:
+    folder.add(1, "self.execute_sql('BEGIN'); self.execute_sql('CREATE TABLE half (id)')", extra=LOOSE)
+    migrator = Migrator(engine, folder.path)
+    with pytest.raises(TransactionEnded, match="began a transaction and did not end it"):
+        migrator.migrate()
+    assert contents(engine)["schema"] == []
+    assert migrator.get_migration_status().interrupted_versions == [1]
+
+
+def test_a_query_that_is_left_open(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(
+        2,
+        """kept = self.db.execute("SELECT id FROM t1 UNION ALL SELECT 2")
+assert kept.fetchone()[0] == 1
+assert self.db.fetch_one("SELECT id FROM t1 UNION ALL SELECT 2")[0] == 1
+self.kept = kept""",
+    )
+    assert Migrator(engine, folder.path).migrate().applied == [1, 2]
+
+
+def test_a_failing_progress_callback_undoes_nothing(folder: Folder, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder.table(1)
+    folder.table(2)
+    migrator = Migrator(url, folder.path, progress=lambda *_: 1 / 0)
+    assert migrator.migrate().applied == [1, 2]
+    assert [record.message for record in caplog.records] == ["the progress callback failed, and is not called again"]
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_database_connections_commit_and_undo(engine: Engine) -> None:
+    db = DatabaseConnection(engine)
+    db.execute("CREATE TABLE t (id INTEGER)")
+    with db.transaction():
+        db.execute("INSERT INTO t VALUES (?)", (1,))
+        with pytest.raises(ZeroDivisionError), db.transaction():
+            db.execute("INSERT INTO t VALUES (2)")
+            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), db.transaction():
+        db.execute("INSERT INTO t VALUES (3)")
+        db.execute("CREATE TABLE u (id INTEGER)")
+        raise ZeroDivisionError
+    with db.reading() as connection:
+        assert connection.exec_driver_sql("SELECT id FROM t").all() == [(1,)]
+    db.execute("INSERT INTO t VALUES (4)")
+    assert [row["id"] for row in db.fetch_all("SELECT id FROM t")] == [1, 4]
+    assert contents(engine)["rows"] == {"t": [(1,), (4,)]}
