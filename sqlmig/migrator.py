@@ -212,9 +212,20 @@ class Migrator:
 
         optimize(self.db)
 
-    def stamp(self, version: int) -> None:
-        """Record that the database is at *version*, without running anything."""
-        self.runner.stamp(version)
+    def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
+        """
+        Record that the database is at *version*, without running anything.
+
+        Args:
+            if_untracked: Leave a database alone that sqlmig knows already, whoever was quicker to tell it.
+
+        Returns:
+            Whether it was recorded.
+
+        Raises:
+            UnknownVersion: No migration has it.
+        """
+        return self.runner.stamp(version, if_untracked=if_untracked)
 
     def set_version(self, version: int) -> None:
         """The same as `stamp`."""

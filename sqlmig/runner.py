@@ -95,13 +95,16 @@ class MigrationRunner:
             self._roll_back_to(session, run, prepared, target)
             return run.result(self._reached(session))
 
-    def stamp(self, version: int) -> None:
-        """Record that the database is at *version*, without running anything."""
+    def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
+        """Record that the database is at *version*, without running anything; tell whether it was recorded."""
         run = Run(self.backend, self.tracker, "stamp", None)
         with run.recording_refusals(version):
             require_version(version)
             with self.backend.session() as session, session.transaction():
+                if if_untracked and self.tracker.read(session.connection).tracked:
+                    return False
                 records.stamp(session.connection, self.manager, version)
+                return True
 
     def repair(self) -> list[str]:
         """Accept edited files, clear marks of interrupted migrations, put `user_version` right."""

@@ -251,7 +251,7 @@ def test_an_error_that_is_logged_and_raised_again(
 ) -> None:
     path = folder.add(1, HANDLED)
     path.write_text("import logging\nlogger = logging.getLogger(__name__)\n" + path.read_text())
-    with caplog.at_level(logging.ERROR), pytest.raises(MigrationFailed, match="incomplete input|syntax error"):
+    with caplog.at_level(logging.ERROR), pytest.raises(MigrationFailed, match=r"incomplete input|syntax error"):
         migrator.migrate()
     assert any(record.message.startswith("Migration failed: ") for record in caplog.records)
 

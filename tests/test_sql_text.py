@@ -75,5 +75,5 @@ def test_placeholders_are_told_from_question_marks(sql: str, count: int, expecte
 
 
 def test_a_wrong_number_of_values_is_told() -> None:
-    with pytest.raises(ValueError, match="has 1 placeholders .* 2 values"):
+    with pytest.raises(ValueError, match=r"has 1 placeholders .* 2 values"):
         bind_positional("SELECT ?", 2)
