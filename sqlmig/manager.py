@@ -41,8 +41,9 @@ class Prepared(NamedTuple):
         return all(migration.transactional for migration in self.migrations.values())
 
     def to_apply(self) -> list[LoadedMigration]:
-        """The migrations of its steps up, in order."""
-        return [self.migrations[step.version] for step in self.plan.migrations_to_apply]
+        """The migrations of its steps up that are still to come, in order."""
+        done = set(self.state.done)
+        return [self.migrations[s.version] for s in self.plan.migrations_to_apply if s.version not in done]
 
     def applied_above(self, target: int) -> list[AppliedVersion]:
         """What a rollback takes back, newest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sqlite3
@@ -265,6 +266,32 @@ def test_another_process_rolls_back_in_the_same_moment(engine: Engine, folder: F
     assert Migrator(engine, folder.path, progress=progress).rollback_to_version(0).rolled_back == []
     assert told == [[2, 1]]
     assert [entry["operation"] for entry in other.get_migration_history()] == ["rollback"] * 2 + ["apply"] * 2
+
+
+def test_another_program_writes_between_two_steps(engine: Engine, folder: Folder, url: str) -> None:
+    """The versions are read again then, and what this run has applied itself is not applied a second time."""
+    folder.add(1, 'self.execute_sql("CREATE TABLE busy (n INTEGER)")', 'self.execute_sql("DROP TABLE busy")')
+    for version in (2, 3, 4):
+        folder.table(version, "transactional = False" if version == 3 else "")
+
+    class Writing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raw = sqlite3.connect(url.removeprefix("sqlite:///"))
+            raw.execute("INSERT INTO busy VALUES (1)")
+            raw.commit()
+            raw.close()
+
+    logger, handler = logging.getLogger("sqlmig.runner"), Writing(logging.INFO)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        migrator = Migrator(engine, folder.path)
+        assert migrator.migrate().applied == [1, 2, 3, 4]
+        assert migrator.rollback_to_version(1).rolled_back == [4, 3, 2]
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert contents(engine)["rows"] == {"busy": [(1,)] * 7}
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
