@@ -170,7 +170,7 @@ class BaseMigration:
         Returns:
             Whether it was created.
         """
-        from sqlalchemy import MetaData, Table
+        from sqlalchemy import Table
 
         if isinstance(name, Table):
             name, definition = name.fullname, name
@@ -183,9 +183,7 @@ class BaseMigration:
                 operations.create_table(definition)
             else:
                 items = definition if isinstance(definition, Sequence) else [definition]
-                schema, _, plain = name.rpartition(".")
-                parts = [item._copy() if hasattr(item, "_copy") else item for item in (*items, *columns)]
-                operations.create_table(Table(plain, MetaData(), *parts, schema=schema or None))
+                operations.create_table(name, *(item for item in (*items, *columns) if item is not None))
             return True
 
     def create_index_if_not_exists(

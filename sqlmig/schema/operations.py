@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Index, MetaData, Table, inspect, text
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, inspect, text
+from sqlalchemy.exc import NoReferencedColumnError, NoReferencedTableError
+from sqlalchemy.schema import CreateColumn, SchemaItem
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -88,9 +89,44 @@ class Operations:
             for quoted in (self._quote(index),)
         ]
 
-    def create_table(self, table: Table) -> None:
-        """Create *table* with its indexes."""
+    def create_table(self, table: str | Table, *items: SchemaItem) -> None:
+        """
+        Create a table with its indexes.
+
+        Args:
+            table: A Table; or a name, of a table of *items*.
+            items: Columns and constraints. They are copied: the caller's may be used again.
+        """
+        if isinstance(table, str):
+            table = self._assembled(table, items)
+        elif any(_unresolved(key) for key in table.foreign_keys):
+            table = table.to_metadata(MetaData())
+            self._resolve(table)
         table.create(self.connection)
+
+    def _assembled(self, table: str, items: Sequence[SchemaItem]) -> Table:
+        schema, name = _split(table)
+        copies = [item._copy() for item in items]  # type: ignore[attr-defined]
+        assembled = Table(name, MetaData(), *copies, schema=schema)
+        self._resolve(assembled)
+        return assembled
+
+    def _resolve(self, table: Table) -> None:
+        """
+        Let the foreign keys of *table* find what they refer to.
+
+        SQLAlchemy writes no REFERENCES to a table that it does not know, and takes a column's type from there.
+        """
+        for key in table.foreign_keys:
+            if not _unresolved(key):
+                continue
+            owner, column = key.target_fullname.rsplit(".", 1)
+            schema, name = _split(owner)
+            known: list[Any] = []
+            if self.has_table(owner):
+                known = [c for c in self.inspector.get_columns(name, schema=schema) if c["name"] == column]
+            kind = known[0]["type"] if known else None
+            Table(name, table.metadata, Column(column, kind), schema=schema, extend_existing=True)
 
     def drop_table(self, table: str) -> None:
         """Drop a table."""
@@ -98,21 +134,17 @@ class Operations:
 
     def add_column(self, table: str, column: Column[Any]) -> None:
         """Add a column; its rows read the column's server default."""
-        schema, name = _split(table)
-        # A copy, on a table of its own: the caller's Column may belong to a model.
-        holder = Table(name, MetaData(), column._copy(), schema=schema)
-        (copied,) = holder.columns
-        compiled = CreateColumn(copied).compile(dialect=self.connection.dialect)
+        (copied,) = self._assembled(table, [column]).columns
+        compiled: Any = CreateColumn(copied).compile(dialect=self.connection.dialect)
         spec = compiled.string
-        for key in column.foreign_keys:
-            constraint = key.constraint
+        for key in copied.foreign_keys:
             spec += f" REFERENCES {self._target(key.target_fullname)}"
-            if constraint is not None:
-                spec += compiled.define_constraint_cascades(constraint)  # type: ignore[attr-defined]
+            spec += compiled.define_constraint_cascades(key) + compiled.define_constraint_deferrability(key)
         self.connection.exec_driver_sql(f"ALTER TABLE {self._name(table)} ADD COLUMN {spec}")
         if column.index or column.unique:
             unique = bool(column.unique)
-            Index(f"{'uq' if unique else 'ix'}_{name}_{column.name}", copied, unique=unique).create(self.connection)
+            name = f"{'uq' if unique else 'ix'}_{_split(table)[1]}_{column.name}"
+            Index(name, copied, unique=unique).create(self.connection)
 
     def drop_column(self, table: str, column: str) -> None:
         """Drop a column and what it held."""
@@ -125,10 +157,11 @@ class Operations:
         known = {c["name"].lower() for c in self.inspector.get_columns(_split(table)[1], schema=_split(table)[0])}
         keys = ", ".join(self._quote(key) if key.lower() in known else key for key in columns)
         schema, name = _split(table)
-        prefix = f"{self._quote(schema)}." if schema else ""
+        # The index lies where its table does, whether or not its own name says so.
+        index = self._name(f"{schema}.{_split(index)[1]}" if schema else index)
+        kind = "UNIQUE INDEX" if unique else "INDEX"
         self.connection.exec_driver_sql(
-            f"CREATE {'UNIQUE ' if unique else ''}INDEX {prefix}{self._quote(index)} ON {self._quote(name)} ({keys})"
-            + (f" WHERE {where}" if where else "")
+            f"CREATE {kind} {index} ON {self._quote(name)} ({keys})" + (f" WHERE {where}" if where else "")
         )
 
     def drop_index(self, index: str) -> None:
@@ -148,6 +181,13 @@ class Operations:
 
     def _quote(self, name: str) -> str:
         return self.connection.dialect.identifier_preparer.quote(name)
+
+
+def _unresolved(key: ForeignKey) -> bool:
+    try:
+        return key.column is None
+    except (NoReferencedTableError, NoReferencedColumnError):
+        return True
 
 
 def _split(name: str) -> tuple[str | None, str]:
