@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Folder, contents, failures
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlmig import (
     ConfigurationError,
@@ -115,6 +117,21 @@ def test_a_database_without_a_backend(folder: Folder) -> None:
     engine = create_engine("mysql+pymysql://", module=Other)
     with pytest.raises(UnsupportedDatabase, match="mysql"):
         Migrator(engine, folder.path)
+
+
+def test_an_asynchronous_engine(folder: Folder, url: str) -> None:
+    """Refused, also where its connection is handed in from `run_sync`."""
+    engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"))
+    with pytest.raises(ConfigurationError, match="AsyncEngine"):
+        Migrator(engine, folder.path)  # type: ignore[arg-type]
+    folder.table(1)
+
+    async def boot() -> None:
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda joined: Migrator(joined, folder.path).migrate())
+
+    with pytest.raises(UnsupportedDatabase, match=r"sqlite\+aiosqlite"):
+        asyncio.run(boot())
 
 
 def test_no_folder_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,13 @@ def backend_for(database: DatabaseConnection, lock_timeout: float) -> SQLiteBack
         UnsupportedDatabase: There is none for its dialect.
     """
     dialect = database.engine.dialect.name
-    if dialect != "sqlite":
+    if dialect != "sqlite" or database.engine.dialect.is_async:
         from ..errors import UnsupportedDatabase
 
+        name = f"{dialect}+{database.engine.dialect.driver}" if dialect == "sqlite" else dialect
         raise UnsupportedDatabase(
-            f"sqlmig has no backend for {dialect}.\n"
-            "  This release runs on SQLite.\n"
+            f"sqlmig has no backend for {name}.\n"
+            "  This release runs on SQLite, through Python's sqlite3.\n"
             "Use a sqlite:// URL or an engine over SQLite."
         )
     from .sqlite import SQLiteBackend
