@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
-from .results import Issue, SchemaInfo, SchemaReport, Statistics, TableInfo, Tables
+from .results import Issue, Optimization, SchemaInfo, SchemaReport, Statistics, TableInfo, Tables
 from .schema import Operations
 
 if TYPE_CHECKING:
@@ -99,10 +99,12 @@ def schema_report(db: DatabaseConnection, tracker: VersionTracker) -> SchemaRepo
         return SchemaReport(valid=not issues, current_version=state.current_version, issues=issues)
 
 
-def optimize(db: DatabaseConnection) -> None:
+def optimize(db: DatabaseConnection) -> Optimization:
     """Let SQLite count its tables and indexes again (https://sqlite.org/lang_analyze.html)."""
-    db.execute("ANALYZE")
-    db.execute("PRAGMA optimize")
+    statements = ["ANALYZE", "PRAGMA optimize"]
+    for statement in statements:
+        db.execute(statement)
+    return Optimization(success=True, operations_performed=statements)
 
 
 def _pragma(connection: Connection, name: str) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .manager import MigrationManager
     from .planning import OutOfOrder
-    from .results import Plan, SchemaInfo, SchemaReport, Statistics, Status
+    from .results import Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .runner import MigrationRunner
     from .sources import MigrationPaths
     from .version_tracker import VersionTracker
@@ -206,11 +206,11 @@ class Migrator:
 
         return self.backend.read(lambda: schema_report(self.db, self.version_tracker))
 
-    def optimize_database_performance(self) -> None:
+    def optimize_database_performance(self) -> Optimization:
         """Refresh the statistics of SQLite's query planner (`ANALYZE`, `PRAGMA optimize`)."""
         from .inspection import optimize
 
-        optimize(self.db)
+        return self.backend.read(lambda: optimize(self.db))
 
     def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
         """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 __all__ = [
     "Issue",
     "MigrationResult",
+    "Optimization",
     "Plan",
     "PlanStep",
     "Record",
@@ -272,6 +273,13 @@ class Statistics(Record):
     migration_count: int
     total_migration_time_ms: float
     average_migration_time_ms: float
+
+
+class Optimization(Record):
+    """What was done for the query planner."""
+
+    success: bool
+    operations_performed: list[str]
 
 
 def _count(number: int) -> str:

@@ -217,7 +217,7 @@ def test_schema_info_and_statistics(migrator: Migrator, folder: Folder) -> None:
     assert statistics["table_rows"]["t1"] == 1
     assert statistics.database_size_bytes == statistics.page_size * statistics.page_count > 0
     assert set(statistics.migration_timings) == {1, 2}
-    migrator.optimize_database_performance()
+    assert migrator.optimize_database_performance().operations_performed == ["ANALYZE", "PRAGMA optimize"]
 
 
 def test_validate_schema_finds_broken_references(migrator: Migrator, folder: Folder) -> None:
