@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,20 +41,31 @@ class BaseMigration:
         database: What to run on; the runner hands in its own connection.
     """
 
-    version: int = 0
-    """The number that its file's name begins with."""
-
-    description: str = ""
-    """What it changes, in one line; the file's name where it is empty."""
-
-    dependencies: Sequence[int] = ()
-    """Versions that must be applied before it."""
-
-    transactional: bool = True
-    """False for statements that refuse to run in a transaction (VACUUM, PRAGMA journal_mode)."""
-
     def __init__(self, database: Database) -> None:
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        self.sql_files: dict[str, str] = {}
+
+    # Properties, so that a type checker lets a subclass say them either way.
+
+    @property
+    def version(self) -> int:
+        """The number that its file's name begins with."""
+        return 0
+
+    @property
+    def description(self) -> str:
+        """What it changes, in one line; the file's name where it is empty."""
+        return ""
+
+    @property
+    def dependencies(self) -> Sequence[int]:
+        """Versions that must be applied before it."""
+        return ()
+
+    @property
+    def transactional(self) -> bool:
+        """False for statements that refuse to run in a transaction (VACUUM, PRAGMA journal_mode)."""
+        return True
 
     @property
     def rollback_supported(self) -> bool:
@@ -139,18 +151,22 @@ class BaseMigration:
         """
         Run every statement of a file.
 
+        The file is part of the migration: changing it after it was applied is an edit.
+
         Args:
             path: Relative to the migration's own file.
 
         Raises:
             FileNotFoundError: There is no such file.
         """
-        from .sql_text import split_statements
+        from .sql_text import split_statements, sql_hash
 
         file = self._folder() / path
         if not file.is_file():
             raise FileNotFoundError(f"no SQL file {file}")
-        for statement in split_statements(file.read_text(encoding="utf-8-sig")):
+        script = file.read_text(encoding="utf-8-sig")
+        self.sql_files[os.fspath(path)] = sql_hash(script)
+        for statement in split_statements(script):
             self.execute_sql(statement)
 
     def _folder(self) -> Path:
@@ -236,9 +252,9 @@ class BaseMigration:
             operations.drop_column(table, column)
 
     def drop_table_if_exists(self, table: str) -> bool:
-        """Drop a table if there is one, and tell whether there was."""
+        """Drop a table if there is one (a view is none), and tell whether there was."""
         with self._operations() as operations:
-            if not operations.has_table(table):
+            if not operations.is_table(table):
                 return False
             operations.drop_table(table)
             return True

@@ -26,8 +26,7 @@ def load_config(start: Path | None = None) -> dict[str, Any]:
     """
     The options of the nearest pyproject.toml that has a `[tool.sqlmig]` table; empty where there is none.
 
-    A relative `path` is one from the folder of that file; a relative SQLite URL is one from the working directory,
-    as everywhere in SQLAlchemy.
+    A relative `path` and a relative SQLite URL are ones from the folder of that file.
 
     Args:
         start: The folder to begin with, the working directory by default; its parents follow.
@@ -51,7 +50,7 @@ def _table(file: Path) -> dict[str, Any] | None:
     try:
         with file.open("rb") as stream:
             tools = tomllib.load(stream).get("tool", {})
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigurationError(f"{file} cannot be read.\n  {error}\nMend it, then try again.") from error
     table = tools.get("sqlmig") if isinstance(tools, dict) else None
     return table if isinstance(table, dict) else None
@@ -66,15 +65,33 @@ def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
                 + (f"Did you mean {near[0]}?" if near else "Take it out.")
             )
         if not isinstance(value, OPTIONS[name]) or (isinstance(value, bool) and bool not in OPTIONS[name]):
-            wanted = " or ".join({"str": "text", "list": "a list"}.get(t.__name__, t.__name__) for t in OPTIONS[name])
-            raise ConfigurationError(
-                f"[tool.sqlmig] {name} is {value!r} ({file})\n  it must be {wanted}\nMend it, then try again."
+            wanted = " or ".join(
+                {"str": "text", "list": "a list", "bool": "true or false"}.get(t.__name__, t.__name__)
+                for t in OPTIONS[name]
             )
+            shown = "of another kind" if name == "url" else repr(value)
+            raise ConfigurationError(
+                f"[tool.sqlmig] {name} is {shown} ({file})\n  it must be {wanted}\nMend it, then try again."
+            )
+    if "url" in options:
+        options = {**options, "url": _sqlite_url_from(file.parent, options["url"])}
     if "path" in options:
         paths = options["path"] if isinstance(options["path"], list) else [options["path"]]
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise ConfigurationError(
+                f"[tool.sqlmig] path is {paths!r} ({file})\n  it must be text or a list of texts\nMend it."
+            )
         resolved = [_from(file.parent, str(path)) for path in paths]
         options = {**options, "path": resolved if len(resolved) > 1 else resolved[0]}
     return options
+
+
+def _sqlite_url_from(folder: Path, url: str) -> str:
+    """A relative SQLite URL as one from *folder*: the same database, wherever the command is typed."""
+    scheme, _, path = url.partition(":///")
+    if not scheme.startswith("sqlite") or not path or path.startswith(("/", ":memory:", "file:")):
+        return url
+    return f"{scheme}:///{folder / path}"
 
 
 def _from(folder: Path, path: str) -> str:

@@ -7,9 +7,10 @@ Connection, whose transaction it joins and never ends.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
+
+logger = logging.getLogger("sqlmig.sql")
 
 _pool_locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
 _pool_locks_guard = threading.Lock()
@@ -80,13 +83,17 @@ class Row:
 class Result:
     """What a statement gave back: rows to fetch or iterate over, `rowcount`, `lastrowid`."""
 
-    def __init__(self, cursor: CursorResult[Any]) -> None:
-        self.rowcount: int = cursor.rowcount
-        self.returns_rows: bool = cursor.returns_rows
-        self.lastrowid: int | None = None if self.returns_rows else _lastrowid(cursor)
+    def __init__(self, cursor: CursorResult[Any] | None) -> None:
+        self.rowcount: int = cursor.rowcount if cursor is not None else 0
+        self.returns_rows: bool = cursor is not None and cursor.returns_rows
+        self.lastrowid: int | None = None if self.returns_rows or cursor is None else _lastrowid(cursor)
         self._cursor = cursor
-        self._keys = list(cursor.keys()) if self.returns_rows else []
-        self._rows: Iterator[Any] = iter(cursor) if self.returns_rows else iter(())
+        self._keys: list[str] = []
+        self._rows: Iterator[Any] = iter(())
+        if cursor is not None and self.returns_rows:
+            self._keys = list(cursor.keys())
+            # What a writing statement returns is read at once: it would stand in the way of the COMMIT.
+            self._rows = iter(cursor) if _only_reads(cursor) else iter(cursor.all())
 
     def buffer(self) -> Result:
         """Read all rows now, so that they outlive the connection."""
@@ -96,7 +103,8 @@ class Result:
     def first(self) -> Row | None:
         """The next row or None; the rest is given up, so that no open query keeps its tables locked."""
         row = self.fetchone()
-        self._cursor.close()
+        if self._cursor is not None:
+            self._cursor.close()
         return row
 
     def __iter__(self) -> Iterator[Row]:
@@ -155,6 +163,10 @@ class DatabaseConnection:
         """Run one statement."""
         self.statements += 1
         self.last_statement = sql if isinstance(sql, str) else None
+        logger.debug("%s", sql)
+        if isinstance(params, list) and not params:
+            # A list of rows, with no row in it.
+            return Result(None)
         connection = self.connection
         if connection is not None:
             return Result(_run(connection, sql, params))
@@ -193,6 +205,29 @@ class DatabaseConnection:
             return
         with self._alone(), self.engine.connect() as own, _ended(own, "ROLLBACK"):
             yield own
+
+    @contextmanager
+    def at_work(self, connection: Connection) -> Iterator[None]:
+        """
+        Have whatever this thread reads meanwhile read on *connection*.
+
+        Raises:
+            ConfigurationError: The thread is at work already: a progress callback or a migration calls back.
+        """
+        if getattr(self._local, "at_work", False):
+            from .errors import ConfigurationError
+
+            raise ConfigurationError(
+                "This Migrator is at work already, in this thread.\n"
+                "  It was called back from a migration or from a progress callback; nothing was changed by that.\n"
+                "Call it when migrate() has returned."
+            )
+        before = getattr(self._local, "connection", None)
+        self._local.at_work, self._local.connection = True, connection
+        try:
+            yield
+        finally:
+            self._local.at_work, self._local.connection = False, before
 
     def _alone(self) -> AbstractContextManager[object]:
         """Keep other threads out where all share one connection, and with it one transaction."""
@@ -301,7 +336,7 @@ def display_name(engine: Engine) -> str:
 def _engine(database: object) -> Engine:
     if isinstance(database, Engine):
         return database
-    from .errors import ConfigurationError, shorten
+    from .errors import ConfigurationError, UnsupportedDatabase
 
     if type(database).__name__ == "AsyncEngine":
         raise ConfigurationError(
@@ -316,31 +351,50 @@ def _engine(database: object) -> Engine:
         return create_engine(database)
     if not isinstance(database, str | os.PathLike):
         raise ConfigurationError(
-            f"Not a database: {shorten(repr(database))}.\n"
-            f"  found {type(database).__name__}\n"
+            f"Not a database: a value of type {type(database).__name__}.\n"
+            "  It is shown here without its content, which may hold a password.\n"
             "Pass an Engine, a Connection, a URL, or the path of a SQLite file."
         )
     text = os.fspath(database)
     if text == ":memory:":
         # One connection for all, or each thread would see a database of its own.
         return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    scheme, colon, _ = text.partition(":")
+    if "://" not in text and colon and len(scheme) > 1 and scheme.replace("+", "").isalnum():
+        # Never to be shown whole: it may hold a password. One letter is a drive of Windows.
+        raise ConfigurationError(
+            f"What begins with {scheme}: is neither a URL nor taken for the path of a file.\n"
+            "  A URL has :// after its scheme.\n"
+            "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db"
+        )
     if "://" not in text:
         return create_engine(URL.create("sqlite", database=text))
+    scheme = text.partition("://")[0]
     try:
         return create_engine(text)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        scheme = text.partition("://")[0]
+    except ModuleNotFoundError as error:
+        if not scheme.startswith("sqlite"):
+            raise UnsupportedDatabase(
+                f"sqlmig has no backend for {scheme}, and its driver {error.name} is not installed.\n"
+                "  This release runs on SQLite, through Python's sqlite3.\n"
+                "Use a sqlite:// URL or an engine over SQLite."
+            ) from error
+        raise ConfigurationError(f"The driver of {scheme}:// is missing.\n  {error}\nInstall it.") from error
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigurationError(
             f"No engine can be made for a URL that begins with {scheme}://\n"
-            f"  {type(error).__name__}: {_without_url(error, text)}\n"
+            f"  {_without_url(error, text)}\n"
             "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db"
         ) from error
 
 
 def _without_url(error: Exception, url: str) -> str:
+    if isinstance(error, ValueError):
+        # It quotes what it could not read, which may be a part of a password.
+        return "its port is not a number, or another part of it cannot be read"
     from .errors import shorten
 
-    return shorten(str(error).replace(url, "the URL"))
+    return f"{type(error).__name__}: {shorten(str(error).replace(url, 'the URL'))}"
 
 
 def _run(connection: Connection, sql: str | Executable, params: Parameters) -> CursorResult[Any]:
@@ -350,9 +404,10 @@ def _run(connection: Connection, sql: str | Executable, params: Parameters) -> C
         return connection.exec_driver_sql(sql)
     if isinstance(params, Mapping):
         return connection.exec_driver_sql(sql, {key: _plain(value) for key, value in params.items()})
-    if isinstance(params, str | bytes):
+    if isinstance(params, str | bytes | set) or not isinstance(params, Iterable):
         raise TypeError("parameters are a tuple, a dict, or a list of them; write (value,) for one value")
-    many = isinstance(params[0], Mapping | tuple | list)
+    params = list(params)
+    many = isinstance(params[0], Iterable) and not isinstance(params[0], str | bytes | bytearray | memoryview)
     rows: Sequence[Any] = params if many else [params]
     if isinstance(rows[0], Mapping):
         return connection.exec_driver_sql(sql, [{k: _plain(v) for k, v in row.items()} for row in rows])
@@ -368,6 +423,11 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat(" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
     return value
+
+
+def _only_reads(cursor: CursorResult[Any]) -> bool:
+    statement = getattr(cursor.context, "statement", None) or ""
+    return statement.lstrip()[:6].upper() not in ("INSERT", "UPDATE", "DELETE", "REPLAC")
 
 
 def _lastrowid(cursor: CursorResult[Any]) -> int | None:

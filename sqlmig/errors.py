@@ -113,8 +113,7 @@ class VersionMismatch(MigrationError):
         super().__init__(
             f"The table {table} says version {recorded}, but PRAGMA user_version says {user_version}.\n"
             "  One of them was changed by hand, so which migrations ran is not known; nothing was started.\n"
-            f"If the table is right: sqlmig repair. If the schema is that of version {user_version}:"
-            f" sqlmig stamp {user_version}"
+            "If the table is right: sqlmig repair. If the schema is that of another version N: sqlmig stamp N"
         )
 
 
@@ -133,12 +132,12 @@ class InterruptedMigration(MigrationError):
 class RollbackNotSupported(MigrationError):
     """A migration on the way down cannot be rolled back; nothing was."""
 
-    def __init__(self, version: int, reason: str) -> None:
+    def __init__(self, version: int, reason: str, hint: str = "") -> None:
         self.version = version
         super().__init__(
             f"Migration {version} cannot be rolled back, so nothing was.\n"
             f"  {reason}\n"
-            f"Stay at {version} or above (sqlmig to {version}), or restore a backup from before it."
+            + (hint or f"Stay at {version} or above (sqlmig to {version}), or restore a backup from before it.")
         )
 
 
@@ -158,21 +157,24 @@ class MigrationFailed(MigrationError):
         *,
         statement: str | None = None,
         undone: bool = True,
+        together: bool = False,
         hint: str = "",
+        retry: str = "sqlmig up",
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
         self.reason, self.statement, self.undone = reason, statement, undone
         verb = "failed to roll back" if operation == "rollback" else "failed"
-        lines = [f"Migration {version} ({description}) {verb}: {reason}"]
+        lines = [f"Migration {version} ({shorten(description, 80)}) {verb}: {reason}"]
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
-        lines.append(
-            "  Everything that it did was undone; the database is as it was before it."
-            if undone
-            else "  It runs outside a transaction, so what it did before the error has stayed."
-        )
-        retry = "sqlmig up" if operation == "apply" else f"sqlmig to {version - 1}"
-        lines.append(hint or f"Mend the migration, then run it again: {retry if undone else 'sqlmig repair'}")
+        if not undone:
+            lines.append("  It runs outside a transaction, so what it did before the error has stayed.")
+            retry = f"sqlmig repair, then {retry}"
+        elif together:
+            lines.append("  All migrations of its transaction were undone; the database is as it was before the first.")
+        else:
+            lines.append("  Everything that it did was undone; the database is as it was before it.")
+        lines.append(hint or f"Mend the migration, then run it again: {retry}")
         super().__init__("\n".join(lines))
 
 
@@ -191,12 +193,12 @@ class DatabaseUnavailable(MigrationError):
 class DatabaseLocked(DatabaseUnavailable):
     """Another connection holds the lock and did not release it in time."""
 
-    def __init__(self, database: str, timeout: float, holder: str = "") -> None:
+    def __init__(self, database: str, timeout: float, holder: str = "", hint: str = "") -> None:
         self.timeout = timeout
         super().__init__(
             f"The database {database} is locked, and stayed so for {timeout:g} s (lock_timeout).\n"
             f"  {holder or 'another process or connection has an open write transaction on it'}\n"
-            f"Find the holder, end it, and start again: {_holder_command(database)}"
+            + (hint or f"Find the holder, end it, and start again: {_holder_command(database)}")
         )
 
 
@@ -206,7 +208,7 @@ class DatabaseNotWritable(DatabaseUnavailable):
     def __init__(self, database: str, reason: str) -> None:
         super().__init__(
             f"The database {database} cannot be written: {reason}.\n"
-            "  Migrations are pending, so it must be written; nothing was changed.\n"
+            "  What was asked for needs to write to it; nothing was changed.\n"
             "Check the permissions of the file and of its folder, and mode=ro in the URL."
         )
 

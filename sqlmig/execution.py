@@ -6,6 +6,7 @@ Used by the runner, which records around it, and by `BaseMigration.run()`, which
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .errors import MigrationError, MigrationFailed, TransactionEnded, TransactionMisused, shorten
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .loader import LoadedMigration
 
-__all__ = ["attempt", "explain", "perform"]
+__all__ = ["ChecksFailed", "attempt", "explain", "perform", "reason", "statement_of"]
+
+
+class ChecksFailed(Exception):
+    """What a migration's own methods returned that they must not; worded by `explain`."""
 
 
 def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) -> bool:
@@ -32,7 +37,9 @@ def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) ->
         with session.transaction(), session.guarded():
             return perform(migration, operation)
     except Exception as error:
-        raised = explain(error, migration, migration, operation)
+        # Before its first statement, it is the database that cannot be used.
+        unavailable = session.translate(error) if migration.db.statements == 0 else None
+        raised = unavailable or explain(error, migration, migration, operation, retry="run it again")
         if raised is error:
             raise
         raise raised from error
@@ -45,28 +52,48 @@ def perform(migration: BaseMigration, operation: str) -> bool:
     Args:
         operation: "apply" or "rollback", as in the history.
 
+    Returns:
+        False when `pre_migrate_checks` said to skip it.
+
     Raises:
-        MigrationFailed: `post_migrate_checks` said no. Whatever the migration raises comes through as it is.
+        ChecksFailed: Its checks said no. Whatever the migration raises comes through as it is.
     """
+    up: Callable[[], object] = migration.up
+    down: Callable[[], object] = migration.down
     if operation == "rollback":
-        migration.down()
+        _require_run(down(), "down")
         return True
-    if not migration.pre_migrate_checks():
+    checked: object = migration.pre_migrate_checks()
+    if checked is False:
         return False
-    migration.up()
-    if not migration.post_migrate_checks():
-        raise MigrationFailed(
-            migration.version,
-            migration.description,
-            operation,
-            "post_migrate_checks() returned False",
-            undone=migration.transactional,
+    if not checked:
+        raise ChecksFailed(
+            f"pre_migrate_checks() returned {checked!r}; it must return True to go on, or False to skip the migration"
         )
+    _require_run(up(), "up")
+    checked = migration.post_migrate_checks()
+    if not checked:
+        raise ChecksFailed(f"post_migrate_checks() returned {checked!r}")
     return True
 
 
+def _require_run(returned: object, method: str) -> None:
+    """A coroutine or a generator has run nothing yet, and nobody would run it."""
+    if hasattr(returned, "__await__") or hasattr(returned, "__next__") or hasattr(returned, "__anext__"):
+        if hasattr(returned, "close"):
+            returned.close()
+        raise ChecksFailed(f"{method}() is asynchronous or a generator, so that nothing of it was run")
+
+
 def explain(
-    error: Exception, said: BaseMigration | LoadedMigration, ran: BaseMigration | None, operation: str
+    error: Exception,
+    said: BaseMigration | LoadedMigration,
+    ran: BaseMigration | None,
+    operation: str,
+    *,
+    retry: str,
+    together: bool = False,
+    at_commit: bool = False,
 ) -> MigrationError:
     """
     The typed error for what a migration raised.
@@ -74,23 +101,37 @@ def explain(
     Args:
         said: What knows its version and its description.
         ran: The migration on its connection, where it came so far.
+        retry: What runs it again.
+        together: Whether other migrations shared its transaction.
+        at_commit: Whether it was the COMMIT that failed, after the last of them.
     """
     if isinstance(error, MigrationError) and not isinstance(error, TransactionMisused):
         return error
     kind = TransactionEnded if isinstance(error, TransactionMisused) else MigrationFailed
+    why = reason(error)
+    if at_commit and together:
+        why = f"{why}, at the COMMIT of all, so that one before it may be the cause"
+    loose = said.transactional and any(text in why for text in _REFUSED_IN_TRANSACTIONS)
     return kind(
         said.version,
         said.description,
         operation,
-        reason(error),
-        statement=statement_of(error, ran),
+        why,
+        statement="COMMIT" if at_commit else statement_of(error, ran),
         undone=said.transactional,
+        together=together,
+        hint=f"Say `transactional = False` in the migration, then: {retry}" if loose else "",
+        retry=retry,
     )
+
+
+# What SQLite says of statements that refuse to run in a transaction.
+_REFUSED_IN_TRANSACTIONS = ("from within a transaction", "inside a transaction", "within transaction")
 
 
 def reason(error: BaseException) -> str:
     """What went wrong in one line, without the parameters, which may be somebody's data."""
-    if isinstance(error, TransactionMisused):
+    if isinstance(error, TransactionMisused | ChecksFailed):
         return str(error)
     origin = getattr(error, "orig", None)
     if origin is not None:
@@ -102,6 +143,7 @@ def reason(error: BaseException) -> str:
 def statement_of(error: BaseException, ran: BaseMigration | None) -> str | None:
     """The statement that the database refused, or at which the transaction was found ended."""
     statement = getattr(error, "statement", None)
-    if statement is None and ran is not None and isinstance(error, TransactionMisused):
-        statement = ran.db.last_statement
+    db = getattr(ran, "db", None)
+    if statement is None and db is not None and isinstance(error, TransactionMisused):
+        statement = db.last_statement
     return statement if isinstance(statement, str) else None

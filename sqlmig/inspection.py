@@ -52,9 +52,9 @@ def _table(name: str, inspector: Inspector, operations: Operations) -> TableInfo
     return TableInfo(
         name=name,
         columns=columns,
-        indexes=operations.indexes(name),
+        indexes=operations.indexes((None, name)),
         foreign_keys=[dict(found) for found in inspector.get_foreign_keys(name)],
-        row_count=operations.row_count(name),
+        row_count=operations.row_count((None, name)),
     )
 
 
@@ -63,7 +63,7 @@ def statistics(db: DatabaseConnection, tracker: VersionTracker) -> Statistics:
     timings = tracker.timings()
     with db.reading() as connection:
         operations = Operations(connection)
-        rows = {name: operations.row_count(name) for name in inspect(connection).get_table_names()}
+        rows = {name: operations.row_count((None, name)) for name in inspect(connection).get_table_names()}
         pages, size = _pragma(connection, "page_count"), _pragma(connection, "page_size")
         return Statistics(
             database_size_bytes=pages * size,

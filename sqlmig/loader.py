@@ -10,26 +10,27 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+import inspect
 import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import base
 from .base import BaseMigration
 from .checksum import syntax_checksum, text_hash
+from .connection import DatabaseConnection
+from .errors import shorten
 from .results import Issue, PlanStep
 from .version_tracker import AppliedVersion
 
 if TYPE_CHECKING:
-    from .connection import DatabaseConnection
     from .sources import MigrationFile
 
-__all__ = ["Checksums", "LoadedMigration", "Unloadable", "checksums_of", "load"]
+__all__ = ["Checksums", "LoadedMigration", "Unloadable", "load"]
 
 
 class Unloadable(Exception):
@@ -48,12 +49,25 @@ class Checksums:
         self.text = text_hash(source)
         if tree is not None:
             # Now, so that the trees of a thousand files are not kept together.
-            self.syntax = syntax_checksum(tree)
+            self.syntax = self._hash(tree)
+
+    @classmethod
+    def of(cls, path: str) -> Checksums:
+        """The hashes of a file that is not to be run."""
+        with open(path, "rb") as stream:
+            return cls(stream.read())
 
     @cached_property
     def syntax(self) -> str:
         """The hash of the syntax tree."""
-        return syntax_checksum(ast.parse(self._source))
+        return self._hash(ast.parse(self._source))
+
+    def _hash(self, tree: ast.Module) -> str:
+        try:
+            return syntax_checksum(tree)
+        except RecursionError:
+            # Too deep a file to walk through: any change of its text is an edit.
+            return f"text:{self.text}"
 
 
 class LoadedMigration:
@@ -80,14 +94,17 @@ class LoadedMigration:
             rollback_supported=self.rollback_supported,
         )
 
-    def row(self) -> dict[str, Any]:
-        """As it stands in the versions table."""
+    def row(self, sql_files: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """As it stands in the versions table, with the hashes of the SQL files that it has run."""
+        metadata: dict[str, Any] = {"file": self.file.name, "text_hash": self.checksums.text}
+        if sql_files:
+            metadata["sql_files"] = dict(sql_files)
         return {
             "version": self.version,
             "description": self.description,
             "rollback_supported": self.rollback_supported,
             "checksum": self.checksums.syntax,
-            "metadata": {"file": self.file.name, "text_hash": self.checksums.text},
+            "metadata": metadata,
         }
 
     def applied(self) -> AppliedVersion:
@@ -96,11 +113,6 @@ class LoadedMigration:
 
     def __repr__(self) -> str:
         return f"<migration {self.version}: {self.description}>"
-
-
-def checksums_of(path: Path) -> Checksums:
-    """The hashes of a file that is not to be run."""
-    return Checksums(path.read_bytes())
 
 
 def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
@@ -117,11 +129,10 @@ def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
         tree = ast.parse(source, path)
         module = _module(file)
         exec(compile(tree, path, "exec", dont_inherit=True), module.__dict__)
-    except (SyntaxError, ValueError, OSError) as error:
-        raise Unloadable(_import_issue(file, error)) from error
+        checksums = Checksums(source, tree)
     except Exception as error:
         raise Unloadable(_import_issue(file, error)) from error
-    loaded = LoadedMigration(file, _only_class(file, module), Checksums(source, tree))
+    loaded = LoadedMigration(file, _only_class(file, module), checksums)
     _describe(loaded, database)
     return loaded
 
@@ -141,7 +152,8 @@ def _only_class(file: MigrationFile, module: ModuleType) -> type[BaseMigration]:
     if not classes:
         reason = "has no class that inherits from BaseMigration"
     else:
-        reason = f"has {len(classes)} migration classes ({', '.join(c.__name__ for c in classes)}); one is wanted"
+        names = ", ".join(c.__name__ for c in classes)
+        reason = f"has {len(classes)} migration classes ({names}); one is wanted, and a base of it begins with _"
     raise Unloadable(_issue(file, reason, "class"))
 
 
@@ -155,18 +167,34 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         rollback_supported = migration.rollback_supported
     except Exception as error:
         raise Unloadable(_import_issue(file, error)) from error
+    if not isinstance(getattr(migration, "db", None), DatabaseConnection):
+        raise Unloadable(_issue(file, f"{cls.__name__}.__init__ does not call super().__init__(database)", "class"))
     if cls.up is BaseMigration.up:
         raise Unloadable(_issue(file, f"{cls.__name__} has no up()", "class"))
+    for name in ("up", "down"):
+        _check_method(file, cls, name)
     own = cls.__mro__[: cls.__mro__.index(BaseMigration)]
     _check_version(file, version, any("version" in vars(one) for one in own))
     if not isinstance(description, str):
         raise Unloadable(_issue(file, f"description is {description!r}, not a text", "class"))
     if not _are_versions(dependencies):
         raise Unloadable(_issue(file, f"dependencies are {dependencies!r}, not a list of versions", "dependency"))
-    loaded.description = description or file.title
+    for name, value in (("rollback_supported", rollback_supported), ("transactional", transactional)):
+        if not isinstance(value, bool):
+            what = "a method; write @property above it" if callable(value) else repr(value)
+            raise Unloadable(_issue(file, f"{name} is {what}, not True or False", "class"))
+    loaded.description = " ".join(description.split()) or file.title
     loaded.dependencies = list(dependencies)
-    loaded.rollback_supported = bool(rollback_supported) and cls.down is not BaseMigration.down
-    loaded.transactional = bool(transactional)
+    loaded.rollback_supported = rollback_supported and cls.down is not BaseMigration.down
+    loaded.transactional = transactional
+
+
+def _check_method(file: MigrationFile, cls: type[BaseMigration], name: str) -> None:
+    method = getattr(cls, name)
+    if not callable(method):
+        raise Unloadable(_issue(file, f"{name} is {method!r}, not a method", "class"))
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise Unloadable(_issue(file, f"{name}() is asynchronous or a generator; write a plain method", "class"))
 
 
 def _check_version(file: MigrationFile, version: object, said: bool) -> None:
@@ -202,7 +230,7 @@ def _import_issue(file: MigrationFile, error: Exception) -> Issue:
     if line is None:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((f.lineno for f in reversed(frames) if f.filename == str(file.path)), None)
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    message = error.msg if isinstance(error, SyntaxError) else shorten(str(error))
     return _issue(file, f"does not import: {type(error).__name__}: {message}", "import", line)
 
 
@@ -219,14 +247,35 @@ def _module(file: MigrationFile) -> ModuleType:
 
 @cache
 def _package(folder: str) -> str:
-    """A package of its own for a folder that is none, so that `from ._helpers import x` finds its neighbours."""
-    root = f"_sqlmig_{hashlib.sha256(folder.encode(errors='surrogateescape')).hexdigest()[:12]}"
-    for name, path in ((root, os.path.dirname(folder)), (f"{root}.versions", folder)):
-        module = ModuleType(name)
-        module.__path__ = [path]
-        module.__package__ = name
-        sys.modules[name] = module
+    """
+    A package of its own for a folder, so that `from ._helpers import x` finds its neighbours.
+
+    `from ..base import BaseMigration` in a helper finds sqlmig's there. The name under which a migration logs begins
+    with "sqlmig_migrations".
+    """
+    root = f"sqlmig_migrations.f{hashlib.sha256(folder.encode(errors='surrogateescape')).hexdigest()[:12]}"
+    places = {"sqlmig_migrations": "", root: os.path.dirname(folder), f"{root}.versions": folder}
+    for name, path in places.items():
+        if name not in sys.modules:
+            module = sys.modules[name] = _Package(name)
+            module.__path__ = [path] if path else []
+            module.__package__ = name
+    sys.modules[root].base = base  # type: ignore[attr-defined]
+    sys.modules[f"{root}.base"] = base
     return f"{root}.versions"
+
+
+class _Package(ModuleType):
+    """A package whose `__init__.py`, where there is one, runs when a name of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        init = os.path.join(self.__path__[0], "__init__.py") if self.__path__ else ""
+        if name.startswith("__") or "__file__" in vars(self) or not os.path.isfile(init):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        self.__file__ = init
+        with open(init, "rb") as stream:
+            exec(compile(stream.read(), init, "exec", dont_inherit=True), vars(self))
+        return getattr(self, name)
 
 
 @cache

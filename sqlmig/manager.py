@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from . import planning
+from . import planning, verification
 from .connection import Database, DatabaseConnection
 from .errors import ConfigurationError, DatabaseTooNew, RollbackNotSupported, UnknownVersion, ValidationFailed
-from .loader import LoadedMigration, Unloadable, checksums_of, load
+from .loader import LoadedMigration, Unloadable, load
 from .results import Issue, Plan, Status
 from .sources import MigrationPaths, Sources
 from .template import write_migration
@@ -18,7 +18,6 @@ from .version_tracker import DatabaseState, VersionTracker
 
 if TYPE_CHECKING:
     from .base import BaseMigration
-    from .loader import Checksums
     from .planning import OutOfOrder
     from .sources import MigrationFile
     from .version_tracker import AppliedVersion
@@ -104,6 +103,7 @@ class MigrationManager:
 
     def get_rollback_sequence(self, target: int) -> list[MigrationFile]:
         """The files that a rollback to *target* would take back, newest first."""
+        require_version(target)
         files, done = self.discover_migrations(), self._done(self.version_tracker.read())
         return [files[version] for version in planning.rollback_versions(done, target) if version in files]
 
@@ -136,6 +136,13 @@ class MigrationManager:
         """
         return self.prepare(target).plan
 
+    def needs_migration(self) -> bool:
+        """Whether there is something to apply, or the database is not as its records or the files say. Read-only."""
+        state = self.version_tracker.read()
+        latest = max(self.get_available_versions(), default=0)
+        wrong = state.current_version > latest or bool(state.interrupted) or self.version_tracker.disagrees(state)
+        return wrong or bool(self.pending(state))
+
     def get_migration_status(self) -> Status:
         """Where the database stands. Read-only."""
         state, available = self.version_tracker.read(), self.get_available_versions()
@@ -143,7 +150,7 @@ class MigrationManager:
         return Status(
             current_version=state.current_version,
             target_version=max(available, default=0),
-            needs_migration=bool(pending),
+            needs_migration=self.needs_migration(),
             available_versions=available,
             applied_versions=self._done(state),
             skipped_versions=[row.version for row in state.rows if row.state == "skipped"],
@@ -194,22 +201,46 @@ class MigrationManager:
         except Unloadable as error:
             raise ValidationFailed([error.issue]) from error
 
-    def prepare(self, target: int | None = None, state: DatabaseState | None = None) -> Prepared:
-        """A plan and its migrations, for the state that the database is in."""
+    def prepare(
+        self, target: int | None = None, state: DatabaseState | None = None, *, up_only: bool = False
+    ) -> Prepared:
+        """
+        A plan and its migrations.
+
+        Args:
+            state: The state that the database is in, where the caller has read it; no connection is asked for then,
+                and nothing is estimated.
+            up_only: Where *target* is below the current version, there is nothing to do.
+        """
+        if target is not None:
+            require_version(target)
+        estimate = state is None
         state = state if state is not None else self.version_tracker.read()
         available = self.get_available_versions()
         if target is not None and target != 0 and target not in available:
             raise UnknownVersion(target, available)
-        if target is not None and target < state.current_version:
-            migrations, issues = self._load_down(state, target)
-            order = planning.rollback_versions(self._done(state), target)
+        down = target is not None and target < state.current_version and not up_only
+        if down:
+            migrations, issues = self._load_down(state, target or 0)
+            order = planning.rollback_versions(self._done(state), target or 0)
         else:
             order = self.pending(state, target)
             pending = set(order)
             migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
+            issues += planning.check_reachable(migrations, {*self._done(state), *order})
             # Checksums are verified when something is to be applied on top of them.
-            issues = [*issues, *self._standing_issues(state, verify=bool(order))]
-        return Prepared(self._plan(state, target, order, migrations, issues), migrations, state)
+            issues += self._standing_issues(state, verify=bool(order))
+        steps = [migrations[version].step() for version in order if version in migrations]
+        plan = Plan(
+            current_version=state.current_version,
+            target_version=max([state.current_version, *order], default=0) if target is None else target,
+            direction="down" if down else "up" if order else "none",
+            migrations_to_apply=[] if down else steps,
+            migrations_to_rollback=steps if down else [],
+            validation_issues=issues,
+            estimated_time_ms=0.0 if not order else self._estimate(order) if estimate else None,
+        )
+        return Prepared(plan, migrations, state)
 
     def require_files(self) -> None:
         """
@@ -242,17 +273,12 @@ class MigrationManager:
         if state.current_version > latest:
             raise DatabaseTooNew(state.current_version, latest)
 
-    def edited(self, state: DatabaseState) -> list[tuple[int, Checksums]]:
-        """The applied migrations whose files say something else now."""
-        files = self.discover_migrations()
-        found = []
-        for row in state.rows:
-            # A checksum of the original system's, or none, cannot be compared.
-            if row.version in files and row.done and (row.checksum or "").startswith("py1:"):
-                checksums = checksums_of(files[row.version].path)
-                if checksums.text != row.metadata.get("text_hash") and not _same_syntax(checksums, row.checksum):
-                    found.append((row.version, checksums))
-        return found
+    def accepted(self, state: DatabaseState) -> dict[int, tuple[str, dict[str, Any]]]:
+        """What is to be recorded for the applied migrations whose files were edited, if they are to be taken so."""
+        duplicates = planning.check_duplicates(self.sources.files())
+        if duplicates:
+            raise ValidationFailed(duplicates)
+        return verification.accepted(state.rows, self.discover_migrations())
 
     def adopted(self, state: DatabaseState) -> list[int]:
         """The versions that an untracked database has by its `user_version`."""
@@ -283,7 +309,10 @@ class MigrationManager:
         files = self.discover_migrations()
         migrations, issues = self._load(files[version] for version in order if version in files)
         issues = [issue for issue in issues if issue.kind != "dependency"]
-        issues += [_edited(version) for version, _ in self.edited(state) if version in migrations]
+        rows = [row for row in state.rows if row.version in migrations]
+        issues += verification.edits(rows, files) + planning.check_duplicates(self.sources.files())
+        if target != 0 and target not in self._done(state):
+            issues.append(planning.never_applied(target))
         issues += [
             Issue(f"the file of migration {version} is gone", kind="missing_file", version=version)
             for version in order
@@ -298,33 +327,14 @@ class MigrationManager:
 
     def _standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
         """What is wrong with the folder as a whole and with the part of it that is applied."""
-        files = self.sources.files()
-        versions = self.get_available_versions()
-        issues = planning.check_numbers(files, self.out_of_order)
+        files, versions = self.discover_migrations(), self.get_available_versions()
+        issues = planning.check_numbers(self.sources.files(), self.out_of_order, state.done)
         if state.tracked:
             issues += planning.check_history(versions, state, self.out_of_order)
-        return issues + [_edited(version) for version, _ in (self.edited(state) if verify else [])]
-
-    def _plan(
-        self,
-        state: DatabaseState,
-        target: int | None,
-        order: Sequence[int],
-        migrations: dict[int, LoadedMigration],
-        issues: list[Issue],
-    ) -> Plan:
-        down = target is not None and target < state.current_version
-        steps = [migrations[version].step() for version in order if version in migrations]
-        end = max([state.current_version, *order], default=0) if target is None or not down else target
-        return Plan(
-            current_version=state.current_version,
-            target_version=end if target is None else target,
-            direction="down" if down else "up" if order else "none",
-            migrations_to_apply=[] if down else steps,
-            migrations_to_rollback=steps if down else [],
-            validation_issues=issues,
-            estimated_time_ms=self._estimate(order) if order else 0.0,
-        )
+        if self.version_tracker.disagrees(state) and not state.interrupted:
+            text = f"user_version is {state.user_version}, but the versions table says {state.current_version}"
+            issues.append(Issue(text, kind="mismatch", hint="If the table is right: sqlmig repair"))
+        return issues + (verification.edits(state.rows, files) if verify else [])
 
     def _estimate(self, order: Sequence[int]) -> float | None:
         """The earlier timings of these migrations; of those that have none, the mean of the others."""
@@ -345,7 +355,8 @@ def refuse_rollback(issues: Sequence[Issue]) -> None:
     """
     final = [issue for issue in issues if issue.kind in ("rollback", "missing_file")]
     if final:
-        raise RollbackNotSupported(final[0].version or 0, "; ".join(final))
+        hint = "Bring the file back from version control." if final[0].kind == "missing_file" else ""
+        raise RollbackNotSupported(final[0].version or 0, "; ".join(final), hint)
     if issues:
         raise ValidationFailed(issues)
 
@@ -362,19 +373,3 @@ def require_version(version: object) -> None:
             f"{version!r} is no version.\n  A version is a whole number from 0 (nothing applied) up.\n"
             "See what there is: sqlmig status"
         )
-
-
-def _edited(version: int) -> Issue:
-    return Issue(
-        f"migration {version} was edited after it was applied",
-        kind="edited",
-        version=version,
-        hint="Put the change into a new migration, or accept the file as it is: sqlmig repair",
-    )
-
-
-def _same_syntax(checksums: Checksums, recorded: str | None) -> bool:
-    try:
-        return checksums.syntax == recorded
-    except (SyntaxError, ValueError):
-        return False

@@ -162,10 +162,8 @@ class Migrator:
         return self.migrate() if version == 0 else _nothing_done(version)
 
     def needs_migration(self) -> bool:
-        """Whether there is something to apply. Read-only."""
-        if self._version_at_head() is not None:
-            return False
-        return bool(self.manager.get_pending_migrations())
+        """Whether `migrate()` has something to apply, or will refuse the database as it is. Read-only."""
+        return self._version_at_head() is None and self.manager.needs_migration()
 
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
@@ -270,7 +268,8 @@ class Migrator:
 
 
 # The names of the system that this one grew from.
-ModularDatabaseMigrator = DatabaseMigrator = Migrator
+ModularDatabaseMigrator = Migrator
+DatabaseMigrator = Migrator
 
 
 def _nothing_done(version: int) -> MigrationResult:

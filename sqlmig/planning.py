@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "OutOfOrder",
     "check_dependencies",
+    "check_duplicates",
     "check_history",
     "check_numbers",
+    "check_reachable",
     "late_versions",
+    "never_applied",
     "pending_versions",
     "rollback_versions",
 ]
@@ -54,9 +57,14 @@ def late_versions(available: Iterable[int], done: Collection[int], current: int)
     return sorted({version for version in available if version < current} - set(done))
 
 
-def check_numbers(files: Sequence[MigrationFile], out_of_order: OutOfOrder) -> list[Issue]:
-    """Versions that are taken twice, are not positive, or are missing in between."""
-    issues = [_duplicate(version, files) for version, n in Counter(f.version for f in files).items() if n > 1]
+def check_duplicates(files: Sequence[MigrationFile]) -> list[Issue]:
+    """Versions that are taken twice."""
+    return [_duplicate(version, files) for version, n in Counter(f.version for f in files).items() if n > 1]
+
+
+def check_numbers(files: Sequence[MigrationFile], out_of_order: OutOfOrder, done: Collection[int]) -> list[Issue]:
+    """Versions that are taken twice, are not positive, or are missing in between (and not only their files)."""
+    issues = check_duplicates(files)
     issues += [
         Issue(
             f"{file.path.name}: version {file.version} cannot be used; versions begin with 1",
@@ -68,18 +76,29 @@ def check_numbers(files: Sequence[MigrationFile], out_of_order: OutOfOrder) -> l
         if file.version < 1
     ]
     if out_of_order == "error":
-        issues += _gaps(sorted({file.version for file in files if file.version > 0}))
+        issues += _gaps(sorted({*done, *(file.version for file in files if file.version > 0)}))
     return issues
 
 
 def _duplicate(version: int, files: Sequence[MigrationFile]) -> Issue:
-    same = [file.path for file in files if file.version == version]
+    same = [file for file in files if file.version == version]
+    names = [file.name for file in same] if len({file.name for file in same}) > 1 else [f.location for f in same]
     return Issue(
-        f"version {version} is taken by {len(same)} files: {', '.join(p.name for p in same)}",
+        f"version {version} is taken by {len(same)} files: {', '.join(names)}",
         kind="duplicate",
         version=version,
-        path=same[-1],
-        hint=f"Give one of them the next free number, in its name and in its class: {same[-1]}",
+        path=same[-1].path,
+        hint="Give the one that is applied nowhere yet the next free number, in its name and in its class.",
+    )
+
+
+def never_applied(version: int) -> Issue:
+    """A target below the current version that the database was never at."""
+    return Issue(
+        f"migration {version} was never applied here, so there is no way back to it",
+        kind="out_of_order",
+        version=version,
+        hint="Go back to a version that was applied: sqlmig history",
     )
 
 
@@ -128,6 +147,22 @@ def check_dependencies(migrations: Mapping[int, LoadedMigration], known: Collect
     return issues
 
 
+def check_reachable(migrations: Mapping[int, LoadedMigration], done: Collection[int]) -> list[Issue]:
+    """Dependencies that exist and will not be there when the migration is applied: ignored ones."""
+    return [
+        Issue(
+            f"{migration.file.name}: depends on version {wanted}, which was not applied here and will not be",
+            kind="dependency",
+            version=version,
+            path=migration.file.path,
+            hint='Apply it as well: out_of_order="apply"',
+        )
+        for version, migration in sorted(migrations.items())
+        for wanted in migration.dependencies
+        if wanted < version and wanted not in done
+    ]
+
+
 def _circle(graph: Mapping[int, Sequence[int]]) -> list[int]:
     """One circle of *graph*, its first version repeated at the end; empty where there is none."""
     finished: set[int] = set()
@@ -154,7 +189,7 @@ def _circle(graph: Mapping[int, Sequence[int]]) -> list[int]:
 
 def check_history(available: Sequence[int], state: DatabaseState, out_of_order: OutOfOrder) -> list[Issue]:
     """Applied migrations whose files are gone, and files that appeared below the current version."""
-    known = set(available)
+    known, latest = set(available), max(available, default=0)
     issues = [
         Issue(
             f"migration {row.version} ({row.description}) was applied, but its file is gone",
@@ -163,8 +198,11 @@ def check_history(available: Sequence[int], state: DatabaseState, out_of_order: 
             hint="Bring the file back from version control; an applied migration is part of the history.",
         )
         for row in state.rows
-        if row.done and row.version not in known
+        if row.done and row.version not in known and row.version < latest
     ]
+    if state.current_version > latest:
+        text = f"the database is at version {state.current_version}, newer than every file (the newest is {latest})"
+        issues.append(Issue(text, kind="newer", version=state.current_version, hint="Run the release that it is from."))
     if out_of_order == "error" and state.tracked:
         issues += [
             Issue(

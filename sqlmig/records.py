@@ -6,7 +6,8 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from .errors import UnknownVersion
+from .errors import DatabaseLocked, UnknownVersion
+from .provenance import is_running
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -64,14 +65,25 @@ def repair(connection: Connection, manager: MigrationManager) -> list[str]:
     state = tracker.read(connection)
     done: list[tuple[int, str]] = []
     for row in state.interrupted:
-        tracker.remove(connection, row.version)
-        done.append((row.version, f"migration {row.version} is no longer marked as started; it is pending again"))
+        if is_running(row.metadata) and not row.metadata.get("failed"):
+            raise DatabaseLocked(
+                tracker.backend.name,
+                0,
+                f"process {row.metadata['pid']} is running migration {row.version} outside a transaction",
+                "Let it finish, or end it, then: sqlmig repair",
+            )
+        if "undoing" in row.metadata:
+            tracker.unmark_undoing(connection, row)
+            done.append((row.version, f"the rollback of migration {row.version} is no longer marked as started"))
+        else:
+            tracker.remove(connection, row.version)
+            done.append((row.version, f"migration {row.version} is no longer marked as started; it is pending again"))
+    state = tracker.read(connection)
     by_version = {row.version: row for row in state.rows}
-    for version, checksums in manager.edited(state):
-        metadata = {**by_version[version].metadata, "text_hash": checksums.text}
-        tracker.accept_checksum(connection, version, checksums.syntax, metadata)
+    for version, (checksum, facts) in manager.accepted(state).items():
+        tracker.accept_checksum(connection, version, checksum, {**by_version[version].metadata, **facts})
         done.append((version, f"the edited file of migration {version} was accepted"))
-    if tracker.keeps_user_version and state.tracked and state.user_version != state.current_version:
+    if tracker.disagrees(state):
         tracker.set_user_version(connection, state.current_version)
         text = f"user_version {state.user_version} was set to {state.current_version}, as the versions table says"
         done.append((state.current_version, text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, dataclass_transform, overload
 
 __all__ = [
     "Issue",
@@ -139,6 +139,8 @@ class MigrationResult(Record):
         else:
             return f"Nothing to do: the database is at version {self.to_version}."
         skipped = f", skipped {len(self.skipped)}" if self.skipped else ""
+        if not self.success:
+            done = f"Failed. Before that: {done[0].lower()}{done[1:]}"
         return f"{done}{skipped}: version {self.from_version} -> {self.to_version} in {self.execution_time_ms:,.1f} ms."
 
 
@@ -180,6 +182,9 @@ class Plan(Record):
         return "\n".join(lines)
 
     def _headline(self) -> str:
+        if not self.steps and self.validation_issues:
+            issues = _count(len(self.validation_issues), "issue")
+            return f"Nothing can be done from version {self.current_version} on: {issues}."
         if not self.steps:
             return f"Nothing to do: the database is at version {self.current_version}."
         verb = "Apply" if self.migrations_to_apply else "Roll back"
@@ -203,6 +208,8 @@ class Status(Record):
 
     def __str__(self) -> str:
         state = f"{len(self.pending_versions)} pending" if self.pending_versions else "up to date"
+        if self.validation_issues:
+            state = f"{len(self.pending_versions)} pending, {_count(len(self.validation_issues), 'issue')}"
         return f"Version {self.current_version} of {self.target_version}: {state}."
 
 
@@ -219,7 +226,11 @@ class TableInfo(Record):
 class Tables(list[TableInfo]):
     """Tables in the order of their names, which also answer to a name: `tables["documents"]`."""
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: str | SupportsIndex) -> TableInfo: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[TableInfo]: ...
+    def __getitem__(self, key: str | SupportsIndex | slice) -> TableInfo | list[TableInfo]:
         if not isinstance(key, str):
             return super().__getitem__(key)
         for table in self:
@@ -282,5 +293,5 @@ class Optimization(Record):
     operations_performed: list[str]
 
 
-def _count(number: int) -> str:
-    return f"{number} migration" + ("" if number == 1 else "s")
+def _count(number: int, what: str = "migration") -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

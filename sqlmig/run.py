@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .connection import DatabaseConnection
-from .errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, DiskFull, MigrationError
-from .execution import explain, reason
+from .errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, DiskFull, MigrationError, shorten
+from .execution import explain, reason, statement_of
 from .results import MigrationResult
 
 if TYPE_CHECKING:
-    from .backends.sqlite import SQLiteBackend
     from .backends.sqlite_session import SQLiteSession
     from .base import BaseMigration
     from .loader import LoadedMigration
@@ -44,18 +43,34 @@ class Clock:
 
 
 class Run:
-    """The state of one call; steps count when their transaction has committed."""
+    """
+    The state of one call; steps count when their transaction has committed.
+
+    Args:
+        operation: As in the history.
+        progress: Called with (done, total, message).
+        together: Whether one transaction holds all steps.
+        retry: The command that does the same again.
+    """
 
     def __init__(
-        self, backend: SQLiteBackend, tracker: VersionTracker, operation: str, progress: Progress | None
+        self,
+        tracker: VersionTracker,
+        operation: str,
+        *,
+        progress: Progress | None = None,
+        together: bool = False,
+        retry: str = "sqlmig up",
     ) -> None:
-        self.backend, self.tracker, self.operation = backend, tracker, operation
+        self.backend, self.tracker, self.operation = tracker.backend, tracker, operation
+        self.together, self._retry = together, retry
         self._progress, self._clock = progress, Clock()
         self._from = self._total = self._told = 0
         self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
         self._uncommitted: list[tuple[str, int, str, float]] = []
         self._migration: LoadedMigration | None = None
         self._instance: BaseMigration | None = None
+        self._running = False
 
     def begin(self, plan: Plan) -> None:
         """Say what is about to happen."""
@@ -65,21 +80,26 @@ class Run:
 
     def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
-        self._migration, self._instance = migration, None
+        self._migration, self._instance, self._running = migration, None, True
         self._instance = migration.create(DatabaseConnection(session.connection))
         return self._instance
 
     def note(self, outcome: str, version: int, description: str, took: float) -> None:
         """A step is done, and will count when it is committed."""
+        self._running = False
         self._uncommitted.append((outcome, version, description, took))
-        self._told += 1
-        self._tell(f"{version:03} {description}")
+        if self.together:
+            self._told += 1
+            self._tell(f"{version:03} {description}")
 
     def committed(self) -> None:
         """The steps that were noted count from now on."""
         for outcome, version, description, took in self._uncommitted:
             self._done[outcome].append(version)
             logger.info("%s %03d %s in %.1f ms", outcome, version, description, took)
+            if not self.together:
+                self._told += 1
+                self._tell(f"{version:03} {description}")
         self._uncommitted.clear()
         self._migration = self._instance = None
 
@@ -114,12 +134,16 @@ class Run:
         try:
             yield
         except BaseException as error:
-            self._told -= len(self._uncommitted)
+            self._told -= len(self._uncommitted) if self.together else 0
+            at_commit = bool(self._uncommitted) and not self._running
             self._uncommitted.clear()
-            raised = self._worded(error)
+            session.restore_settings()
+            raised = self._worded(error, at_commit=at_commit)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
             description = self._migration.description if self._migration else "refused"
-            self._log(session, version, description, raised, error, clock)
+            if not isinstance(raised, DatabaseLocked | DatabaseTooNew):
+                # Into the first nothing can be written, and by this program nothing may be into the second.
+                self._log(session, version, description, raised, error, clock)
             if isinstance(raised, MigrationError):
                 raised.result = self.result(self._reached(session), success=False)
             if raised is error:
@@ -144,17 +168,29 @@ class Run:
                 logger.warning("the refusal could not be written to the history: %s", reason(second))
             raise
 
-    def _worded(self, error: BaseException) -> BaseException:
+    def _worded(self, error: BaseException, *, at_commit: bool) -> BaseException:
         if not isinstance(error, Exception):
             return error
-        translated = self.backend.translate(error)
-        ran = self._instance is not None and self._instance.db.statements > 0
-        if translated is not None and (not ran or isinstance(translated, DiskFull | DatabaseLocked)):
-            translated.version = self._migration.version if self._migration else None
-            return translated
         if self._migration is None:
-            return error
-        return explain(error, self._migration, self._instance, self.operation)
+            return self.backend.translate(error) or error
+        db = getattr(self._instance, "db", None)
+        where = None
+        if db is not None and db.statements:
+            statement = shorten(statement_of(error, self._instance) or db.last_statement or "", 100)
+            where = f"migration {self._migration.version} was at: {statement}"
+        unavailable = self.backend.translate(error, where)
+        if unavailable is not None and (where is None or isinstance(unavailable, DiskFull | DatabaseLocked)):
+            unavailable.version = self._migration.version
+            return unavailable
+        return explain(
+            error,
+            self._migration,
+            self._instance,
+            self.operation,
+            retry=self._retry,
+            together=self.together,
+            at_commit=at_commit,
+        )
 
     def _log(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import records
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .backends.sqlite_session import SQLiteSession
+    from .base import BaseMigration
     from .loader import LoadedMigration
     from .manager import MigrationManager, Prepared
     from .results import MigrationResult
@@ -56,11 +59,12 @@ class MigrationRunner:
             ValidationFailed: The files are not fit to run; nothing was started.
             MigrationFailed: A migration failed and was undone; those before it stay, unless *all_or_nothing*.
         """
-        run = Run(self.backend, self.tracker, "apply", self.progress)
+        retry = "sqlmig up" if target is None else f"sqlmig to {target}"
+        run = Run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=retry)
         with run.recording_refusals(target):
             if target is not None:
                 require_version(target)
-            prepared = self._prepare(target)
+            prepared = self._prepare(target, up_only=True)
             self._refuse(prepared, all_or_nothing)
         if not (prepared.plan.steps or prepared.state.adoptable or prepared.state.outdated):
             return run.result(prepared.state.current_version)
@@ -82,10 +86,10 @@ class MigrationRunner:
             ConfigurationError: The database is below *target*.
             MigrationFailed: A `down` failed; it was undone, and so was all that shared its transaction.
         """
-        run = Run(self.backend, self.tracker, "rollback", self.progress)
+        run = Run(self.tracker, "rollback", progress=self.progress, retry=f"sqlmig to {target}")
         with run.recording_refusals(target):
             require_version(target)
-            prepared = self._prepare(target)
+            prepared = self._prepare(target, up_only=False)
             self._refuse(prepared, down_to=target)
         if prepared.state.current_version == target:
             return run.result(target)
@@ -97,11 +101,13 @@ class MigrationRunner:
 
     def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
         """Record that the database is at *version*, without running anything; tell whether it was recorded."""
-        run = Run(self.backend, self.tracker, "stamp", None)
+        run = Run(self.tracker, "stamp", retry=f"sqlmig stamp {version}")
         with run.recording_refusals(version):
             require_version(version)
             with self.backend.session() as session, session.transaction():
-                if if_untracked and self.tracker.read(session.connection).tracked:
+                state = self.tracker.read(session.connection)
+                self.manager.refuse_newer(state)
+                if if_untracked and state.tracked:
                     return False
                 records.stamp(session.connection, self.manager, version)
                 return True
@@ -113,11 +119,11 @@ class MigrationRunner:
 
     # Before the first step
 
-    def _prepare(self, target: int | None, state: DatabaseState | None = None) -> Prepared:
+    def _prepare(self, target: int | None, state: DatabaseState | None = None, *, up_only: bool) -> Prepared:
         self.manager.require_files()
         state = state if state is not None else self.tracker.read()
         self.manager.refuse_newer(state)
-        return self.manager.prepare(target, state)
+        return self.manager.prepare(target, state, up_only=up_only)
 
     def _refuse(self, prepared: Prepared, all_or_nothing: bool = False, down_to: int | None = None) -> None:
         """Stop before anything is touched, for every reason that can be known then."""
@@ -149,28 +155,36 @@ class MigrationRunner:
         self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
     ) -> Prepared:
         """Make the tables ready, adopt what something else brought here, and plan again if others were quicker."""
-        self._wait_for_interrupted(session)
-        if all_or_nothing:
-            self._refuse_loose_files(session)
-        with run.recording(session), session.transaction():
-            session.require_writable()
-            self.tracker.prepare(session.connection)
-            state = self.tracker.read(session.connection)
-            if state.adoptable:
-                records.adopt(session.connection, self.manager, state)
-            return self._look_again(session, prepared, target, all_or_nothing)
+        with run.recording(session):
+            if all_or_nothing:
+                self._refuse_loose_files(session)
+            while True:
+                self._wait_for_interrupted(session)
+                with suppress(_Interrupted), session.transaction():
+                    session.require_writable()
+                    # Before the tables are there: without its versions table, user_version is what a database says.
+                    state = self.tracker.read(session.connection)
+                    self.tracker.prepare(session.connection)
+                    if state.adoptable:
+                        records.adopt(session.connection, self.manager, state)
+                    return self._look_again(session, run, prepared, target, all_or_nothing)
 
     def _look_again(
-        self, session: SQLiteSession, prepared: Prepared, target: int | None, all_or_nothing: bool = False
+        self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
     ) -> Prepared:
-        """Under the lock: the plan for the versions that are there now, which nobody else can change any more."""
-        session.look()
+        """
+        Under the lock: the plan for the versions that are there now, which nobody else can change any more.
+
+        Raises:
+            _Interrupted: Another process is in a migration that runs outside a transaction.
+        """
+        session.look(self.tracker.versions.schema)
         state = self.tracker.read(session.connection)
-        if state.done == prepared.state.done and state.interrupted == prepared.state.interrupted:
-            return prepared._replace(state=state)
         if state.interrupted:
-            raise _interruption(state.interrupted[0])
-        fresh = self._prepare(target, state)
+            raise _Interrupted
+        if state.done == prepared.state.done:
+            return prepared._replace(state=state)
+        fresh = self._prepare(target, state, up_only=run.operation == "apply")
         self._refuse(fresh, all_or_nothing)
         return fresh
 
@@ -179,7 +193,8 @@ class MigrationRunner:
         deadline = time.monotonic() + self.backend.lock_timeout
         read = self.tracker.read
         while interrupted := self.backend.patiently(lambda: read(session.connection)).interrupted:
-            if is_running(interrupted[0].metadata) is False or time.monotonic() >= deadline:
+            facts = interrupted[0].metadata
+            if facts.get("failed") or is_running(facts) is False or time.monotonic() >= deadline:
                 raise _interruption(interrupted[0])
             time.sleep(0.05)
 
@@ -201,28 +216,38 @@ class MigrationRunner:
         todo, highest = prepared.to_apply(), prepared.state.current_version
         while todo:
             with run.recording(session):
-                with session.transaction():
-                    if not session.unchanged():
-                        prepared = self._look_again(session, prepared, target)
-                        todo, highest = prepared.to_apply(), prepared.state.current_version
-                        if not todo:
-                            break
-                    migration = todo.pop(0)
-                    highest = max(highest, migration.version)
-                    self._apply_one(session, run, migration, highest)
+                try:
+                    with session.transaction():
+                        if not session.unchanged():
+                            prepared = self._look_again(session, run, prepared, target)
+                            todo, highest = prepared.to_apply(), prepared.state.current_version
+                            if not todo:
+                                break
+                        migration = todo.pop(0)
+                        highest = max(highest, migration.version)
+                        self._apply_one(session, run, migration, highest)
+                except _Interrupted:
+                    self._wait_for_interrupted(session)
+                    continue
                 if not migration.transactional:
                     self._apply_loose(session, run, migration, highest)
             run.committed()
             prepared = prepared.after(migration.applied())
 
     def _apply_together(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None) -> None:
-        with run.recording(session), session.transaction():
-            if not session.unchanged():
-                prepared = self._look_again(session, prepared, target, all_or_nothing=True)
-            highest = prepared.state.current_version
-            for migration in prepared.to_apply():
-                highest = max(highest, migration.version)
-                self._apply_one(session, run, migration, highest)
+        done = False
+        with run.recording(session):
+            while not done:
+                with suppress(_Interrupted), session.transaction():
+                    if not session.unchanged():
+                        prepared = self._look_again(session, run, prepared, target, all_or_nothing=True)
+                    highest = prepared.state.current_version
+                    for migration in prepared.to_apply():
+                        highest = max(highest, migration.version)
+                        self._apply_one(session, run, migration, highest)
+                    done = True
+                if not done:
+                    self._wait_for_interrupted(session)
         run.committed()
 
     def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
@@ -234,21 +259,40 @@ class MigrationRunner:
             return
         with session.guarded():
             applied = perform(instance, "apply")
-        self._record_applied(session.connection, run, migration, applied, clock, highest)
+        self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
 
     def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
         instance, clock = run.start(migration, session), Clock()
-        applied = perform(instance, "apply")
-        session.require_idle()
+        with self._marking_failure(session, migration), session.loosely():
+            applied = perform(instance, "apply")
         with session.transaction():
             self.tracker.unmark(session.connection, migration.version)
-            self._record_applied(session.connection, run, migration, applied, clock, highest)
+            self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
+
+    @contextmanager
+    def _marking_failure(self, session: SQLiteSession, migration: LoadedMigration) -> Iterator[None]:
+        """Tell those who wait for a migration outside a transaction that it has failed, though its process lives."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                session.abandon()
+                with session.transaction():
+                    self.tracker.mark_failed(session.connection, migration.version)
+            raise
 
     def _record_applied(
-        self, connection: Connection, run: Run, migration: LoadedMigration, applied: bool, clock: Clock, highest: int
+        self,
+        connection: Connection,
+        run: Run,
+        instance: BaseMigration,
+        migration: LoadedMigration,
+        applied: bool,
+        clock: Clock,
+        highest: int,
     ) -> None:
         took = clock.milliseconds
-        row = {**migration.row(), "execution_time_ms": round(took, 3)}
+        row = {**migration.row(instance.sql_files), "execution_time_ms": round(took, 3)}
         self.tracker.record(connection, row, "applied" if applied else "skipped")
         self.tracker.log(
             connection,
@@ -267,33 +311,45 @@ class MigrationRunner:
         rows = prepared.applied_above(target)
         while rows:
             with run.recording(session):
-                with session.transaction():
-                    if not session.unchanged():
-                        prepared = self._look_again(session, prepared, target)
-                        rows = prepared.applied_above(target)
-                        if not rows:
-                            break
-                    batch = rows if prepared.transactional else rows[:1]
-                    loose = prepared.loose(batch)
-                    if loose is None:
-                        for row in batch:
-                            self._roll_back_one(session, run, prepared.migrations.get(row.version), row)
-                    else:
-                        session.require_own_transactions(f"Migration {loose.version}")
-                        self.tracker.mark_undoing(session.connection, loose.version)
-                    self._keep_user_version(session.connection)
+                try:
+                    with session.transaction():
+                        if not session.unchanged():
+                            prepared = self._look_again(session, run, prepared, target)
+                            rows = prepared.applied_above(target)
+                            if not rows:
+                                break
+                        batch = rows if prepared.transactional else rows[:1]
+                        loose = self._roll_back_batch(session, run, prepared, batch)
+                except _Interrupted:
+                    self._wait_for_interrupted(session)
+                    continue
                 if loose is not None:
                     self._roll_back_loose(session, run, loose, batch[0])
             run.committed()
             prepared = prepared.without(batch)
             rows = rows[len(batch) :]
 
+    def _roll_back_batch(
+        self, session: SQLiteSession, run: Run, prepared: Prepared, batch: Sequence[AppliedVersion]
+    ) -> LoadedMigration | None:
+        """In the transaction that is open: roll back, or only mark the one that cannot run in one, and return it."""
+        run.together = len(batch) > 1
+        loose = prepared.loose(batch)
+        if loose is None:
+            for row in batch:
+                self._roll_back_one(session, run, prepared.migrations.get(row.version), row)
+        else:
+            session.require_own_transactions(f"Migration {loose.version}")
+            self.tracker.mark_undoing(session.connection, batch[0])
+        self._keep_user_version(session.connection)
+        return loose
+
     def _roll_back_loose(
         self, session: SQLiteSession, run: Run, migration: LoadedMigration, row: AppliedVersion
     ) -> None:
         instance, clock = run.start(migration, session), Clock()
-        perform(instance, "rollback")
-        session.require_idle()
+        with self._marking_failure(session, migration), session.loosely():
+            perform(instance, "rollback")
         with session.transaction():
             self._record_rolled_back(session.connection, run, row, clock)
             self._keep_user_version(session.connection)
@@ -325,6 +381,10 @@ class MigrationRunner:
             metadata={"skipped": True} if row.state == "skipped" else None,
         )
         run.note("rolled back", row.version, row.description, took)
+
+
+class _Interrupted(Exception):
+    """Another process is in a migration that runs outside a transaction: the lock is to be given back meanwhile."""
 
 
 def _interruption(row: AppliedVersion) -> InterruptedMigration:

@@ -77,7 +77,11 @@ class Sources:
             paths = load_config().get("path") or "migrations/versions"
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
+        if not isinstance(paths, Sequence) or not all(isinstance(p, str | os.PathLike) for p in paths) or not paths:
+            raise _no_paths(paths)
         self._given = [os.fspath(path) for path in paths]
+        # An application may change its working directory before it migrates.
+        self._home = os.getcwd()
         self._folders: list[tuple[str, str | None]] | None = None
         self._listed: list[list[str]] = []
         self._files: tuple[MigrationFile, ...] | None = None
@@ -126,7 +130,7 @@ class Sources:
 
     def _resolved(self) -> list[tuple[str, str | None]]:
         if self._folders is None:
-            self._folders = [_resolve(path) for path in self._given]
+            self._folders = [_resolve(path, self._home) for path in self._given]
         return self._folders
 
 
@@ -142,11 +146,11 @@ def _version_in(name: str) -> int | None:
 def _listing(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from None
 
 
-def _unreadable(folder: str, error: OSError) -> Exception:
+def _unreadable(folder: str, error: OSError | ValueError) -> Exception:
     from .errors import ConfigurationError
 
     if isinstance(error, FileNotFoundError):
@@ -162,20 +166,36 @@ def _unreadable(folder: str, error: OSError) -> Exception:
             f"Pass the folder: {os.path.dirname(folder) or '.'}"
         )
     return ConfigurationError(
-        f"The migrations folder {folder} cannot be read.\n  {error.strerror}\nCheck its permissions."
+        f"The migrations folder {folder!r} cannot be read.\n  {error}\nCheck its name and its permissions."
     )
 
 
-def _resolve(path: str) -> tuple[str, str | None]:
+def _no_paths(paths: object) -> Exception:
+    from .errors import ConfigurationError
+
+    return ConfigurationError(
+        f"{paths!r} names no migrations.\n  found {type(paths).__name__}\n"
+        "Pass a folder, the name of a package, or a list of them that is not empty."
+    )
+
+
+def _resolve(path: str, home: str) -> tuple[str, str | None]:
     """A path as it is; the name of a package as its folder, `versions` below it where that holds the files."""
-    if os.path.exists(path) or not _is_dotted_name(path):
-        return os.path.abspath(path), None
+    folder = os.path.normpath(os.path.join(home, path))
+    if os.path.exists(folder) or not _is_dotted_name(path):
+        return folder, None
     from importlib.util import find_spec
 
     try:
         spec = find_spec(path)
     except ModuleNotFoundError:
         spec = None
+    except Exception as error:
+        from .errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"The package {path} cannot be imported.\n  {type(error).__name__}: {error}\nMend its __init__.py."
+        ) from error
     locations = list(spec.submodule_search_locations or ()) if spec else []
     if not locations:
         if "." in path:
@@ -186,7 +206,7 @@ def _resolve(path: str) -> tuple[str, str | None]:
                 f"  looked from {os.getcwd()} and along sys.path\n"
                 "Check the spelling, or install the application that has it."
             )
-        return os.path.abspath(path), None
+        return folder, None
     nested = os.path.join(locations[0], "versions")
     if os.path.isdir(nested) and not _has_migrations(os.listdir(locations[0])):
         return nested, f"{path}.versions"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 
-__all__ = ["bind_positional", "split_statements"]
+__all__ = ["bind_positional", "split_statements", "sql_hash"]
 
 # Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
 _TOKEN = re.compile(
@@ -13,9 +14,9 @@ _TOKEN = re.compile(
       (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
     | (?P<quoted> '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
     | (?P<dollar> \$(?P<tag>[A-Za-z_]\w*|)\$ .*? (?:\$(?P=tag)\$|\Z) )
-    | (?P<word> [^\W\d]\w* )
+    | (?P<word> [^\W\d][\w$]* )
     | (?P<space> \s+ )
-    | (?P<other> \?\? | . )
+    | (?P<other> \?\? | \?\d+ | . )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -48,34 +49,43 @@ def split_statements(sql: str) -> list[str]:
     return statements
 
 
+def sql_hash(sql: str) -> str:
+    """The hash of what a script does: comments and white space are no part of it."""
+    tokens = [text for kind, text in _tokens(sql) if kind not in ("comment", "space")]
+    return hashlib.sha256("\0".join(tokens).encode()).hexdigest()[:32]
+
+
 def _finish(statements: list[str], parts: list[str], body: _Body) -> None:
     if body.started:
         statements.append("".join(parts).strip())
 
 
 class _Body:
-    """Whether a statement is inside the BEGIN ... END of a trigger, whose own statements end in semicolons."""
+    """
+    Whether a statement is inside the body of a trigger, whose own statements end in semicolons.
+
+    The rule is SQLite's own: only `;` END `;` ends it, for columns may be called begin and end
+    (https://sqlite.org/c3ref/complete.html).
+    """
 
     def __init__(self) -> None:
         self.started = False
         self._head: list[str] = []
-        self._depth = 0
+        self._last = ("", "")
 
     @property
     def open(self) -> bool:
-        return self._depth > 0
+        """Whether a semicolon here is the trigger's own."""
+        return bool(_TRIGGER.match(" ".join(self._head))) and self._last != (";", "END")
 
     def see(self, kind: str, text: str) -> None:
         if kind in ("comment", "space"):
             return
         self.started = True
-        if kind != "word":
-            return
-        word = text.upper()
-        if len(self._head) < 4:
+        word = text.upper() if kind in ("word", "other") else text
+        if kind == "word" and len(self._head) < 4:
             self._head.append(word)
-        if self._depth or (word == "BEGIN" and _TRIGGER.match(" ".join(self._head))):
-            self._depth += {"BEGIN": 1, "CASE": 1, "END": -1}.get(word, 0)
+        self._last = (self._last[1], word)
 
 
 def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
@@ -89,6 +99,9 @@ def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
         ValueError: There is another number of `?`.
     """
     pieces = [(kind == "other", text) for kind, text in _tokens(sql)]
+    if any(bare and text[0] == "?" and text[1:].isdigit() for bare, text in pieces):
+        # SQLite's own numbered placeholders: it knows how many values it wants.
+        return sql
     found = sum(1 for bare, text in pieces if bare and text == "?")
     if found != count:
         raise ValueError(f"the statement has {found} placeholders (?), and {count} values were given")

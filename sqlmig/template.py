@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import unicodedata
 from pathlib import Path
 
 from .errors import ConfigurationError
@@ -35,7 +37,8 @@ def write_migration(folder: Path, version: int, description: str) -> Path:
     Raises:
         ConfigurationError: The description has no letter to make a name of.
     """
-    words = re.findall(r"[^\W_]+", description.lower())
+    plain = unicodedata.normalize("NFKC", description).lower()
+    words = re.findall(r"[^\W_]+", plain)
     if not words:
         raise ConfigurationError(
             f"{description!r} gives no file name.\n"
@@ -43,15 +46,21 @@ def write_migration(folder: Path, version: int, description: str) -> Path:
             'Say what it changes: sqlmig new "add language to documents"'
         )
     class_name = "".join(word.capitalize() for word in words)
-    if not class_name.isidentifier():
-        class_name = f"Migration{class_name}"
+    if not class_name.isidentifier() or keyword.iskeyword(class_name):
+        class_name = f"Migration{class_name}" if f"M{class_name}".isidentifier() else f"Migration{version}"
     text = _TEMPLATE.format(
         description=" ".join(description.split()).replace("\\", " ").replace('"', "'"),
         class_name=class_name,
         version=version,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{version:03}_{'_'.join(words)}.py"
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    # File systems take names of 255 bytes, and people shorter ones.
+    path = folder / f"{version:03}_{'_'.join(words)[:60].rstrip('_')}.py"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file {path} cannot be written.\n  {error.strerror or error}\nCheck the folder: ls -ld {folder}"
+        ) from error
     return path

@@ -134,49 +134,37 @@ def _widen_operations(connection: Connection, history: Table) -> None:
     """
     Let the history's CHECK know every operation.
 
-    The stored text of the table is edited and the table rebuilt from it, so that whatever else somebody gave it
-    stays: columns, constraints, indexes and triggers.
+    The stored text of the table is edited in place: whatever else somebody gave it stays, columns, rows, indexes and
+    triggers, and so do the rows that refer to it, which a rebuild under `foreign_keys` would delete. The change is
+    undone with its transaction.
+
+    Source: https://sqlite.org/pragma.html#pragma_writable_schema
     """
-    catalogue = f'"{history.schema}".sqlite_master' if history.schema else "sqlite_master"
-    sql = connection.exec_driver_sql(
-        f"SELECT sql FROM {catalogue} WHERE type = 'table' AND name = ?", (history.name,)
-    ).scalar_one()
+    schema = f'"{history.schema}"' if history.schema else "main"
+    found = connection.exec_driver_sql(
+        f"SELECT name, sql FROM {schema}.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE",
+        (history.name,),
+    ).first()
+    if found is None:
+        return
     listed = ", ".join(map(repr, OPERATIONS))
     widened = re.sub(
         r"(\boperation\b[\"`\]]?\s+IN\s*)\(([^()]*)\)",
         lambda m: m[0] if all(repr(o) in m[2] for o in OPERATIONS) else f"{m[1]}({listed})",
-        sql,
+        found.sql,
         flags=re.IGNORECASE,
     )
-    if widened != sql:
-        _rebuild(connection, history, widened, catalogue)
-
-
-def _rebuild(connection: Connection, table: Table, sql: str, catalogue: str) -> None:
-    spare = f"{table.name}__upgrade"
-    prefix = f'"{table.schema}".' if table.schema else ""
-    attached = connection.exec_driver_sql(
-        f"SELECT sql FROM {catalogue} WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL",
-        (table.name,),
-    ).fetchall()
-    body = sql[sql.index("(") :]
-    connection.exec_driver_sql(f'CREATE TABLE {prefix}"{spare}" {body}')
-    names = ", ".join(f'"{c["name"]}"' for c in inspect(connection).get_columns(table.name, schema=table.schema))
-    # rowid is the order of the log where the table has no id of its own.
-    rowid = "" if re.search(r"INTEGER\s+PRIMARY\s+KEY", body, re.IGNORECASE) else "rowid, "
-    connection.exec_driver_sql(
-        f'INSERT INTO {prefix}"{spare}" ({rowid}{names}) SELECT {rowid}{names} FROM {_quoted(connection, table)}'
-    )
-    connection.exec_driver_sql(f"DROP TABLE {_quoted(connection, table)}")
-    # Without it a view over the table would stop the renaming, and would follow it.
-    (legacy,) = connection.exec_driver_sql("PRAGMA legacy_alter_table").one()
-    connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+    if widened == found.sql:
+        return
+    version = connection.exec_driver_sql(f"PRAGMA {schema}.schema_version").scalar_one()
+    connection.exec_driver_sql("PRAGMA writable_schema = ON")
     try:
-        connection.exec_driver_sql(f'ALTER TABLE {prefix}"{spare}" RENAME TO "{table.name}"')
+        connection.exec_driver_sql(
+            f"UPDATE {schema}.sqlite_master SET sql = ? WHERE type = 'table' AND name = ?", (widened, found.name)
+        )
+        connection.exec_driver_sql(f"PRAGMA {schema}.schema_version = {version + 1}")
     finally:
-        connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {legacy}")
-    for (statement,) in attached:
-        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("PRAGMA writable_schema = RESET")
 
 
 def _quoted(connection: Connection, table: Table) -> str:

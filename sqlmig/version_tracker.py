@@ -117,10 +117,18 @@ class VersionTracker:
     ) -> None:
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         self.backend = backend_for(self.db, lock_timeout)
+        for name, value in (("versions_table", versions_table), ("history_table", history_table)):
+            if not isinstance(value, str) or not value:
+                raise ConfigurationError(f"{name}={value!r} cannot be used.\n  it names a table\nUse a text.")
+        if versions_table.lower() == history_table.lower():
+            raise ConfigurationError(
+                f"versions_table and history_table are both {versions_table!r}.\n"
+                "  They have different columns.\nGive them two names."
+            )
         self.versions, self.history = tracker_tables.tables(versions_table, history_table, schema)
         # Two histories in one file would overwrite each other's.
         self.keeps_user_version = versions_table == VERSIONS_TABLE and schema in (None, "main")
-        self._inserts: dict[Table, tuple[str, list[str]]] = {}
+        self._inserts: dict[Table, tuple[str, list[str], bool]] = {}
 
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
@@ -161,7 +169,7 @@ class VersionTracker:
         return self._reading(self._read, connection)
 
     def _read(self, connection: Connection) -> DatabaseState:
-        columns = self._columns(connection, self.versions.name)
+        columns = self._columns(connection, self.versions)
         rows = self._rows(connection, columns) if columns else ()
         return DatabaseState(
             rows,
@@ -191,7 +199,7 @@ class VersionTracker:
         return self._reading(lambda connection: self._read_history(connection, limit))
 
     def _read_history(self, connection: Connection, limit: int | None) -> list[dict[str, Any]]:
-        columns = self._columns(connection, self.history.name)
+        columns = self._columns(connection, self.history)
         if not columns:
             return []
         wanted = [column for column in self.history.columns if column.name in columns]
@@ -201,19 +209,28 @@ class VersionTracker:
     def timings(self) -> dict[int, float]:
         """How long each migration took when it was last applied, in milliseconds. Read-only."""
         entries = [e for e in self.get_migration_history() if e["success"] and e["operation"] == "apply"]
-        return {e["version"]: float(e["execution_time_ms"] or 0) for e in reversed(entries)}
+        timed = [e for e in entries if isinstance(e["execution_time_ms"] or 0, int | float)]
+        return {e["version"]: float(e["execution_time_ms"] or 0) for e in reversed(timed)}
 
     def mark_started(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Record that a migration begins which will not be undone when it is killed."""
         self.record(connection, values, "started")
 
-    def mark_undoing(self, connection: Connection, version: int) -> None:
-        """Record that a rollback begins which will not be undone when it is killed."""
-        connection.execute(
-            update(self.versions)
-            .where(self.versions.c.version == version)
-            .values(state="started", applied_at=_now(), metadata=provenance.as_json({}))
-        )
+    def mark_undoing(self, connection: Connection, row: AppliedVersion) -> None:
+        """Record that a rollback begins which will not be undone when it is killed; what it was is kept in the mark."""
+        metadata = provenance.as_json({"undoing": row.state, "before": row.metadata})
+        self._update(connection, row.version, state="started", applied_at=_now(), metadata=metadata)
+
+    def unmark_undoing(self, connection: Connection, row: AppliedVersion) -> None:
+        """Have a migration count again whose rollback was interrupted."""
+        metadata = json.dumps(row.metadata["before"])
+        self._update(connection, row.version, state=row.metadata["undoing"], metadata=metadata)
+
+    def mark_failed(self, connection: Connection, version: int) -> None:
+        """Add to a mark that what was started has failed, so that nobody waits for it."""
+        for row in self.read(connection).interrupted:
+            if row.version == version:
+                self._update(connection, version, metadata=json.dumps({**row.metadata, "failed": True}))
 
     def unmark(self, connection: Connection, version: int) -> None:
         """Take such a mark away."""
@@ -223,7 +240,8 @@ class VersionTracker:
     def record(self, connection: Connection, values: Mapping[str, Any], state: str) -> None:
         """Add a versions row: unless *state* is "started", the migration counts from now on."""
         metadata = provenance.as_json(values["metadata"])
-        row = {**values, "state": state, "applied_at": tracker_tables.as_text(_now()), "metadata": metadata}
+        now = tracker_tables.as_text(_now())
+        row = {"rollback_supported": False, **values, "state": state, "applied_at": now, "metadata": metadata}
         self._insert(connection, self.versions, row)
 
     def remove(self, connection: Connection, version: int) -> None:
@@ -232,11 +250,10 @@ class VersionTracker:
 
     def accept_checksum(self, connection: Connection, version: int, checksum: str, metadata: dict[str, Any]) -> None:
         """Take an applied migration's file as it is now."""
-        connection.execute(
-            update(self.versions)
-            .where(self.versions.c.version == version)
-            .values(checksum=checksum, metadata=json.dumps(metadata))
-        )
+        self._update(connection, version, checksum=checksum, metadata=json.dumps(metadata))
+
+    def _update(self, connection: Connection, version: int, **values: Any) -> None:
+        connection.execute(update(self.versions).where(self.versions.c.version == version).values(**values))
 
     def log(
         self,
@@ -268,12 +285,11 @@ class VersionTracker:
     def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         # Compiled once and handed to the driver: SQLAlchemy's way to an INSERT takes longer than SQLite's.
         if table not in self._inserts:
-            compiled = insert(table).compile(
-                dialect=connection.dialect, column_keys=[c.name for c in table.columns if not c.primary_key]
-            )
-            self._inserts[table] = str(compiled), list(compiled.positiontup or ())
-        sql, names = self._inserts[table]
-        _run(connection, sql, tuple(map(row.get, names)))
+            keys = [column.name for column in table.columns if not column.primary_key]
+            compiled = insert(table).compile(dialect=connection.dialect, column_keys=keys)
+            self._inserts[table] = str(compiled), list(compiled.positiontup or keys), bool(compiled.positional)
+        sql, keys, positional = self._inserts[table]
+        _run(connection, sql, tuple(map(row.get, keys)) if positional else {key: row.get(key) for key in keys})
 
     def set_user_version(self, connection: Connection, version: int) -> None:
         """Keep `PRAGMA user_version` in step."""
@@ -311,14 +327,28 @@ class VersionTracker:
 
         return self.backend.read(read)
 
-    def _columns(self, connection: Connection, table: str) -> set[str]:
+    def _columns(self, connection: Connection, table: Table) -> set[str]:
+        """
+        The columns of one of the two tables; none where it is not there.
+
+        Raises:
+            ConfigurationError: A table of that name is the application's own.
+        """
         inspector = inspect(connection)
-        if not inspector.has_table(table, schema=self.versions.schema):
+        if not inspector.has_table(table.name, schema=table.schema):
             return set()
-        return {column["name"] for column in inspector.get_columns(table, schema=self.versions.schema)}
+        columns = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
+        wanted = {"version"} if table is self.versions else {"version", "operation", "success"}
+        if not columns >= wanted:
+            raise ConfigurationError(
+                f"The table {table.name} is there, and is none of sqlmig's.\n"
+                f"  it has no column {', '.join(sorted(wanted - columns))}; nothing was changed\n"
+                'Keep the records elsewhere: Migrator(..., versions_table="...", history_table="...")'
+            )
+        return columns
 
     def _has_history(self, connection: Connection) -> bool:
-        if not self._columns(connection, self.history.name):
+        if not self._columns(connection, self.history):
             return False
         done = select(self.history.c.version).where(self.history.c.success.is_(True)).limit(1)
         return connection.execute(done).first() is not None
@@ -326,7 +356,9 @@ class VersionTracker:
     def _rows(self, connection: Connection, columns: Iterable[str]) -> tuple[AppliedVersion, ...]:
         table = self.versions
         wanted = [table.c[name] for name in AppliedVersion._fields if name in columns]
-        found = connection.execute(select(*wanted).order_by(table.c.version)).mappings()
+        # A row without a number, made by hand, tells of no migration.
+        query = select(*wanted).where(func.typeof(table.c.version) == "integer").order_by(table.c.version)
+        found = connection.execute(query).mappings()
         blank = dict.fromkeys(AppliedVersion._fields) | {"state": "applied", "description": ""}
         return tuple(AppliedVersion(**{**blank, **row, "metadata": _parsed(row.get("metadata"))}) for row in found)
 
@@ -336,7 +368,7 @@ class VersionTracker:
         return int(connection.exec_driver_sql("PRAGMA main.user_version").scalar() or 0)
 
 
-def _run(connection: Connection, sql: str, values: Sequence[Any] = ()) -> None:
+def _run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:
     cursor = connection.connection.cursor()
     cursor.execute(sql, values)
     cursor.close()

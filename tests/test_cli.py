@@ -119,7 +119,10 @@ def test_an_error_is_a_message_of_three_lines(invoke: Invoke, folder: Folder) ->
     ]
     assert json.loads(invoke("up", "--json").stdout)["error"]["type"] == "MigrationFailed"
     assert "failed" in invoke("history").stdout
-    assert type(invoke("up", "--traceback").exception).__name__ == "MigrationFailed"
+    shown = invoke("up", "--traceback")
+    assert shown.exit_code == 1
+    assert "Traceback (most recent call last)" in shown.stderr
+    assert invoke("to", "9", "--traceback").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,9 @@ class SQLiteBackend:
         # must not do so for a read.
         pooled = self.engine.raw_connection()
         try:
-            cursor = pooled.cursor()
+            cursor: Any = pooled.cursor()
+            # An application's own row factory gives no tuple to compare.
+            cursor.row_factory = None
             cursor.execute(sql)
             row: tuple[Any, ...] | None = cursor.fetchone()
             cursor.close()
@@ -96,8 +99,10 @@ class SQLiteBackend:
         holds the interpreter and waits for the mutex.
         """
         lock = pool_lock(self.engine.pool)
-        if not lock.acquire(timeout=max(self.lock_timeout, 0)):
-            raise self._locked("another thread of this process is migrating it")
+        if not lock.acquire(timeout=min(self.lock_timeout, threading.TIMEOUT_MAX)):
+            raise self._locked(
+                "another thread of this process is migrating it", "Let that thread finish, then start again."
+            )
         try:
             yield
         finally:
@@ -123,34 +128,48 @@ class SQLiteBackend:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
-    def translate(self, error: BaseException) -> MigrationError | None:
-        """The typed error for what SQLite said, or None where it is the migration's own affair."""
+    def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
+        """
+        The typed error for what SQLite said, or None where it is the migration's own affair.
+
+        Args:
+            where: The migration and the statement that met it.
+        """
         origin = driver_error(error)
         if origin is None:
             return None
-        from ..errors import DatabaseNotWritable, DatabaseUnavailable, DiskFull, NotADatabase
+        from ..errors import ConfigurationError, DatabaseNotWritable, DatabaseUnavailable, DiskFull, NotADatabase
 
         code, reason = primary_code(origin), str(origin)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return self._locked(reason)
+        if code == sqlite3.SQLITE_LOCKED and where is not None:
+            # Its own open query keeps the table, and no waiting would help.
+            return None
+        if is_busy(error):
+            return self._locked(f"{where}; {reason}" if where else reason)
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return DatabaseNotWritable(self.name, reason)
         if code == sqlite3.SQLITE_CANTOPEN:
             return DatabaseUnavailable(
                 f"The database {self.name} cannot be opened: {reason}.\n"
-                "  Its folder does not exist, or this user may not open or make files there; nothing was changed.\n"
-                f"Look at it: ls -ld {os.path.dirname(self.name) or '.'}"
+                "  The file or its folder does not exist, is something else, or may not be opened by this user.\n"
+                f"Look at both: ls -ld {self.name} {os.path.dirname(self.name) or '.'}"
             )
         if code == sqlite3.SQLITE_FULL:
-            return DiskFull(self.name, reason)
+            return DiskFull(self.name, f"{reason}; {where}" if where else reason)
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return NotADatabase(self.name, reason)
+        if reason.startswith("unknown database"):
+            return ConfigurationError(
+                f"The database {self.name} has no schema of the name that was given: {reason}.\n"
+                "  A schema is an attached database on SQLite.\n"
+                "ATTACH it as the application connects, or leave schema=... out."
+            )
         return None
 
-    def _locked(self, holder: str = "") -> DatabaseLocked:
+    def _locked(self, holder: str = "", hint: str = "") -> DatabaseLocked:
         from ..errors import DatabaseLocked
 
-        return DatabaseLocked(self.name, self.lock_timeout, holder)
+        return DatabaseLocked(self.name, self.lock_timeout, holder, hint)
 
     def non_atomic_files(self, connection: Connection) -> list[str]:
         """Attached files that a crash between the commits of two files can leave behind the main one."""
@@ -196,6 +215,8 @@ def primary_code(error: sqlite3.Error) -> int:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether waiting may help."""
+    """Whether waiting may help: not where a query of its own stands in the way of a COMMIT."""
     origin = driver_error(error)
-    return origin is not None and primary_code(origin) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    if origin is None or "in progress" in str(origin):
+        return False
+    return primary_code(origin) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from ..errors import MigrationError
     from .sqlite import SQLiteBackend
 
 __all__ = ["SQLiteSession"]
@@ -37,6 +38,16 @@ _COMMIT = f"COMMIT /* {_OURS} */"
 _ROLLBACK = f"ROLLBACK /* {_OURS} */"
 _SAVE = f"SAVEPOINT {_SAVEPOINT} /* {_OURS} */"
 _RELEASE = f"RELEASE {_SAVEPOINT} /* {_OURS} */"
+# What a migration may change of a connection that is the application's again afterwards.
+_SETTINGS = (
+    "query_only",
+    "foreign_keys",
+    "ignore_check_constraints",
+    "legacy_alter_table",
+    "recursive_triggers",
+    "writable_schema",
+)
+_ENDING_METHODS = ("commit", "rollback", "close", "invalidate", "detach")
 _ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
 
 
@@ -57,10 +68,22 @@ class SQLiteSession:
         self._stack = ExitStack()
         self._guarding = False
         self._attempted: str | None = None
-        self._seen: int | None = None
+        self._seen: list[Any] = []
+        self._schemas = ["main"]
+        self._settings: dict[str, Any] = {}
         self._raw: Any = None
+        self._timeout = 0
 
     def __enter__(self) -> SQLiteSession:
+        try:
+            return self._enter()
+        except Exception as error:
+            unavailable = self.translate(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+    def _enter(self) -> SQLiteSession:
         with ExitStack() as stack:
             stack.enter_context(self._backend.one_thread())
             given = self._backend.database.connection
@@ -73,11 +96,17 @@ class SQLiteSession:
             self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))
             if self.joined:
                 if not raw.in_transaction:
-                    self._backend.patiently(lambda: self._execute("BEGIN IMMEDIATE"))
+                    self._backend.patiently(lambda: raw.cursor().execute("BEGIN IMMEDIATE"))
                 begin(self.connection)
             else:
                 stack.enter_context(_no_hidden_transactions(raw))
-                stack.enter_context(_busy_timeout(raw, 100))
+                self._timeout = self._pragma("busy_timeout")
+                stack.callback(self._wait_for, self._timeout)
+                # In short turns, so that lock_timeout and an interrupt are obeyed.
+                self._wait_for(100)
+            self._settings = {name: self._pragma(name) for name in _SETTINGS}
+            stack.callback(self.restore_settings)
+            stack.enter_context(self._backend.database.at_work(self.connection))
             stack.enter_context(self._watch())
             self._stack = stack.pop_all()
         return self
@@ -86,6 +115,13 @@ class SQLiteSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        unavailable = self.translate(error) if error is not None else None
+        if unavailable is not None:
+            raise unavailable from error
+
+    def translate(self, error: BaseException) -> MigrationError | None:
+        """The typed error for what SQLite said."""
+        return self._backend.translate(error)
 
     @property
     def in_transaction(self) -> bool:
@@ -110,9 +146,10 @@ class SQLiteSession:
             self._rollback()
             raise
 
-    def look(self) -> None:
-        """Remember the database as it is now, in the transaction that reads it."""
-        self._seen = self._data_version()
+    def look(self, schema: str | None = None) -> None:
+        """Remember the database as it is now, the attached *schema* as well, in the transaction that reads it."""
+        self._schemas = ["main"] if schema is None else ["main", schema]
+        self._seen = self._data_versions()
 
     def unchanged(self) -> bool:
         """
@@ -120,10 +157,15 @@ class SQLiteSession:
 
         Source: https://sqlite.org/pragma.html#pragma_data_version
         """
-        return self._seen == self._data_version()
+        return self._seen == self._data_versions()
 
-    def _data_version(self) -> int:
-        return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
+    def _data_versions(self) -> list[Any]:
+        return [self._pragma(f"{_quoted(schema)}.data_version") for schema in self._schemas]
+
+    def _pragma(self, name: str) -> Any:
+        cursor = self._raw.cursor()
+        cursor.row_factory = None
+        return (cursor.execute(f"PRAGMA {name}").fetchone() or [None])[0]
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -134,6 +176,9 @@ class SQLiteSession:
             TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
         """
         self._attempted, self._guarding = None, True
+        for method in _ENDING_METHODS:
+            # Refused before SQLAlchemy has taken its own transaction for ended.
+            setattr(self.connection, method, self._refuse(method))
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
         try:
@@ -144,9 +189,19 @@ class SQLiteSession:
             raise
         finally:
             self._guarding = False
-            self._raw.set_authorizer(None)
+            for method in _ENDING_METHODS:
+                delattr(self.connection, method)
+            with suppress(sqlite3.ProgrammingError):
+                self._raw.set_authorizer(None)
         if self._attempted or not self.in_transaction:
             raise self._ended()
+
+    def _refuse(self, method: str) -> Callable[[], None]:
+        def refuse() -> None:
+            self._attempted = f"{method}()"
+            raise self._ended()
+
+        return refuse
 
     def _authorize(self, action: int, what: str | None, name: str | None, *_: object) -> int:
         if action == sqlite3.SQLITE_TRANSACTION:
@@ -175,19 +230,42 @@ class SQLiteSession:
         """
         Write once, in the transaction that is open: on a file that is read-only BEGIN IMMEDIATE does not fail.
         """
-        (version,) = self._raw.execute("PRAGMA main.user_version").fetchone()
-        self._execute(f"PRAGMA main.user_version = {version}")
+        self._execute(f"PRAGMA main.user_version = {self._pragma('main.user_version')}")
 
-    def require_idle(self) -> None:
+    @contextmanager
+    def loosely(self) -> Iterator[None]:
         """
-        Refuse a transaction that a migration outside transactions has left open.
+        Run a migration's own code outside a transaction; its statements wait as long as anybody's for a lock.
 
         Raises:
-            TransactionMisused: It has; what it had not committed was undone.
+            TransactionMisused: It left a transaction open; what it had not committed was undone.
         """
+        self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
+        try:
+            yield
+        finally:
+            self._wait_for(100)
+            self.restore_settings()
         if self.in_transaction:
+            self.abandon()
+            raise TransactionMisused("it began a transaction and did not end it, so that this was undone")
+
+    def _wait_for(self, milliseconds: int) -> None:
+        with suppress(sqlite3.ProgrammingError):
+            self._raw.cursor().execute(f"PRAGMA busy_timeout = {milliseconds}")
+
+    def restore_settings(self) -> None:
+        """Give the connection back the settings that it came with, whatever a migration has set."""
+        with suppress(sqlite3.ProgrammingError):
+            for name, value in self._settings.items():
+                # `foreign_keys` is ignored in a transaction, and set when the session ends.
+                if self._pragma(name) != value:
+                    self._raw.cursor().execute(f"PRAGMA {name} = {value}")
+
+    def abandon(self) -> None:
+        """Undo a transaction that a migration outside transactions has left open."""
+        if self.in_transaction and not self.joined:
             self._execute(_ROLLBACK)
-            raise TransactionMisused("it began a transaction and did not end it")
 
     def _settle(self) -> None:
         """
@@ -207,9 +285,30 @@ class SQLiteSession:
     def _begin(self) -> None:
         if self.joined:
             self._execute(_SAVE)
+            self._become_writer()
             return
         self._settle()
         self._backend.patiently(lambda: self._execute("BEGIN IMMEDIATE"))
+
+    def _become_writer(self) -> None:
+        """
+        Take the write lock now.
+
+        Raises:
+            DatabaseLocked: Another has it, and a transaction that has read cannot wait: SQLite would have two such
+                wait for each other.
+        """
+        try:
+            self.require_writable()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            raise DatabaseLocked(
+                self._backend.name,
+                0,
+                "the joined transaction has read already, and SQLite lets no such reader wait for the lock",
+                "Pass the Engine, or begin the transaction with BEGIN IMMEDIATE.",
+            ) from error
 
     def _commit(self) -> None:
         if self.joined:
@@ -229,14 +328,7 @@ class SQLiteSession:
             self._execute(_ROLLBACK)
 
     def _execute(self, sql: str) -> None:
-        try:
-            self._raw.cursor().execute(sql)
-        except sqlite3.OperationalError as error:
-            if self.joined and is_busy(error):
-                raise DatabaseLocked(
-                    self._backend.name, 0, "the joined transaction began as a reader and cannot become a writer now"
-                ) from error
-            raise
+        self._raw.cursor().execute(sql)
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
@@ -294,12 +386,5 @@ def _no_hidden_transactions(raw: Any) -> Iterator[None]:
             raw.isolation_level = isolation_level
 
 
-@contextmanager
-def _busy_timeout(raw: Any, milliseconds: int) -> Iterator[None]:
-    """Wait in short turns, so that lock_timeout and an interrupt are obeyed."""
-    (before,) = raw.execute("PRAGMA busy_timeout").fetchone()
-    raw.execute(f"PRAGMA busy_timeout = {milliseconds}")
-    try:
-        yield
-    finally:
-        raw.execute(f"PRAGMA busy_timeout = {before}")
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -6,6 +6,7 @@ Exit codes: 0 it worked, 1 a migration or the database failed (or something is t
 
 from __future__ import annotations
 
+import io
 import sys
 
 __all__ = ["main"]
@@ -20,6 +21,12 @@ def main() -> None:
         sys.exit(_missing(error.name or "click"))
     from .app import app
 
+    # As `python -m` does: migrations may import the application, and the folder may be a package of it.
+    sys.path.insert(0, "")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A description in a language that the terminal cannot show must not stop a migration's report.
+            stream.reconfigure(errors="replace")
     app()
 
 

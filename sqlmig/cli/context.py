@@ -6,17 +6,19 @@ import functools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from ..config import load_config
+from ..connection import display_name
 from ..errors import ConfigurationError, MigrationError, UnknownVersion, UnsupportedDatabase
 from ..migrator import Migrator
 from . import render
 
-__all__ = ["Group", "Options", "migrator", "shared_options"]
+__all__ = ["Group", "Options", "migrator", "reader", "shared_options"]
 
 # What the caller can mend in the call itself.
 _USAGE = (ConfigurationError, UnknownVersion, UnsupportedDatabase)
@@ -60,12 +62,31 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def migrator(options: Options, progress: Callable[[int, int, str], object] | None = None) -> Migrator:
     """
-    The Migrator that the options, the environment and pyproject.toml describe.
+    The Migrator that the options, the environment and pyproject.toml describe, for a command that may write.
 
     Raises:
         ConfigurationError: None of them names a database.
     """
     config = load_config()
+    return _migrator(_url(options, config), options, config, progress)
+
+
+def reader(options: Options) -> tuple[Migrator, str]:
+    """
+    The same for a command that only looks, and the database's name: looking at a file makes none.
+
+    Raises:
+        ConfigurationError: No database was named.
+    """
+    config = load_config()
+    found = _migrator(_url(options, config), options, config, None)
+    name, file = display_name(found.db.engine), found.db.engine.url.database
+    if found.db.engine.dialect.name == "sqlite" and file and ":" not in file and not os.path.exists(file):
+        return _migrator(":memory:", options, config, None), f"{name} (not there yet)"
+    return found, name
+
+
+def _url(options: Options, config: dict[str, Any]) -> str:
     url = options.url or os.environ.get("SQLMIG_URL") or config.get("url")
     if not url:
         raise ConfigurationError(
@@ -73,6 +94,12 @@ def migrator(options: Options, progress: Callable[[int, int, str], object] | Non
             "  Neither --url, nor SQLMIG_URL, nor url in [tool.sqlmig] of pyproject.toml is there.\n"
             "Name one: sqlmig status --url sqlite:///app.db"
         )
+    return str(url)
+
+
+def _migrator(
+    url: str, options: Options, config: dict[str, Any], progress: Callable[[int, int, str], object] | None
+) -> Migrator:
     settings = {name: value for name, value in config.items() if name not in ("url", "path")}
     return Migrator(url, migrations_of(options, config), progress=progress, **settings)
 
@@ -84,11 +111,11 @@ def migrations_of(options: Options, config: dict[str, Any]) -> str | list[str]:
 
 def _fail(error: Exception, options: Options) -> NoReturn:
     if options.traceback:
-        raise error
+        traceback.print_exception(error)
     ours = isinstance(error, MigrationError)
     message = str(error) if ours else render.foreign_error(error)
     if options.as_json:
         click.echo(json.dumps({"error": {"type": type(error).__name__, "message": message}}, indent=2))
-    else:
+    elif not options.traceback:
         render.error(message)
     sys.exit(2 if isinstance(error, _USAGE) else 1)

@@ -6,9 +6,8 @@ import sys
 
 import click
 
-from ..connection import display_name
 from . import render
-from .context import Options, migrator, shared_options
+from .context import Options, reader, shared_options
 
 __all__ = ["COMMANDS"]
 
@@ -21,12 +20,12 @@ def status(options: Options) -> None:
 
     Example: sqlmig status --json
     """
-    found = migrator(options)
+    found, name = reader(options)
     state = found.get_migration_status()
     if options.as_json:
         render.as_json(state)
     else:
-        render.status(state, display_name(found.db.engine))
+        render.status(state, name)
 
 
 @click.command()
@@ -38,7 +37,7 @@ def plan(options: Options, target: int | None) -> None:
 
     Example: sqlmig plan 3
     """
-    found = migrator(options).get_migration_plan(target)
+    found = reader(options)[0].get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:
@@ -54,7 +53,7 @@ def history(options: Options, limit: int | None) -> None:
 
     Example: sqlmig history --limit 20
     """
-    entries = migrator(options).get_migration_history(limit)
+    entries = reader(options)[0].get_migration_history(limit)
     if options.as_json:
         render.as_json({"history": entries})
     else:
@@ -69,7 +68,8 @@ def validate(options: Options) -> None:
 
     Example: sqlmig validate
     """
-    issues = migrator(options).manager.validate_migration_sequence()
+    manager = reader(options)[0].manager
+    issues = manager.validate_migration_sequence()
     if options.as_json:
         listed = [{"kind": i.kind, "version": i.version, "line": i.line, "message": str(i)} for i in issues]
         render.as_json({"valid": not issues, "issues": listed})
@@ -77,6 +77,9 @@ def validate(options: Options) -> None:
         render.issues(issues)
     else:
         render.say("The migrations are fit to run.")
+    if not options.as_json:
+        for path in manager.sources.suspicious():
+            render.note(f"{path.name} is no migration: its name does not begin with three digits and a _")
     sys.exit(1 if issues else 0)
 
 

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from ..results import MigrationResult, Plan, Status
 
-__all__ = ["as_json", "error", "foreign_error", "history", "issues", "plan", "progress", "result", "say", "status"]
+__all__ = [
+    "as_json",
+    "error",
+    "foreign_error",
+    "history",
+    "issues",
+    "note",
+    "plan",
+    "progress",
+    "result",
+    "say",
+    "status",
+]
 
 
 def _out() -> Console:
@@ -102,6 +114,11 @@ def issues(found: Sequence[Any]) -> None:
         _out().print(Text.assemble(("issue     ", "red"), str(issue)))
         if issue.hint:
             _out().print(Text(f"          {issue.hint}", style="dim"))
+
+
+def note(text: str) -> None:
+    """Something that may be a slip, and stops nothing."""
+    _out().print(Text.assemble(("note      ", "yellow"), text))
 
 
 def history(entries: Sequence[Mapping[str, Any]]) -> None:

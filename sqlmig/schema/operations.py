@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, inspect, text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, inspect, text
 from sqlalchemy.exc import NoReferencedColumnError, NoReferencedTableError
 from sqlalchemy.schema import CreateColumn, SchemaItem
 
@@ -66,7 +66,12 @@ class Operations:
         tables = [table] if table else self.inspector.get_table_names(schema=schema)
         return any(found["name"] == index for one in tables for found in self.inspector.get_indexes(one, schema=schema))
 
-    def indexes(self, table: str) -> list[dict[str, Any]]:
+    def is_table(self, table: str) -> bool:
+        """Whether there is a table, and no view, of that name."""
+        schema, name = _split(table)
+        return name.lower() in (found.lower() for found in self.inspector.get_table_names(schema=schema))
+
+    def indexes(self, table: str | tuple[None, str]) -> list[dict[str, Any]]:
         """The indexes of a table that somebody made, with their columns (None for an expression) and their SQL."""
         schema, name = _split(table)
         if self.connection.dialect.name != "sqlite":
@@ -106,8 +111,7 @@ class Operations:
 
     def _assembled(self, table: str, items: Sequence[SchemaItem]) -> Table:
         schema, name = _split(table)
-        copies = [item._copy() for item in items]  # type: ignore[attr-defined]
-        assembled = Table(name, MetaData(), *copies, schema=schema)
+        assembled = Table(name, MetaData(), *(_fresh(item) for item in items), schema=schema)
         self._resolve(assembled)
         return assembled
 
@@ -134,12 +138,17 @@ class Operations:
 
     def add_column(self, table: str, column: Column[Any]) -> None:
         """Add a column; its rows read the column's server default."""
-        (copied,) = self._assembled(table, [column]).columns
+        holder = self._assembled(table, [column])
+        copied = holder.columns[column.key]
         compiled: Any = CreateColumn(copied).compile(dialect=self.connection.dialect)
         spec = compiled.string
         for key in copied.foreign_keys:
             spec += f" REFERENCES {self._target(key.target_fullname)}"
             spec += compiled.define_constraint_cascades(key) + compiled.define_constraint_deferrability(key)
+        for check in holder.constraints:
+            # That of a type: Boolean or Enum with create_constraint=True.
+            if isinstance(check, CheckConstraint) and check not in copied.constraints:
+                spec += f" {compiled.process(check)}"
         self.connection.exec_driver_sql(f"ALTER TABLE {self._name(table)} ADD COLUMN {spec}")
         if column.index or column.unique:
             unique = bool(column.unique)
@@ -168,7 +177,7 @@ class Operations:
         """Drop an index."""
         self.connection.exec_driver_sql(f"DROP INDEX {self._name(index)}")
 
-    def row_count(self, table: str) -> int:
+    def row_count(self, table: str | tuple[None, str]) -> int:
         """How many rows a table has."""
         return int(self.connection.execute(text(f"SELECT count(*) FROM {self._name(table)}")).scalar_one())
 
@@ -176,11 +185,24 @@ class Operations:
         table, column = fullname.rsplit(".", 1)
         return f"{self._quote(_split(table)[1])} ({self._quote(column)})"
 
-    def _name(self, name: str) -> str:
+    def _name(self, name: str | tuple[None, str]) -> str:
         return ".".join(self._quote(part) for part in _split(name) if part)
 
     def _quote(self, name: str) -> str:
         return self.connection.dialect.identifier_preparer.quote(name)
+
+
+def _fresh(item: SchemaItem) -> SchemaItem:
+    """*item*, or a copy of it where it belongs to a table already: it may be used again, in another run of `up`."""
+    if isinstance(item, Column):
+        return item._copy()
+    if isinstance(item, Index) and item.table is not None:
+        keys = [key.name if isinstance(key, Column) else text(str(key)) for key in item.expressions]
+        return Index(item.name, *keys, unique=item.unique, **item.dialect_kwargs)
+    if getattr(item, "parent", None) is not None:
+        copied: SchemaItem = item._copy()  # type: ignore[attr-defined]
+        return copied
+    return item
 
 
 def _unresolved(key: ForeignKey) -> bool:
@@ -190,7 +212,9 @@ def _unresolved(key: ForeignKey) -> bool:
         return True
 
 
-def _split(name: str) -> tuple[str | None, str]:
-    """`"aux.t"` as `("aux", "t")`."""
+def _split(name: str | tuple[None, str]) -> tuple[str | None, str]:
+    """`"aux.t"` as `("aux", "t")`; a name that is a real one, dots and all, comes as `(None, name)`."""
+    if isinstance(name, tuple):
+        return name
     schema, _, table = name.rpartition(".")
     return schema or None, table
