@@ -47,7 +47,9 @@ class MigrationRunner:
 
     def migrate_to_version(self, version: int, *, all_or_nothing: bool = False) -> MigrationResult:
         """Bring the database to *version*, up or down."""
-        if isinstance(version, int) and version < self.tracker.get_current_version():
+        with Run(self.tracker, "apply").recording_refusals(version):
+            require_version(version)
+        if version < self.tracker.get_current_version():
             return self.rollback(version)
         return self.apply(version, all_or_nothing=all_or_nothing)
 

@@ -150,6 +150,7 @@ class VersionTracker:
     def prepare(self, connection: Connection) -> None:
         """The same, in a transaction that is open."""
         state = self._read(connection)
+        self._columns(connection, self.history)
         tracker_tables.prepare(connection, self.versions, self.history)
         if state.original:
             self._take_over(connection, state)

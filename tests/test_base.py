@@ -11,20 +11,27 @@ from typing import Any
 import pytest
 from conftest import Folder
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
     Engine,
+    Enum,
     ForeignKey,
+    ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
+    UniqueConstraint,
     create_engine,
     insert,
     select,
     text,
 )
+from sqlalchemy.exc import IntegrityError
 
 from sqlmig import (
     BaseMigration,
@@ -296,3 +303,71 @@ def test_an_index_of_a_result_is_its_name(db: DatabaseConnection) -> None:
     DatabaseConnection(created).close()
     db.close()
     assert DatabaseConnection(db).engine is db.engine
+
+
+def test_every_constraint_in_a_table_of_columns(db: DatabaseConnection) -> None:
+    items = [
+        Column("id", Integer),
+        Column("a", Integer),
+        Column("b", Integer),
+        PrimaryKeyConstraint("id", name="pk_t"),
+        UniqueConstraint("a", "b", name="uq_t"),
+        ForeignKeyConstraint(["b"], ["t.id"], ondelete="SET NULL"),
+        CheckConstraint("a > 0", name="ck_t"),
+        Index("ix_t_a", "a", unique=True),
+    ]
+
+    def up(m: Hand) -> None:
+        assert m.create_table_if_not_exists("t", items)
+
+    for _ in range(2):  # the same objects again, as a module's constants are after a rollback
+        Hand(db, up).run()
+        sql = db.execute("SELECT sql FROM sqlite_master WHERE name = 't'").scalar()
+        for words in ("CONSTRAINT pk_t PRIMARY KEY", "CONSTRAINT uq_t UNIQUE", "ON DELETE SET NULL", "CONSTRAINT ck_t"):
+            assert words in sql
+        assert db.fetch_one("SELECT 1 FROM sqlite_master WHERE name = 'ix_t_a'")
+        db.execute("DROP TABLE t")
+
+
+def test_columns_with_checks_and_references_to_their_own_table(db: DatabaseConnection) -> None:
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+
+    def up(m: Hand) -> None:
+        m.add_column("t", Column("parent", Integer, ForeignKey("t.id")))
+        m.add_column("t", Column("flag", Boolean(create_constraint=True, name="ck_flag")))
+        m.add_column("t", Column("kind", Enum("a", "b", create_constraint=True, name="ck_kind")))
+        m.add_column("t", Column("n", Integer, CheckConstraint("n > 0")))
+
+    Hand(db, up).run()
+    for values in ("flag) VALUES (7", "kind) VALUES ('c'", "n) VALUES (0"):
+        with pytest.raises(IntegrityError, match="CHECK"):
+            db.execute(f"INSERT INTO t ({values})")
+    assert db.fetch_one("SELECT * FROM pragma_foreign_key_list('t')")["table"] == "t"  # type: ignore[index]
+
+
+def test_views_and_names_with_dots(db: DatabaseConnection, folder: Folder) -> None:
+    db.execute("CREATE VIEW v AS SELECT 1")
+    assert Hand(db).drop_table_if_exists("v") is False
+    db.execute('CREATE TABLE "a.b" (id INTEGER)')
+    folder.add(1)
+    info = Migrator(db, folder.path).get_schema_info()
+    assert (info.tables["a.b"].row_count, info.views) == (0, ["v"])
+    assert info.tables[0].name == "a.b"
+    assert [table.name for table in info.tables[:1]] == ["a.b"]
+
+
+def test_parameters_that_are_rows_or_none(db: DatabaseConnection) -> None:
+    db.execute("CREATE TABLE t (a, b)")
+    db.execute("INSERT INTO t VALUES (?, ?)", [(1, 2), (3, 4)])
+    db.execute("INSERT INTO t VALUES (?, ?)", db.fetch_all("SELECT b, a FROM t"))
+    db.execute("INSERT INTO t VALUES (?, ?)", ((n, n) for n in range(2)))
+    with db.reading() as connection:
+        rows = connection.execute(text("SELECT a, b FROM t WHERE a = 1")).all()
+    db.execute("INSERT INTO t VALUES (?, ?)", rows)
+    db.execute("INSERT INTO t VALUES (?1, ?1)", (9,))
+    assert db.execute("INSERT INTO t VALUES (?, ?)", []).rowcount == 0
+    assert db.execute(insert(Table("t", MetaData(), Column("a"))), []).fetchall() == []
+    for wrong in (5, {1, 2}, "text", b"bytes"):
+        with pytest.raises(TypeError, match="parameters are a tuple"):
+            db.execute("INSERT INTO t VALUES (?, ?)", wrong)  # type: ignore[arg-type]
+    assert db.fetch_all("SELECT * FROM t") == [(1, 2), (3, 4), (2, 1), (4, 3), (0, 0), (1, 1), (1, 2), (1, 1), (9, 9)]

@@ -258,3 +258,76 @@ def on_a_terminal(words: list[str], environment: dict[str, str]) -> str:
     os.waitpid(pid, 0)
     os.close(terminal)
     return read.decode()
+
+
+def test_looking_at_a_file_makes_none(folder: Folder, tmp_path: Path) -> None:
+    folder.table(1)
+    for words in (["status"], ["plan"], ["history"], ["validate"]):
+        given = ["--url", f"sqlite:///{tmp_path / 'mistyped.db'}", "--path", str(folder.path)]
+        assert CliRunner().invoke(app, [*words, *given]).exit_code == 0
+    assert "mistyped.db (not there yet)" in CliRunner().invoke(app, ["status", *given]).stdout
+    assert not (tmp_path / "mistyped.db").exists()
+
+
+def test_slips_in_names_are_noted(invoke: Invoke, folder: Folder) -> None:
+    folder.table(1)
+    folder.write("02_b.py", "")
+    assert "note      02_b.py is no migration" in invoke("validate").stdout
+    assert invoke("validate").exit_code == 0
+
+
+def test_the_same_database_from_a_folder_below(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.table(1)
+    (tmp_path / "pyproject.toml").write_text('[tool.sqlmig]\nurl = "sqlite:///app.db"\npath = "versions"\n')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    monkeypatch.delenv("SQLMIG_URL", raising=False)
+    assert CliRunner().invoke(app, ["up"]).exit_code == 0
+    assert (tmp_path / "app.db").exists()
+    assert not (tmp_path / "below" / "app.db").exists()
+
+
+def test_packages_of_the_working_directory(tmp_path: Path, url: str) -> None:
+    package = Folder(tmp_path / "myapp" / "migrations")
+    (tmp_path / "myapp" / "names.py").write_text("TABLE = 'from_app'\n")
+    package.write(
+        "001_a.py",
+        "from myapp.names import TABLE\nfrom sqlmig import BaseMigration\nclass A(BaseMigration):\n    version = 1\n"
+        "    def up(self): self.execute_sql(f'CREATE TABLE {TABLE} (id)')\n",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "from sqlmig.cli import main; main()", "up", "--path", "myapp.migrations", "--url", url],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["none", "true", "x\u00b2 index", "3 steps", "class", "w" * 300])
+def test_new_writes_what_python_can_read(invoke: Invoke, folder: Folder, name: str) -> None:
+    assert invoke("new", name).exit_code == 0
+    assert invoke("validate").exit_code == 0
+
+
+def test_new_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    called = CliRunner().invoke(app, ["new", "x", "--path", str(tmp_path / "file")])
+    assert called.exit_code == 2
+    assert "is not a folder" in called.stderr or "cannot be written" in called.stderr
+
+
+def test_a_terminal_that_cannot_show_a_description(folder: Folder, url: str, tmp_path: Path) -> None:
+    folder.add(1, extra="description = '\u738b\u5c0f\u660e'")
+    words = ["--path", str(folder.path), "--url", url]
+    for command in ("plan", "up", "history"):
+        assert sqlmig_command(command, *words, folder=tmp_path, PYTHONIOENCODING="ascii").returncode == 0
+
+
+def test_passwords_in_the_configuration_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[tool.sqlmig]\nurl = ["postgresql://bob:s3cret@h/d"]\n')
+    called = CliRunner().invoke(app, ["status"])
+    assert called.exit_code == 2
+    assert "s3cret" not in called.output

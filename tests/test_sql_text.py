@@ -25,6 +25,9 @@ PIECES = [
     "BEGIN IMMEDIATE",
     "END",
     "SELECT 'ünï; 文'",
+    "CREATE TRIGGER v AFTER UPDATE ON x WHEN new.end < new.begin BEGIN UPDATE x SET end = 1; DELETE FROM x; END",
+    "CREATE TRIGGER begin AFTER INSERT ON x BEGIN SELECT begin, end FROM x; END",
+    "CREATE TABLE t$a$ (b$c$d INT)",
 ]
 GAPS = ["\n", " ", "\r\n", "-- only a comment;\n", "/* ; \n */", ";;", "\t"]
 
@@ -68,6 +71,8 @@ def test_unfinished_texts_are_left_to_the_database() -> None:
         ("SELECT ?, '?', \"?\", [?], `?` -- ?\n, /* ? */ ?", 2, "SELECT %s, '?', \"?\", [?], `?` -- ?\n, /* ? */ %s"),
         ("SELECT a ?? 'k' WHERE b = ?", 1, "SELECT a ? 'k' WHERE b = %s"),
         ("SELECT $tag$ ? $tag$, ?", 1, "SELECT $tag$ ? $tag$, %s"),
+        ("SELECT a$b$ = ?, c$b$", 1, "SELECT a$b$ = %s, c$b$"),
+        ("SELECT ?1, ?2, ?1", 2, "SELECT ?1, ?2, ?1"),
     ],
 )
 def test_placeholders_are_told_from_question_marks(sql: str, count: int, expected: str) -> None:

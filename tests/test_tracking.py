@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import Folder, contents
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
 import sqlmig
 from sqlmig import Migrator, UnknownVersion, VersionTracker
@@ -254,3 +254,20 @@ def test_versions_that_the_original_system_had_no_row_for(url: str, folder: Fold
     assert migrator.version_tracker.get_applied_versions() == [1, 2, 3, 4, 5, 6, 7]
     assert migrator.manager.validate_migration_sequence() == []
     assert migrator.rollback_to_version(0).rolled_back == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_rows_that_refer_to_the_original_history_stay(original: Engine, folder: Folder) -> None:
+    """Its upgrade is no rebuild, which would delete them under `foreign_keys`."""
+    with original.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE note (h REFERENCES migration_history (id) ON DELETE CASCADE)")
+        connection.exec_driver_sql("INSERT INTO note VALUES (1)")
+    event.listen(original, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
+    original.dispose()
+    for version in (1, 2):
+        folder.table(version)
+    migrator = Migrator(original, folder.path)
+    migrator.migrate()
+    migrator.stamp(1)
+    assert contents(original)["rows"]["note"] == [(1,)]
+    assert migrator.get_migration_history()[0]["operation"] == "stamp"
+    assert migrator.validate_schema()
