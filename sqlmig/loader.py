@@ -189,11 +189,14 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
     loaded.transactional = transactional
 
 
+_RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
 def _check_method(file: MigrationFile, cls: type[BaseMigration], name: str) -> None:
     method = getattr(cls, name)
     if not callable(method):
         raise Unloadable(_issue(file, f"{name} is {method!r}, not a method", "class"))
-    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+    if getattr(getattr(method, "__code__", None), "co_flags", 0) & _RUNS_LATER:
         raise Unloadable(_issue(file, f"{name}() is asynchronous or a generator; write a plain method", "class"))
 
 

@@ -96,12 +96,11 @@ def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
         count: How many values there are.
 
     Raises:
-        ValueError: There is another number of `?`.
+        ValueError: There is another number of `?`, or a numbered one (Python 3.14 refuses those with a tuple).
     """
     pieces = [(kind == "other", text) for kind, text in _tokens(sql)]
     if any(bare and text[0] == "?" and text[1:].isdigit() for bare, text in pieces):
-        # SQLite's own numbered placeholders: it knows how many values it wants.
-        return sql
+        raise ValueError("a numbered placeholder (?1) takes no tuple; write ? for each value, or :name and a dict")
     found = sum(1 for bare, text in pieces if bare and text == "?")
     if found != count:
         raise ValueError(f"the statement has {found} placeholders (?), and {count} values were given")

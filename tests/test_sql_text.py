@@ -72,7 +72,6 @@ def test_unfinished_texts_are_left_to_the_database() -> None:
         ("SELECT a ?? 'k' WHERE b = ?", 1, "SELECT a ? 'k' WHERE b = %s"),
         ("SELECT $tag$ ? $tag$, ?", 1, "SELECT $tag$ ? $tag$, %s"),
         ("SELECT a$b$ = ?, c$b$", 1, "SELECT a$b$ = %s, c$b$"),
-        ("SELECT ?1, ?2, ?1", 2, "SELECT ?1, ?2, ?1"),
     ],
 )
 def test_placeholders_are_told_from_question_marks(sql: str, count: int, expected: str) -> None:
@@ -82,3 +81,5 @@ def test_placeholders_are_told_from_question_marks(sql: str, count: int, expecte
 def test_a_wrong_number_of_values_is_told() -> None:
     with pytest.raises(ValueError, match=r"has 1 placeholders .* 2 values"):
         bind_positional("SELECT ?", 2)
+    with pytest.raises(ValueError, match="numbered placeholder"):
+        bind_positional("SELECT ?1, ?1", 1)
