@@ -1,0 +1,82 @@
+"""Read by mypy and never run: what a typed application writes against sqlmig passes `mypy --strict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, assert_type
+
+from sqlalchemy import Column, String, create_engine
+
+from sqlmig import (
+    BaseMigration,
+    DatabaseConnection,
+    DatabaseMigrator,
+    MigrationError,
+    MigrationManager,
+    MigrationResult,
+    MigrationRunner,
+    Migrator,
+    ModularDatabaseMigrator,
+    Plan,
+    VersionTracker,
+)
+
+
+class ByAttributes(BaseMigration):
+    version = 1
+    description = "plain attributes"
+    dependencies = [1]  # noqa: RUF012
+    rollback_supported = True
+    transactional = False
+
+    def up(self) -> None:
+        self.add_column("documents", Column("language", String(8), server_default="en"))
+
+    def down(self) -> None:
+        self.drop_column("documents", "language")
+
+
+class ByProperties(BaseMigration):
+    @property
+    def version(self) -> int:
+        return 2
+
+    @property
+    def description(self) -> str:
+        return "properties"
+
+    @property
+    def dependencies(self) -> list[int]:
+        return [1]
+
+    @property
+    def rollback_supported(self) -> bool:
+        return False
+
+    def up(self) -> None:
+        for row in self.db.fetch_all("SELECT id FROM t WHERE id > ?", (1,)):
+            self.execute_sql("UPDATE t SET n = :n WHERE id = :id", {"n": 1, "id": row["id"]})
+
+    def pre_migrate_checks(self) -> bool:
+        return super().pre_migrate_checks()
+
+
+def boot(old: ModularDatabaseMigrator, older: DatabaseMigrator) -> Mapping[str, Any]:
+    engine = create_engine("sqlite://")
+    migrator = Migrator(engine, Path("migrations"), out_of_order="apply", lock_timeout=5)
+    assert_type(migrator.migrate(), MigrationResult)
+    assert_type(migrator.get_migration_plan(), Plan)
+    assert_type(migrator.manager.create_migration(3), BaseMigration)
+    assert_type(migrator.manager.create_migration("a description"), Path)
+    assert_type(migrator.get_schema_info().tables["t"].row_count, int)
+    assert_type(migrator.needs_migration(), bool)
+    ok, issues = migrator.manager.can_rollback_to(3)
+    assert_type(ok, bool)
+    print(issues[0].line, old.get_current_version(), older.get_migration_history(5)[0]["version"])
+    manager = MigrationManager(DatabaseConnection(":memory:"), "migrations", tracker=VersionTracker(engine))
+    try:
+        MigrationRunner(manager, lambda done, total, message: None).migrate_to_version(5)
+    except MigrationError as error:
+        print(error.version, error.result.applied if error.result else None)
+    return migrator.get_migration_plan()
