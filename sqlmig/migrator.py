@@ -137,14 +137,15 @@ class Migrator:
         together = self._all_or_nothing if all_or_nothing is None else all_or_nothing
         return self.runner.apply(all_or_nothing=together)
 
-    def migrate_to_version(self, version: int) -> MigrationResult:
+    def migrate_to_version(self, version: int, *, all_or_nothing: bool | None = None) -> MigrationResult:
         """
         Bring the database to *version*, up or down.
 
         Raises:
             UnknownVersion: No migration has it.
         """
-        return self.runner.migrate_to_version(version, all_or_nothing=self._all_or_nothing)
+        together = self._all_or_nothing if all_or_nothing is None else all_or_nothing
+        return self.runner.migrate_to_version(version, all_or_nothing=together)
 
     def rollback_to_version(self, version: int) -> MigrationResult:
         """

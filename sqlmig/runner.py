@@ -150,7 +150,7 @@ class MigrationRunner:
             raise NotAtomic(
                 f"Migration {loose[0]} cannot run in a transaction, so all_or_nothing cannot be kept.\n"
                 f"  {len(loose)} of {len(prepared.migrations)} pending migrations say `transactional = False`\n"
-                f"Apply it without: sqlmig to {loose[0]}"
+                "Apply it without: sqlmig up --one-by-one, or migrate(all_or_nothing=False)"
             )
 
     def _open(

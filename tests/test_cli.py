@@ -45,6 +45,21 @@ def test_up_down_and_to(invoke: Invoke, folder: Folder, url: str) -> None:
     assert set(contents(create_engine(url))["rows"]) == {"t1"}
 
 
+def test_one_by_one_where_all_or_nothing_is_configured(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.add(1, "self.execute_sql('VACUUM')", extra="transactional = False")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SQLMIG_URL", raising=False)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.sqlmig]\nurl = "sqlite:///app.db"\npath = "versions"\nall_or_nothing = true\n'
+    )
+    refused = CliRunner().invoke(app, ["up"])
+    assert refused.exit_code == 1
+    assert "sqlmig up --one-by-one" in refused.stderr
+    assert CliRunner().invoke(app, ["up", "--one-by-one"]).exit_code == 0
+
+
 def test_what_the_reading_commands_print(invoke: Invoke, folder: Folder) -> None:
     assert "Nothing was ever done" in invoke("history").stdout
     folder.table(1)

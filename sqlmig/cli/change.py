@@ -16,31 +16,39 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 
+_together = click.option(
+    "--all-or-nothing/--one-by-one",
+    default=None,
+    help="One transaction around all of them, or one for each; by default as configured, else one for each.",
+)
+
+
 @click.command()
-@click.option("--all-or-nothing", is_flag=True, help="One transaction around all pending migrations.")
+@_together
 @shared_options
-def up(options: Options, all_or_nothing: bool) -> None:
+def up(options: Options, all_or_nothing: bool | None) -> None:
     """
     Apply every pending migration.
 
     Example: sqlmig up --url sqlite:///app.db
     """
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing or None)
+        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing)
     _show(done, options)
 
 
 @click.command()
 @click.argument("version", type=int)
+@_together
 @shared_options
-def to(options: Options, version: int) -> None:
+def to(options: Options, version: int, all_or_nothing: bool | None) -> None:
     """
     Go to VERSION, up or down.
 
     Example: sqlmig to 5
     """
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate_to_version(version)
+        done = migrator(options, progress).migrate_to_version(version, all_or_nothing=all_or_nothing)
     _show(done, options)
 
 
