@@ -141,8 +141,9 @@ class Run:
             raised = self._worded(error, at_commit=at_commit)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
             description = self._migration.description if self._migration else "refused"
-            if not isinstance(raised, DatabaseLocked | DatabaseTooNew):
-                # Into the first nothing can be written, and by this program nothing may be into the second.
+            # Before its first migration a locked database takes no row, and a newer one must get none from here.
+            locked = isinstance(raised, DatabaseLocked) and self._migration is None
+            if not locked and not isinstance(raised, DatabaseTooNew):
                 self._log(session, version, description, raised, error, clock)
             if isinstance(raised, MigrationError):
                 raised.result = self.result(self._reached(session), success=False)
