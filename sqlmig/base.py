@@ -165,13 +165,14 @@ class BaseMigration:
         if not file.is_file():
             raise FileNotFoundError(f"no SQL file {file}")
         script = file.read_text(encoding="utf-8-sig")
-        self.sql_files[os.fspath(path)] = sql_hash(script)
+        # Relative, so that it is the same file when the application is installed elsewhere.
+        self.sql_files[os.path.relpath(file, self._folder())] = sql_hash(script)
         for statement in split_statements(script):
             self.execute_sql(statement)
 
     def _folder(self) -> Path:
         file = getattr(sys.modules.get(type(self).__module__), "__file__", None)
-        return Path(file).resolve().parent if file else Path.cwd()
+        return Path(os.path.abspath(file)).parent if file else Path.cwd()
 
     def create_table_if_not_exists(
         self, name: str | Table, definition: str | Table | Column[Any] | Sequence[Any] | None = None, *columns: Any

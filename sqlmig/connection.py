@@ -164,9 +164,13 @@ class DatabaseConnection:
         self.statements += 1
         self.last_statement = sql if isinstance(sql, str) else None
         logger.debug("%s", sql)
+        if isinstance(params, Iterable) and not isinstance(params, Sequence | Mapping | Row | str | bytes | set):
+            params = list(params)
         if isinstance(params, list) and not params:
-            # A list of rows, with no row in it.
-            return Result(None)
+            if not isinstance(sql, str) or _wants_values(sql):
+                # A list of rows, with no row in it.
+                return Result(None)
+            params = None
         connection = self.connection
         if connection is not None:
             return Result(_run(connection, sql, params))
@@ -296,6 +300,9 @@ def _end(connection: Connection, word: str) -> None:
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[None]:
     """A savepoint; on a connection that commits each statement by itself, a transaction."""
+    if not connection.in_transaction():
+        # The "begin" event of an engine may issue BEGIN.
+        connection.begin()
     raw = _idle_sqlite(connection)
     if raw is None or not in_autocommit(raw):
         begin(connection)
@@ -426,8 +433,15 @@ def _plain(value: Any) -> Any:
 
 
 def _only_reads(cursor: CursorResult[Any]) -> bool:
-    statement = getattr(cursor.context, "statement", None) or ""
-    return statement.lstrip()[:6].upper() not in ("INSERT", "UPDATE", "DELETE", "REPLAC")
+    from .sql_text import writes
+
+    return not writes(getattr(cursor.context, "statement", None) or "")
+
+
+def _wants_values(sql: str) -> bool:
+    from .sql_text import has_placeholders
+
+    return has_placeholders(sql)
 
 
 def _lastrowid(cursor: CursorResult[Any]) -> int | None:

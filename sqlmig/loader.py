@@ -130,7 +130,7 @@ def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
         module = _module(file)
         exec(compile(tree, path, "exec", dont_inherit=True), module.__dict__)
         checksums = Checksums(source, tree)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Unloadable(_import_issue(file, error)) from error
     loaded = LoadedMigration(file, _only_class(file, module), checksums)
     _describe(loaded, database)
@@ -227,7 +227,7 @@ def _issue(file: MigrationFile, reason: str, kind: str, line: int | None = None)
     return Issue(f"{place}: {reason}", kind=kind, version=file.version, path=file.path, line=line)
 
 
-def _import_issue(file: MigrationFile, error: Exception) -> Issue:
+def _import_issue(file: MigrationFile, error: BaseException) -> Issue:
     """Where in the file it failed: the syntax error's line, or the last one of the file in the traceback."""
     line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(file.path) else None
     if line is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .manager import MigrationManager
-    from .version_tracker import DatabaseState
+    from .version_tracker import DatabaseState, VersionTracker
 
 __all__ = ["adopt", "repair", "stamp"]
 
@@ -49,6 +49,7 @@ def stamp(connection: Connection, manager: MigrationManager, version: int) -> No
         raise UnknownVersion(version, available)
     tracker.prepare(connection)
     state = tracker.read(connection)
+    _refuse_running(tracker, state, f"sqlmig stamp {version}")
     kept = {row.version for row in state.rows if row.done and row.version <= version}
     for row in state.rows:
         if row.version not in kept:
@@ -64,14 +65,8 @@ def repair(connection: Connection, manager: MigrationManager) -> list[str]:
     tracker.prepare(connection)
     state = tracker.read(connection)
     done: list[tuple[int, str]] = []
+    _refuse_running(tracker, state, "sqlmig repair")
     for row in state.interrupted:
-        if is_running(row.metadata) and not row.metadata.get("failed"):
-            raise DatabaseLocked(
-                tracker.backend.name,
-                0,
-                f"process {row.metadata['pid']} is running migration {row.version} outside a transaction",
-                "Let it finish, or end it, then: sqlmig repair",
-            )
         if "undoing" in row.metadata:
             tracker.unmark_undoing(connection, row)
             done.append((row.version, f"the rollback of migration {row.version} is no longer marked as started"))
@@ -90,6 +85,18 @@ def repair(connection: Connection, manager: MigrationManager) -> list[str]:
     for version, text in done:
         tracker.log(connection, version, text, "repair")
     return [text for _, text in done]
+
+
+def _refuse_running(tracker: VersionTracker, state: DatabaseState, retry: str) -> None:
+    """Leave alone what another process is in the middle of: without its mark it would run twice."""
+    for row in state.interrupted:
+        if is_running(row.metadata) and not row.metadata.get("failed"):
+            raise DatabaseLocked(
+                tracker.backend.name,
+                0,
+                f"process {row.metadata['pid']} is running migration {row.version} outside a transaction",
+                f"Let it finish, or end it, then: {retry}",
+            )
 
 
 def _record_unrun(connection: Connection, manager: MigrationManager, versions: Iterable[int]) -> None:

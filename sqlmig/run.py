@@ -170,6 +170,9 @@ class Run:
             raise
 
     def _worded(self, error: BaseException, *, at_commit: bool) -> BaseException:
+        if isinstance(error, SystemExit) and self._running:
+            # A migration must not end the program, least of all as if all were well.
+            error = RuntimeError(f"it called sys.exit({error.code!r})")
         if not isinstance(error, Exception):
             return error
         if self._migration is None:

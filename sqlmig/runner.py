@@ -68,8 +68,9 @@ class MigrationRunner:
                 require_version(target)
             prepared = self._prepare(target, up_only=True)
             self._refuse(prepared, all_or_nothing)
-        if not (prepared.plan.steps or prepared.state.adoptable or prepared.state.outdated):
-            return run.result(prepared.state.current_version)
+        state = prepared.state
+        if not (prepared.plan.steps or state.adoptable or state.outdated or state.interrupted):
+            return run.result(state.current_version)
         with self.backend.session() as session:
             prepared = self._open(session, run, prepared, target, all_or_nothing)
             run.begin(prepared.plan)
@@ -93,7 +94,7 @@ class MigrationRunner:
             require_version(target)
             prepared = self._prepare(target, up_only=False)
             self._refuse(prepared, down_to=target)
-        if prepared.state.current_version == target:
+        if prepared.state.current_version == target and not prepared.state.interrupted:
             return run.result(target)
         with self.backend.session() as session:
             prepared = self._open(session, run, prepared, target)
@@ -265,11 +266,12 @@ class MigrationRunner:
 
     def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
         instance, clock = run.start(migration, session), Clock()
-        with self._marking_failure(session, migration), session.loosely():
-            applied = perform(instance, "apply")
-        with session.transaction():
-            self.tracker.unmark(session.connection, migration.version)
-            self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
+        with self._marking_failure(session, migration):
+            with session.loosely():
+                applied = perform(instance, "apply")
+            with session.transaction():
+                self.tracker.unmark(session.connection, migration.version)
+                self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
 
     @contextmanager
     def _marking_failure(self, session: SQLiteSession, migration: LoadedMigration) -> Iterator[None]:
@@ -350,11 +352,12 @@ class MigrationRunner:
         self, session: SQLiteSession, run: Run, migration: LoadedMigration, row: AppliedVersion
     ) -> None:
         instance, clock = run.start(migration, session), Clock()
-        with self._marking_failure(session, migration), session.loosely():
-            perform(instance, "rollback")
-        with session.transaction():
-            self._record_rolled_back(session.connection, run, row, clock)
-            self._keep_user_version(session.connection)
+        with self._marking_failure(session, migration):
+            with session.loosely():
+                perform(instance, "rollback")
+            with session.transaction():
+                self._record_rolled_back(session.connection, run, row, clock)
+                self._keep_user_version(session.connection)
 
     def _keep_user_version(self, connection: Connection) -> None:
         self.tracker.set_user_version(connection, self.tracker.highest_done(connection))

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-__all__ = ["bind_positional", "split_statements", "sql_hash"]
+__all__ = ["bind_positional", "has_placeholders", "split_statements", "sql_hash", "writes"]
 
 # Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
 _TOKEN = re.compile(
@@ -20,6 +20,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_READING = {"SELECT", "PRAGMA", "EXPLAIN", "VALUES"}
+_WRITING = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 _TRIGGER = re.compile(r"(EXPLAIN )?CREATE (TEMP |TEMPORARY )?TRIGGER\b")
 
 
@@ -47,6 +49,23 @@ def split_statements(sql: str) -> list[str]:
         body.see(kind, text)
     _finish(statements, parts, body)
     return statements
+
+
+def has_placeholders(sql: str) -> bool:
+    """Whether a statement has a `?` or a `:name` for a value."""
+    tokens = [(kind, text) for kind, text in _tokens(sql) if kind not in ("comment", "space")]
+    pairs = zip(tokens, [*tokens[1:], ("", "")], strict=True)
+    return any(
+        kind == "other" and (text == "?" or (text == ":" and following[0] == "word"))
+        for (kind, text), following in pairs
+    )
+
+
+def writes(sql: str) -> bool:
+    """Whether a statement that returns rows may also write: RETURNING, with or without a WITH before it."""
+    words = (text.upper() for kind, text in _tokens(sql) if kind == "word")
+    first = next(words, "")
+    return first not in _READING and (first != "WITH" or any(word in _WRITING for word in words))
 
 
 def sql_hash(sql: str) -> str:

@@ -25,8 +25,8 @@ def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile]) ->
         try:
             if _is_edited(row, file):
                 issues.append(_edited(row, file))
-        except OSError as error:
-            reason = f"{file.name}: cannot be read: {error.strerror or error}"
+        except (OSError, ValueError) as error:
+            reason = f"{file.name}: it, or an SQL file that it ran, cannot be read: {error}"
             issues.append(Issue(reason, kind="import", version=row.version, path=file.path))
     return issues
 

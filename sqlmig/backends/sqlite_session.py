@@ -46,8 +46,17 @@ _SETTINGS = (
     "legacy_alter_table",
     "recursive_triggers",
     "writable_schema",
+    "synchronous",
+    "locking_mode",
+    "trusted_schema",
+    "read_uncommitted",
+    "automatic_index",
+    "reverse_unordered_selects",
+    "cell_size_check",
+    "cache_size",
 )
-_ENDING_METHODS = ("commit", "rollback", "close", "invalidate", "detach")
+# Methods of a Connection after which it is another one, or none.
+_LOSING_METHODS = ("close", "invalidate", "detach")
 _ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
 
 
@@ -68,6 +77,7 @@ class SQLiteSession:
         self._stack = ExitStack()
         self._guarding = False
         self._attempted: str | None = None
+        self._pragmas = False
         self._seen: list[Any] = []
         self._schemas = ["main"]
         self._settings: dict[str, Any] = {}
@@ -175,10 +185,10 @@ class SQLiteSession:
         Raises:
             TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
         """
-        self._attempted, self._guarding = None, True
-        for method in _ENDING_METHODS:
-            # Refused before SQLAlchemy has taken its own transaction for ended.
-            setattr(self.connection, method, self._refuse(method))
+        self._attempted, self._guarding, self._pragmas = None, True, False
+        stack = ExitStack()
+        # Refused before SQLAlchemy has taken its own transaction for ended.
+        stack.enter_context(self._refusing("commit", "rollback", *_LOSING_METHODS))
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
         try:
@@ -189,12 +199,25 @@ class SQLiteSession:
             raise
         finally:
             self._guarding = False
-            for method in _ENDING_METHODS:
-                delattr(self.connection, method)
+            stack.close()
             with suppress(sqlite3.ProgrammingError):
                 self._raw.set_authorizer(None)
+            if self._pragmas:
+                # They would be in force for the next migration of the run.
+                self.restore_settings()
         if self._attempted or not self.in_transaction:
             raise self._ended()
+
+    @contextmanager
+    def _refusing(self, *methods: str) -> Iterator[None]:
+        """Have these methods of the Connection raise."""
+        for method in methods:
+            setattr(self.connection, method, self._refuse(method))
+        try:
+            yield
+        finally:
+            for method in methods:
+                delattr(self.connection, method)
 
     def _refuse(self, method: str) -> Callable[[], None]:
         def refuse() -> None:
@@ -207,6 +230,8 @@ class SQLiteSession:
         if action == sqlite3.SQLITE_TRANSACTION:
             self._attempted = what
             return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_PRAGMA:
+            self._pragmas = True
         if action == sqlite3.SQLITE_SAVEPOINT and name == _SAVEPOINT:
             self._attempted = f"{what} {name}"
             return sqlite3.SQLITE_DENY
@@ -242,7 +267,8 @@ class SQLiteSession:
         """
         self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
         try:
-            yield
+            with self._refusing(*_LOSING_METHODS):
+                yield
         finally:
             self._wait_for(100)
             self.restore_settings()

@@ -81,7 +81,12 @@ def reader(options: Options) -> tuple[Migrator, str]:
     config = load_config()
     found = _migrator(_url(options, config), options, config, None)
     name, file = display_name(found.db.engine), found.db.engine.url.database
-    if found.db.engine.dialect.name == "sqlite" and file and ":" not in file and not os.path.exists(file):
+    if (
+        found.db.engine.dialect.name == "sqlite"
+        and file
+        and not file.startswith((":", "file:"))
+        and not os.path.exists(file)
+    ):
         return _migrator(":memory:", options, config, None), f"{name} (not there yet)"
     return found, name
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, inspect, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import NoReferencedColumnError, NoReferencedTableError
 from sqlalchemy.schema import CreateColumn, SchemaItem
 
@@ -193,16 +205,41 @@ class Operations:
 
 
 def _fresh(item: SchemaItem) -> SchemaItem:
-    """*item*, or a copy of it where it belongs to a table already: it may be used again, in another run of `up`."""
+    """A copy of *item*, which may belong to a model, or be used again in another run of `up`."""
     if isinstance(item, Column):
-        return item._copy()
-    if isinstance(item, Index) and item.table is not None:
-        keys = [key.name if isinstance(key, Column) else text(str(key)) for key in item.expressions]
+        return _fresh_column(item)
+    if isinstance(item, Index):
+        keys = [key if isinstance(key, str) else _key_text(key) for key in item.expressions]
         return Index(item.name, *keys, unique=item.unique, **item.dialect_kwargs)
-    if getattr(item, "parent", None) is not None:
-        copied: SchemaItem = item._copy()  # type: ignore[attr-defined]
-        return copied
-    return item
+    options: dict[str, Any] = {name: getattr(item, name, None) for name in ("name", "deferrable", "initially")}
+    if isinstance(item, ForeignKeyConstraint):
+        targets = [key.target_fullname for key in item.elements]
+        options |= {"ondelete": item.ondelete, "onupdate": item.onupdate, "match": item.match}
+        return ForeignKeyConstraint(item.column_keys, targets, **options, **item.dialect_kwargs)
+    if isinstance(item, PrimaryKeyConstraint | UniqueConstraint):
+        # By name: constraints over Column objects would go on meaning those of the first table.
+        names = [c if isinstance(c, str) else c.name for c in item._pending_colargs or item.columns if c is not None]
+        return type(item)(*names, **options, **item.dialect_kwargs)
+    copied: SchemaItem = item._copy()  # type: ignore[attr-defined]
+    return copied
+
+
+def _fresh_column(column: Column[Any]) -> Column[Any]:
+    copied = column._copy()
+    for key in column.foreign_keys:
+        # Those of a table's own column are left out by SQLAlchemy's copy.
+        if key.constraint is not None and len(key.constraint.elements) == 1:
+            names = ("ondelete", "onupdate", "deferrable", "initially", "match")
+            options = {name: getattr(key.constraint, name) for name in names}
+            copied.append_foreign_key(ForeignKey(key.target_fullname, name=key.constraint.name, **options))
+    return copied
+
+
+def _key_text(key: Any) -> Any:
+    """A column of an index by its name, and an expression with its literals in it."""
+    if isinstance(key, Column):
+        return key.name
+    return text(str(key.compile(compile_kwargs={"literal_binds": True, "include_table": False})))
 
 
 def _unresolved(key: ForeignKey) -> bool:
