@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     create_engine,
+    func,
     insert,
     select,
     text,
@@ -370,3 +371,52 @@ def test_parameters_that_are_rows_or_none(db: DatabaseConnection) -> None:
         with pytest.raises(TypeError, match="parameters are a tuple"):
             db.execute("INSERT INTO t VALUES (?, ?)", wrong)  # type: ignore[arg-type]
     assert db.fetch_all("SELECT * FROM t") == [(1, 2), (3, 4), (2, 1), (4, 3), (0, 0), (1, 1), (1, 2), (1, 1)]
+
+
+def test_columns_and_constraints_of_a_model_used_twice(db: DatabaseConnection) -> None:
+    metadata = MetaData()
+    Table("p", metadata, Column("id", Integer, primary_key=True))
+    model = Table(
+        "t",
+        metadata,
+        Column("a", Integer),
+        Column("b", Integer),
+        Column("p", Integer, ForeignKey("p.id", ondelete="CASCADE")),
+    )
+    key = PrimaryKeyConstraint(Column("a", Integer), "b")
+    index = Index("ix_t", func.coalesce(model.c.a, 7))
+    db.execute("CREATE TABLE p (id INTEGER PRIMARY KEY)")
+    for _ in range(2):
+        assert Hand(db).create_table_if_not_exists("u", [*model.columns, key, index])
+        sql = db.execute("SELECT sql FROM sqlite_master WHERE name = 'u'").scalar()
+        assert "REFERENCES p (id) ON DELETE CASCADE" in sql
+        assert sql.count("NOT NULL") == 2
+        assert "coalesce(a, 7)" in db.execute("SELECT sql FROM sqlite_master WHERE name = 'ix_t'").scalar()
+        db.execute("DROP TABLE u")
+    db.execute("CREATE TABLE w (id INTEGER)")
+    Hand(db).add_column("w", model.c.p)
+    assert db.fetch_one("PRAGMA foreign_key_list(w)")["on_delete"] == "CASCADE"  # type: ignore[index]
+
+
+def test_lists_without_a_row(db: DatabaseConnection) -> None:
+    params: list[int] = []
+    assert db.fetch_one("SELECT 1", params) == (1,)
+    db.execute("CREATE TABLE t (a)", [])
+    db.execute("INSERT INTO t VALUES (?)", iter(()))
+    db.execute("INSERT INTO t VALUES (:a)", [])
+    assert db.fetch_all("SELECT * FROM t") == []
+
+
+def test_returned_rows_are_read_at_once_however_they_begin(db: DatabaseConnection) -> None:
+    db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    kept = []
+
+    def up(m: Hand) -> None:
+        for sql in (
+            "-- a note\nINSERT INTO t VALUES (1), (2) RETURNING a",
+            "WITH x AS (SELECT 3 AS a UNION SELECT 4) INSERT INTO t SELECT a FROM x WHERE true RETURNING a",
+        ):
+            kept.append(m.execute_sql(sql))
+
+    Hand(db, up).run()
+    assert [[row["a"] for row in result] for result in kept] == [[1, 2], [3, 4]]

@@ -617,3 +617,81 @@ def test_a_migrations_own_log_can_be_configured(
         "CREATE TABLE t (id)",
         "applied 001 step 1",
     ]
+
+
+# What a third reading found
+
+
+def test_a_half_done_way_back_is_never_called_done(folder: Folder, url: str) -> None:
+    folder.table(1)
+    folder.add(
+        2,
+        'self.execute_sql("CREATE TABLE b (id)")',
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        LOOSE,
+    )
+    migrator = Migrator(url, folder.path)
+    migrator.migrate()
+    code = f"from sqlmig import Migrator; Migrator({url!r}, {str(folder.path)!r}).rollback_to_version(1)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode < 0
+    for call in (migrator.migrate, lambda: migrator.rollback_to_version(1), lambda: migrator.migrate_to_version(1)):
+        with pytest.raises(InterruptedMigration):
+            call()
+    migrator.repair()
+    assert migrator.get_current_version() == 2
+
+
+def test_stamping_leaves_alone_what_still_runs(folder: Folder, url: str, tmp_path: Path) -> None:
+    flag = tmp_path / "started"
+    folder.add(1, f"import pathlib, time; pathlib.Path({str(flag)!r}).touch(); time.sleep(1)", extra=LOOSE)
+    code = f"from sqlmig import Migrator; Migrator({url!r}, {str(folder.path)!r}).migrate()"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not flag.exists():
+        time.sleep(0.01)
+    with pytest.raises(DatabaseLocked, match="sqlmig stamp 0"):
+        Migrator(url, folder.path).stamp(0)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("method", ["close", "invalidate", "detach"])
+def test_a_loose_migration_keeps_its_connection(migrator: Migrator, folder: Folder, method: str) -> None:
+    folder.add(1, f"self.connection.{method}()", extra=LOOSE)
+    with pytest.raises(MigrationFailed, match=method):
+        migrator.migrate()
+    migrator.repair()
+    folder.add(1, extra=LOOSE)
+    assert migrator.migrate().applied == [1]
+
+
+def test_a_setting_is_not_in_force_for_the_next_migration(migrator: Migrator, folder: Folder) -> None:
+    folder.add(
+        1,
+        'self.execute_sql("CREATE TABLE c (n CHECK (n > 0))")\n'
+        'self.execute_sql("PRAGMA ignore_check_constraints = ON")',
+    )
+    folder.add(2, 'self.execute_sql("INSERT INTO c VALUES (-2)")')
+    with pytest.raises(MigrationFailed, match="CHECK constraint failed"):
+        migrator.migrate()
+
+
+def test_an_exit_is_a_failure(migrator: Migrator, folder: Folder) -> None:
+    folder.add(1, "raise SystemExit(0)")
+    with pytest.raises(MigrationFailed, match=r"it called sys\.exit\(0\)"):
+        migrator.migrate()
+    folder.write("001_step_1.py", "import sys\nsys.exit()\n")
+    with pytest.raises(ValidationFailed, match="does not import: SystemExit"):
+        migrator.migrate()
+
+
+def test_an_application_that_is_installed_elsewhere(engine: Engine, tmp_path: Path) -> None:
+    first = Folder(tmp_path / "first")
+    first.write("t.sql", "CREATE TABLE t (id INTEGER);\n")
+    path = first.add(1, 'self.execute_sql_file(Path(__file__).parent / "t.sql")')
+    path.write_text("from pathlib import Path\n" + path.read_text())
+    Migrator(engine, first.path).migrate()
+    first.path.rename(tmp_path / "second")
+    Folder(tmp_path / "second").table(2)
+    migrator = Migrator(engine, tmp_path / "second")
+    assert migrator.migrate().applied == [2]
+    (tmp_path / "second" / "t.sql").write_bytes("-- caf\u00e9\n".encode("latin-1"))
+    assert "cannot be read" in migrator.manager.validate_migration_sequence()[0]
