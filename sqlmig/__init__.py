@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import BaseMigration
-    from .connection import DatabaseConnection, Row
+    from .connection import DatabaseConnection
     from .errors import (
         ConfigurationError,
         DatabaseLocked,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .manager import MigrationManager
     from .migrator import DatabaseMigrator, Migrator, ModularDatabaseMigrator
     from .results import Issue, MigrationResult, Plan, PlanStep, Status
+    from .rows import Row
     from .runner import MigrationRunner
     from .version_tracker import VersionTracker
 
@@ -42,7 +43,7 @@ logging.getLogger("sqlmig").addHandler(logging.NullHandler())
 # nothing but the front door.
 _HOMES = {
     "base": ["BaseMigration"],
-    "connection": ["DatabaseConnection", "Row"],
+    "connection": ["DatabaseConnection"],
     "errors": [
         "ConfigurationError",
         "DatabaseLocked",
@@ -65,6 +66,7 @@ _HOMES = {
     "manager": ["MigrationManager"],
     "migrator": ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"],
     "results": ["Issue", "MigrationResult", "Plan", "PlanStep", "Status"],
+    "rows": ["Row"],
     "runner": ["MigrationRunner"],
     "version_tracker": ["VersionTracker"],
 }

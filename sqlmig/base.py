@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .connection import Database, DatabaseConnection, Parameters, Result
+from .connection import Database, DatabaseConnection, Parameters
 from .errors import ConfigurationError, RollbackNotSupported
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.reflection import Inspector
     from sqlalchemy.sql import Executable
 
+    from .rows import Result
     from .schema import Operations
 
 __all__ = ["BaseMigration"]

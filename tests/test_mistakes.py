@@ -266,13 +266,18 @@ def test_a_versions_table_that_somebody_dropped(migrator: Migrator, folder: Fold
 # Migrations outside transactions
 
 
-def test_repair_leaves_alone_what_still_runs(folder: Folder, url: str, tmp_path: Path) -> None:
-    flag = tmp_path / "started"
+def in_the_middle_of_a_loose_one(folder: Folder, url: str, flag: Path) -> subprocess.Popen[bytes]:
+    """A process that will be for a second."""
     folder.add(1, f"import pathlib, time; pathlib.Path({str(flag)!r}).touch(); time.sleep(1)", extra=LOOSE)
     code = f"from sqlmig import Migrator; Migrator({url!r}, {str(folder.path)!r}).migrate()"
     process = subprocess.Popen([sys.executable, "-c", code])
     while not flag.exists():
         time.sleep(0.01)
+    return process
+
+
+def test_repair_leaves_alone_what_still_runs(folder: Folder, url: str, tmp_path: Path) -> None:
+    process = in_the_middle_of_a_loose_one(folder, url, tmp_path / "started")
     with pytest.raises(DatabaseLocked, match=f"process {process.pid} is running migration 1"):
         Migrator(url, folder.path).repair()
     assert process.wait(timeout=30) == 0
@@ -642,12 +647,7 @@ def test_a_half_done_way_back_is_never_called_done(folder: Folder, url: str) -> 
 
 
 def test_stamping_leaves_alone_what_still_runs(folder: Folder, url: str, tmp_path: Path) -> None:
-    flag = tmp_path / "started"
-    folder.add(1, f"import pathlib, time; pathlib.Path({str(flag)!r}).touch(); time.sleep(1)", extra=LOOSE)
-    code = f"from sqlmig import Migrator; Migrator({url!r}, {str(folder.path)!r}).migrate()"
-    process = subprocess.Popen([sys.executable, "-c", code])
-    while not flag.exists():
-        time.sleep(0.01)
+    process = in_the_middle_of_a_loose_one(folder, url, tmp_path / "started")
     with pytest.raises(DatabaseLocked, match="sqlmig stamp 0"):
         Migrator(url, folder.path).stamp(0)
     assert process.wait(timeout=30) == 0
