@@ -162,9 +162,11 @@ def _widen_operations(connection: Connection, history: Table) -> None:
         connection.exec_driver_sql(
             f"UPDATE {schema}.sqlite_master SET sql = ? WHERE type = 'table' AND name = ?", (widened, found.name)
         )
-        connection.exec_driver_sql(f"PRAGMA {schema}.schema_version = {version + 1}")
     finally:
         connection.exec_driver_sql("PRAGMA writable_schema = RESET")
+        # After the RESET, which makes SQLite forget that the schema was changed: a ROLLBACK would then keep this
+        # connection on the schema that was undone, and it would write into pages that are somebody else's.
+        connection.exec_driver_sql(f"PRAGMA {schema}.schema_version = {version + 1}")
 
 
 def _quoted(connection: Connection, table: Table) -> str:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import Folder, contents
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 import sqlmig
 from sqlmig import Migrator, UnknownVersion, VersionTracker
@@ -271,3 +272,30 @@ def test_rows_that_refer_to_the_original_history_stay(original: Engine, folder: 
     assert contents(original)["rows"]["note"] == [(1,)]
     assert migrator.get_migration_history()[0]["operation"] == "stamp"
     assert migrator.validate_schema()
+
+
+def test_an_upgrade_that_the_caller_undoes_leaves_the_connection_on_the_real_schema(
+    original: Engine, folder: Folder
+) -> None:
+    """Another connection raises schema_version by as much as the upgrade had: the number alone would not show it."""
+
+    def schema_version(connection: Connection) -> int:
+        return int(connection.exec_driver_sql("PRAGMA schema_version").scalar_one())
+
+    with original.connect() as connection:
+        before = schema_version(connection)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        Migrator(connection, folder.path).version_tracker.create_tables_if_not_exist()
+        raised = schema_version(connection) - before
+        connection.exec_driver_sql("SELECT state FROM migration_versions").all()
+        connection.rollback()
+        other = sqlite3.connect(str(original.url.database), isolation_level=None)
+        for number in range(raised):
+            other.execute(f"CREATE INDEX y{number} ON migration_history (description)")
+        other.close()
+        with pytest.raises(OperationalError, match="state"):
+            connection.exec_driver_sql(
+                "INSERT INTO migration_versions (version, description, state) VALUES (9, '', 'started')"
+            )
+        connection.rollback()
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
