@@ -79,15 +79,16 @@ class DatabaseConnection:
 
     def execute(self, sql: str | Executable, params: Parameters = None) -> Result:
         """Run one statement."""
+        from .rows import Result, Row
+        from .sql_text import has_placeholders
+
         self.statements += 1
         self.last_statement = sql if isinstance(sql, str) else None
-        from .rows import Result, Row
-
         logger.debug("%s", sql)
         if isinstance(params, Iterable) and not isinstance(params, Sequence | Mapping | Row | str | bytes | set):
             params = list(params)
         if isinstance(params, list) and not params:
-            if not isinstance(sql, str) or _wants_values(sql):
+            if not isinstance(sql, str) or has_placeholders(sql):
                 # A list of rows, with no row in it.
                 return Result(None)
             params = None
@@ -350,9 +351,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat(" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
     return value
-
-
-def _wants_values(sql: str) -> bool:
-    from .sql_text import has_placeholders
-
-    return has_placeholders(sql)

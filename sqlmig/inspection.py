@@ -22,14 +22,13 @@ __all__ = ["optimize", "schema_info", "schema_report", "statistics"]
 
 def schema_info(db: DatabaseConnection, manager: MigrationManager) -> SchemaInfo:
     """Tables with columns, indexes and row counts, through the SQLAlchemy inspector."""
-    available = manager.get_available_versions()
     with db.reading() as connection:
         state = manager.version_tracker.read(connection)
         inspector, operations = inspect(connection), Operations(connection)
         return SchemaInfo(
             current_version=state.current_version,
-            target_version=max(available, default=0),
-            needs_migration=bool(manager.pending(state)),
+            target_version=manager.get_target_version(),
+            needs_migration=manager.needs(state),
             tables=Tables(_table(name, inspector, operations) for name in inspector.get_table_names()),
             views=inspector.get_view_names(),
         )

@@ -96,6 +96,10 @@ class MigrationManager:
         """The versions that there are files for, in order."""
         return sorted(set(self.sources.versions()))
 
+    def get_target_version(self) -> int:
+        """The newest version that there is a file for; 0 where there is none."""
+        return max(self.sources.versions(), default=0)
+
     def get_pending_migrations(self, target: int | None = None) -> list[MigrationFile]:
         """The files that are not applied yet, in the order in which they would be."""
         files = self.discover_migrations()
@@ -114,9 +118,11 @@ class MigrationManager:
         Args:
             target: Files above this version are not looked into.
         """
+        return self._issues(self.version_tracker.read(), target)
+
+    def _issues(self, state: DatabaseState, target: int | None = None) -> list[Issue]:
         for path in self.sources.suspicious():
             logger.warning("%s is no migration: its name does not begin with three digits and a _", path)
-        state = self.version_tracker.read()
         files = [file for file in self.sources.files() if target is None or file <= target]
         if not files:
             return [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
@@ -138,25 +144,27 @@ class MigrationManager:
 
     def needs_migration(self) -> bool:
         """Whether there is something to apply, or the database is not as its records or the files say. Read-only."""
-        state = self.version_tracker.read()
-        latest = max(self.get_available_versions(), default=0)
-        wrong = state.current_version > latest or bool(state.interrupted) or self.version_tracker.disagrees(state)
+        return self.needs(self.version_tracker.read())
+
+    def needs(self, state: DatabaseState) -> bool:
+        """The same, of the state that the database is in."""
+        newer = state.current_version > self.get_target_version()
+        wrong = newer or bool(state.interrupted) or self.version_tracker.disagrees(state)
         return wrong or bool(self.pending(state))
 
     def get_migration_status(self) -> Status:
         """Where the database stands. Read-only."""
-        state, available = self.version_tracker.read(), self.get_available_versions()
-        pending = self.pending(state)
+        state = self.version_tracker.read()
         return Status(
             current_version=state.current_version,
-            target_version=max(available, default=0),
-            needs_migration=self.needs_migration(),
-            available_versions=available,
+            target_version=self.get_target_version(),
+            needs_migration=self.needs(state),
+            available_versions=self.get_available_versions(),
             applied_versions=self._done(state),
             skipped_versions=[row.version for row in state.rows if row.state == "skipped"],
-            pending_versions=pending,
+            pending_versions=self.pending(state),
             interrupted_versions=[row.version for row in state.interrupted],
-            validation_issues=self.validate_migration_sequence(),
+            validation_issues=self._issues(state),
         )
 
     def can_rollback_to(self, target: int) -> tuple[bool, list[Issue]]:
@@ -269,9 +277,8 @@ class MigrationManager:
         Raises:
             DatabaseTooNew: It is ahead of every file.
         """
-        latest = max(self.get_available_versions(), default=0)
-        if state.current_version > latest:
-            raise DatabaseTooNew(state.current_version, latest)
+        if state.current_version > self.get_target_version():
+            raise DatabaseTooNew(state.current_version, self.get_target_version())
 
     def accepted(self, state: DatabaseState) -> dict[int, tuple[str, dict[str, Any]]]:
         """What is to be recorded for the applied migrations whose files were edited, if they are to be taken so."""

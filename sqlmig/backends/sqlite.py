@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..errors import DatabaseLocked, MigrationError
     from .sqlite_session import SQLiteSession
 
-__all__ = ["MAX_USER_VERSION", "SQLiteBackend", "head_query", "is_busy", "primary_code"]
+__all__ = ["MAX_USER_VERSION", "SQLiteBackend", "head_query", "is_busy", "primary_code", "quoted"]
 
 MAX_USER_VERSION = 2_147_483_647
 """The largest `PRAGMA user_version`; SQLite stores 0 for anything above it."""
@@ -186,7 +186,7 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
 
     Each part is answered by an index, so that a thousand versions cost what a hundred do.
     """
-    name = f"{_quote(schema)}.{_quote(table)}" if schema else _quote(table)
+    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
     parts = [
         f"(SELECT count(*) FROM {name})",
         f"(SELECT min(version) FROM {name})",
@@ -199,7 +199,8 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
     return f"SELECT {', '.join(parts)}"
 
 
-def _quote(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name of a schema or a table as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

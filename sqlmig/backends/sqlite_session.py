@@ -18,7 +18,7 @@ from sqlalchemy import event
 
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
-from .sqlite import is_busy
+from .sqlite import is_busy, quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,6 +38,7 @@ _COMMIT = f"COMMIT /* {_OURS} */"
 _ROLLBACK = f"ROLLBACK /* {_OURS} */"
 _SAVE = f"SAVEPOINT {_SAVEPOINT} /* {_OURS} */"
 _RELEASE = f"RELEASE {_SAVEPOINT} /* {_OURS} */"
+_ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
 # What a migration may change of a connection that is the application's again afterwards.
 _SETTINGS = (
     "query_only",
@@ -57,7 +58,6 @@ _SETTINGS = (
 )
 # Methods of a Connection after which it is another one, or none.
 _LOSING_METHODS = ("close", "invalidate", "detach")
-_ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
 
 
 class SQLiteSession:
@@ -170,7 +170,7 @@ class SQLiteSession:
         return self._seen == self._data_versions()
 
     def _data_versions(self) -> list[Any]:
-        return [self._pragma(f"{_quoted(schema)}.data_version") for schema in self._schemas]
+        return [self._pragma(f"{quoted(schema)}.data_version") for schema in self._schemas]
 
     def _pragma(self, name: str) -> Any:
         cursor = self._raw.cursor()
@@ -410,7 +410,3 @@ def _no_hidden_transactions(raw: Any) -> Iterator[None]:
             raw.autocommit = False
         else:
             raw.isolation_level = isolation_level
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
