@@ -62,6 +62,8 @@ def stamp(connection: Connection, manager: MigrationManager, version: int) -> No
 def repair(connection: Connection, manager: MigrationManager) -> list[str]:
     """Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done."""
     tracker = manager.version_tracker
+    # Before the first write: an older program changes nothing of a newer database.
+    manager.refuse_newer(tracker.read(connection))
     tracker.prepare(connection)
     state = tracker.read(connection)
     done: list[tuple[int, str]] = []

@@ -239,8 +239,11 @@ def test_everybody_is_told_that_the_database_is_newer_or_disagrees(
     assert migrator.needs_migration()
     assert migrator.manager.validate_migration_sequence()[-1].kind == "newer"
     assert "1 issue" in str(migrator.get_migration_status())
-    with pytest.raises(DatabaseTooNew):
-        migrator.stamp(1)
+    before, history = contents(engine), migrator.get_migration_history()
+    for call in (lambda: migrator.stamp(1), migrator.repair):
+        with pytest.raises(DatabaseTooNew):
+            call()
+    assert (contents(engine), migrator.get_migration_history()) == (before, history)
     folder.table(2)
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA user_version = 1")
