@@ -13,6 +13,13 @@ Every error that sqlmig raises on purpose.
     ├── NotAtomic                 the wanted atomicity cannot be had
     ├── MigrationFailed           a migration raised, or its checks said no
     │   └── TransactionEnded      it ended, or tried to end, its own transaction
+    ├── SchemaError               an operation on the schema was refused; it changed nothing
+    │   ├── NoSuchObject          there is no such table, column, constraint, index, view or trigger
+    │   ├── ObjectExists          the name is taken
+    │   ├── WrongObject           it is there, and is not of the kind that the operation is for
+    │   ├── ObjectInUse           something else needs what would go or change
+    │   ├── DataContradicts       rows that are there contradict what was asked for
+    │   └── UnsupportedChange     the database cannot have it, or sqlmig cannot prove it
     └── DatabaseUnavailable
         ├── DatabaseLocked        another connection holds the lock
         ├── DatabaseNotWritable   the file or the connection is read-only
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigurationError",
+    "DataContradicts",
     "DatabaseLocked",
     "DatabaseNotWritable",
     "DatabaseTooNew",
@@ -38,14 +46,20 @@ __all__ = [
     "InterruptedMigration",
     "MigrationError",
     "MigrationFailed",
+    "NoSuchObject",
     "NotADatabase",
     "NotAtomic",
+    "ObjectExists",
+    "ObjectInUse",
     "RollbackNotSupported",
+    "SchemaError",
     "TransactionEnded",
     "UnknownVersion",
+    "UnsupportedChange",
     "UnsupportedDatabase",
     "ValidationFailed",
     "VersionMismatch",
+    "WrongObject",
 ]
 
 
@@ -186,6 +200,100 @@ class TransactionMisused(MigrationError):
     """What `TransactionEnded` is raised from: said before it is known which migration runs."""
 
 
+class SchemaError(MigrationError):
+    """
+    An operation on the schema was refused; it changed nothing.
+
+    Attributes:
+        table: The table that it was about, with its schema where one was given.
+        facts: What stands in the way.
+        hint: What to do next.
+    """
+
+    def __init__(self, what: str, *, table: str | None = None, facts: str = "", hint: str = "") -> None:
+        self.what, self.table, self.facts, self.hint = what, table, facts, hint
+        super().__init__("\n".join([what, *([f"  {facts}"] if facts else []), *([hint] if hint else [])]))
+
+
+class NoSuchObject(SchemaError):
+    """
+    There is no such table, column, constraint, index, view or trigger.
+
+    Attributes:
+        kind: "table", "column", ...
+        name: What was asked for.
+        available: What there is.
+    """
+
+    def __init__(self, kind: str, name: str, available: Sequence[str], *, table: str | None = None) -> None:
+        self.kind, self.name, self.available = kind, name, sorted(available)
+        near = near_matches(name, self.available)
+        listed = ", ".join(self.available[:20]) + (", ..." if len(self.available) > 20 else "")
+        super().__init__(
+            f"There is no {kind} {name}{f' in the table {table}' if table and kind != 'table' else ''};"
+            " nothing was changed.",
+            table=table,
+            facts=f"there is: {listed}" if listed else "there is none",
+            hint=f"Did you mean {' or '.join(near)}?" if near else f"Check the name of the {kind}.",
+        )
+
+
+class ObjectExists(SchemaError):
+    """The name is taken."""
+
+    def __init__(self, kind: str, name: str, *, table: str | None = None, hint: str = "") -> None:
+        self.kind, self.name = kind, name
+        where = f" in the table {table}" if table and table != name else ""
+        super().__init__(
+            f"There is a {kind} {name}{where} already; nothing was changed.",
+            table=table,
+            hint=hint or "Take another name, or ask for it only where it is missing (if_not_exists=True).",
+        )
+
+
+class WrongObject(SchemaError):
+    """It is there, and is not of the kind that the operation is for."""
+
+
+class ObjectInUse(SchemaError):
+    """
+    Something else needs what would go or change.
+
+    Attributes:
+        users: What needs it, each in words: "index ix_t_x", "view v".
+    """
+
+    def __init__(self, what: str, users: Sequence[str], *, table: str | None = None, hint: str = "") -> None:
+        self.users = list(users)
+        super().__init__(what, table=table, facts=f"it is used by: {', '.join(self.users)}", hint=hint)
+
+
+class DataContradicts(SchemaError):
+    """
+    Rows that are there contradict what was asked for.
+
+    Attributes:
+        count: How many rows.
+        sample: The keys of some of them, never their values.
+    """
+
+    def __init__(
+        self, what: str, count: int, sample: Sequence[str], *, table: str, facts: str = "", hint: str = ""
+    ) -> None:
+        self.count, self.sample = count, list(sample)
+        keys = f"for example {', '.join(self.sample)}" if self.sample else ""
+        super().__init__(
+            what,
+            table=table,
+            facts="; ".join(part for part in (facts, keys) if part),
+            hint=hint or "Mend these rows first, in the same migration.",
+        )
+
+
+class UnsupportedChange(SchemaError):
+    """The database cannot have it, or sqlmig cannot prove that nothing would be lost."""
+
+
 class DatabaseUnavailable(MigrationError):
     """The database cannot do what was asked of it now."""
 
@@ -239,6 +347,14 @@ def shorten(text: str, limit: int = 300) -> str:
     """*text* on one line, cut to *limit* characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def near_matches(name: str, available: Sequence[str]) -> list[str]:
+    """The names most like *name*, as they are spelled."""
+    import difflib
+
+    spelled = {known.lower(): known for known in available}
+    return [spelled[found] for found in difflib.get_close_matches(name.lower(), list(spelled), n=3)]
 
 
 def _holder_command(database: str) -> str:
