@@ -1,0 +1,219 @@
+"""ALTER TABLE on MariaDB and MySQL, where each statement commits by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import literal
+from sqlalchemy.sql.elements import ClauseElement
+
+from . import data_checks
+from .changes import UNSET, AddForeignKey, AlterColumn, Default
+from .ddl import Part, Statement, default_part, expression_part, raw, type_part
+from .mysql_columns import ColumnDefinition, read_definition
+from .native_table import NativeTable
+
+if TYPE_CHECKING:
+    from .mysql_catalogue import MysqlCatalogue
+    from .native_catalogue import Constraint
+
+__all__ = ["MysqlTable"]
+
+_STRINGS: Final = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}
+_TEMPORAL: Final = {"date", "datetime", "timestamp"}
+_NUMERIC: Final = {
+    *("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean"),
+    *("decimal", "numeric", "float", "double", "real", "bit"),
+}
+_NUMBER: Final = r"^[[:space:]]*[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[-+]?[0-9]+)?[[:space:]]*$"
+_BARE_DEFAULT: Final = re.compile(r"\s*(current_timestamp|now|localtime|localtimestamp)\b", re.IGNORECASE)
+_SPARE: Final = "sqlmig_converted"
+
+
+class MysqlTable(NativeTable):
+    """
+    One table of a server that cannot roll back its ALTER.
+
+    A column's definition is edited as the server stores it, so that its other parts stay.
+    """
+
+    catalogue: MysqlCatalogue
+
+    def add_foreign_key(self, change: AddForeignKey) -> None:
+        if change.deferrable or (change.initially or "").upper() == "DEFERRED":
+            raise self.refuse(f"A foreign key of {self.table} cannot be deferrable: the database has none such")
+        plain_key = AddForeignKey(
+            change.name, change.columns, change.ref_table, change.ref_columns, change.ondelete, change.onupdate
+        )
+        super().add_foreign_key(plain_key)
+
+    def primary_key_clauses(self, old: Constraint | None, columns: Sequence[str]) -> list[Statement]:
+        clauses = [Statement("DROP PRIMARY KEY")] if old else []
+        return [*clauses, *([Statement("ADD PRIMARY KEY ({})", columns)] if columns else [])]
+
+    def alter_column(self, change: AlterColumn) -> None:
+        name = self.catalogue.column(self.table, change.name)
+        old = read_definition(self.connection, self.sql_name, name)
+        self._require_plain(name, old, change)
+        self.require_filled(name, change)
+        new = self._edited(old, change)
+        if change.using is not None:
+            self._convert(name, old, new, change)
+        elif new != old.with_part("default", new.parts.get("default")):
+            if change.type_ is not UNSET or change.collation is not UNSET:
+                self._require_fitting(name, old, new)
+            self._modify(name, new)
+        elif change.server_default is not UNSET:
+            self._set_default(name, old, change.server_default)
+
+    def _require_plain(self, name: str, old: ColumnDefinition, change: AlterColumn) -> None:
+        if not old.generated:
+            return
+        if change.server_default is not UNSET or change.nullable is not UNSET or change.using is not None:
+            raise self.refuse(f"The column {name} of {self.table} is generated: its expression alone makes its values")
+
+    def _edited(self, old: ColumnDefinition, change: AlterColumn) -> ColumnDefinition:
+        """The stored definition with the parts that the change names."""
+        new = old
+        if change.type_ is not UNSET:
+            new = self._with_type(new, self.sql(type_part(change.type_)))
+        if change.collation is not UNSET:
+            collate = change.collation and f"COLLATE {self.sql(change.collation)}"
+            # The character set follows from the collation.
+            new = new.with_part("charset", None).with_part("collate", collate or None)
+        if change.comment is not UNSET:
+            comment = f"COMMENT {self.sql(literal(change.comment))}" if change.comment else None
+            new = new.with_part("comment", comment)
+        if change.nullable is not UNSET:
+            new = new.with_part("null", "NULL" if change.nullable else "NOT NULL")
+        if change.server_default is not UNSET:
+            new = new.with_part("default", self._default_sql(change.server_default))
+        if not new.nullable and new.parts.get("default", "").upper() == "DEFAULT NULL":
+            new = new.with_part("default", None)
+        # A stored NULL is not written where it is understood.
+        return new.with_part("null", None) if new.nullable and old.nullable and "null" not in old.parts else new
+
+    def _with_type(self, old: ColumnDefinition, sql: str) -> ColumnDefinition:
+        asked = ColumnDefinition.parse(sql)
+        new = old.with_part("type", asked.parts["type"])
+        if asked.type_name not in _STRINGS:
+            return new.with_part("charset", None).with_part("collate", None)
+        if "charset" in asked.parts or "collate" in asked.parts:
+            for part in ("charset", "collate"):
+                new = new.with_part(part, asked.parts.get(part))
+        return new
+
+    def _default_sql(self, default: Default) -> str | None:
+        return None if default is None else f"DEFAULT {self.sql(self._default_part(default))}"
+
+    def _default_part(self, default: Default) -> Part:
+        """An expression stands in parentheses, but for the time of now, which MySQL wants bare."""
+        part = default_part(default)
+        computed = isinstance(default, ClauseElement) and not _BARE_DEFAULT.match(self.sql(part))
+        return Statement("({})", part) if computed else part
+
+    def _set_default(self, name: str, old: ColumnDefinition, default: Default) -> None:
+        """Without a default of NULL, a nullable column would demand a value of every INSERT."""
+        if default is None and not old.nullable:
+            self.run(Statement("ALTER COLUMN {} DROP DEFAULT", name))
+            return
+        value = raw("NULL") if default is None else self._default_part(default)
+        if isinstance(default, ClauseElement) and not isinstance(value, Statement):
+            # SET DEFAULT takes no bare function, and MODIFY does.
+            self._modify(name, old.with_part("default", self._default_sql(default)))
+        else:
+            self.run(Statement("ALTER COLUMN {} SET DEFAULT {}", name, value))
+
+    def _modify(self, name: str, definition: ColumnDefinition) -> None:
+        self.run(Statement("MODIFY COLUMN {} {}", name, raw(definition.render())))
+
+    def _require_fitting(self, name: str, old: ColumnDefinition, new: ColumnDefinition) -> None:
+        """
+        Refuse a type that would make another value of one that is there.
+
+        The values go through a temporary table with both types: neither its making nor its end commits.
+        """
+        if old.generated:
+            return
+        key = self.catalogue.key(self.table)
+        names = [f"key_{number}" for number in range(len(key))]
+        keys = [
+            f"{self.sql(label)} {_bare(read_definition(self.connection, self.sql_name, column))}"
+            for label, column in zip(names, key, strict=True)
+        ]
+        shape = ", ".join([*keys, f"old_ {_bare(old)}", f"new_ {_bare(new)}", f"back_ {_bare(old)}"])
+        listed = ", ".join([*(self.sql(column) for column in key), *[self.sql(name)] * 2])
+        data_checks.fetch(self.connection, f"CREATE TEMPORARY TABLE {_SPARE} ({shape})")
+        try:
+            into = ", ".join([*names, "old_", "new_"])
+            filled = f"INSERT IGNORE INTO {_SPARE} ({into}) SELECT {listed} FROM {self.sql_name}"
+            data_checks.fetch(self.connection, filled)
+            data_checks.fetch(self.connection, f"UPDATE IGNORE {_SPARE} SET back_ = new_")
+            labels = [f"{label} AS {self.sql(column)}" for label, column in zip(names, key, strict=True)]
+            found = data_checks.offenders(self.connection, _SPARE, _changed(old, new), labels)
+        finally:
+            data_checks.fetch(self.connection, f"DROP TEMPORARY TABLE {_SPARE}")
+        hint = "Say what becomes of them with using=, or mend these rows first."
+        self.require_none(found, f"hold a value in {name} that does not fit {new.parts['type']}", hint)
+
+    def _convert(self, name: str, old: ColumnDefinition, new: ColumnDefinition, change: AlterColumn) -> None:
+        """
+        Give the column its new type and what an expression makes of its values.
+
+        The values wait in a spare column of the new type while the column is empty and changes; what does not fit is
+        known before the column itself is touched.
+        """
+        self._require_convertible(name)
+        self.run(Statement("ADD COLUMN {} {}", _SPARE, raw(_bare(new))))
+        try:
+            self._fill(_SPARE, expression_part(change.using or name))
+            if not new.nullable:
+                empty = data_checks.nulls(self.connection, self.sql_name, [_SPARE], self.sql_key())
+                self.require_none(empty, f"would be NULL in {name}, which is NOT NULL")
+            self._modify(name, _relaxed(old))
+            self._fill(name, raw("NULL"))
+            self._modify(name, _relaxed(new))
+            self._fill(name, raw(_SPARE))
+            self._modify(name, new)
+        finally:
+            self.run(Statement("DROP COLUMN {}", _SPARE))
+
+    def _require_convertible(self, name: str) -> None:
+        if triggers := self.catalogue.updated_by_triggers(self.table):
+            what = f"Values of {self.table} cannot be converted: its UPDATE would fire {', '.join(triggers)}"
+            raise self.refuse(what, "Drop the trigger, convert, and create it again.")
+        if name in self.catalogue.key(self.table):
+            raise self.refuse(f"{name} is in the primary key of {self.table}: its values cannot be set aside")
+
+    def _fill(self, name: str, value: Part) -> None:
+        """Set a column in every row, and no other: ON UPDATE CURRENT_TIMESTAMP would set its own."""
+        kept = [Statement("{} = {}", column, column) for column in self.catalogue.touched_by_updates(self.table)]
+        kept = [one for one in kept if one.parts[0] != name]
+        self.connection.execute(Statement("UPDATE {} SET {}", self.table, [Statement("{} = {}", name, value), *kept]))
+
+
+def _bare(definition: ColumnDefinition) -> str:
+    """The type alone, with its character set."""
+    parts = (definition.parts.get(part) for part in ("type", "charset", "collate"))
+    return " ".join(part for part in parts if part) + " NULL"
+
+
+def _relaxed(definition: ColumnDefinition) -> ColumnDefinition:
+    """The same, open to NULL, so that it can be emptied."""
+    loose = definition.with_part("null", "NULL").with_part("check", None).with_part("default", None)
+    return loose.with_part("rest", None)
+
+
+def _changed(old: ColumnDefinition, new: ColumnDefinition) -> str:
+    """Whether `new_`, which was made of `old_`, is another value."""
+    if old.type_name in _STRINGS and new.type_name in _NUMERIC:
+        # The server reads 12 in '12abc'.
+        unread = f"old_ NOT REGEXP '{_NUMBER}'"
+        return f"old_ IS NOT NULL AND ({unread} OR CAST(old_ AS DECIMAL(65, 20)) <> CAST(new_ AS DECIMAL(65, 20)))"
+    if old.type_name in _STRINGS and new.type_name in _TEMPORAL:
+        return "NOT (CAST(old_ AS DATETIME(6)) <=> CAST(new_ AS DATETIME(6)))"
+    if old.type_name in _STRINGS:
+        return "NOT (BINARY old_ <=> BINARY back_)"
+    return "NOT (old_ <=> back_)"
