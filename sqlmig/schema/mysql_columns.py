@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .data_checks import fetch
 
@@ -99,7 +99,8 @@ class ColumnDefinition:
 
 def read_definition(connection: Connection, table: str, column: str) -> ColumnDefinition:
     """The stored definition of *column*; *table* is quoted, *column* is not."""
-    [[_, text]] = fetch(connection, f"SHOW CREATE TABLE {table}").all()
+    row: Any = fetch(connection, f"SHOW CREATE TABLE {table}").one()
+    text = str(row[1])
     # The server may quote with " (ANSI_QUOTES) and always breaks the line before a column.
     for line in _lines(text):
         match = re.match(r"\s*(`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\")\s+(.*)", line, re.DOTALL)
@@ -127,15 +128,16 @@ def uses_column(view: str, schema: str, table: str, column: str | None) -> bool:
 
 def _lines(text: str) -> Iterator[str]:
     """Each definition of a CREATE TABLE, without the comma behind it; a line break in a literal ends none."""
-    body = text[text.index("(") + 1 :]
     depth, start = 0, 0
-    for match in _TOKEN.finditer(body):
+    for match in _TOKEN.finditer(text):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
-        if (match[0] == "," and depth == 0) or depth < 0:
-            yield body[start : match.start()].strip()
+        if depth == 1 and match[0] == "(" and not start:
             start = match.end()
-        if depth < 0:
-            return
+        elif start and ((match[0] == "," and depth == 1) or depth == 0):
+            yield text[start : match.start()].strip()
+            start = match.end()
+            if depth == 0:
+                return
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -138,25 +138,23 @@ class MysqlTable(NativeTable):
         if old.generated:
             return
         key = self.catalogue.key(self.table)
-        names = [f"key_{number}" for number in range(len(key))]
-        keys = [
-            f"{self.sql(label)} {_bare(read_definition(self.connection, self.sql_name, column))}"
-            for label, column in zip(names, key, strict=True)
-        ]
-        shape = ", ".join([*keys, f"old_ {_bare(old)}", f"new_ {_bare(new)}", f"back_ {_bare(old)}"])
-        listed = ", ".join([*(self.sql(column) for column in key), *[self.sql(name)] * 2])
-        data_checks.fetch(self.connection, f"CREATE TEMPORARY TABLE {_SPARE} ({shape})")
+        names = ", ".join([*map(self.sql, key), "sqlmig_old, sqlmig_new"])
+        listed = ", ".join(self.sql(column) for column in [*key, name, name])
+        data_checks.fetch(self.connection, f"CREATE TEMPORARY TABLE {_SPARE} ({self._spare_shape(key, old, new)})")
         try:
-            into = ", ".join([*names, "old_", "new_"])
-            filled = f"INSERT IGNORE INTO {_SPARE} ({into}) SELECT {listed} FROM {self.sql_name}"
+            filled = f"INSERT IGNORE INTO {_SPARE} ({names}) SELECT {listed} FROM {self.sql_name}"
             data_checks.fetch(self.connection, filled)
-            data_checks.fetch(self.connection, f"UPDATE IGNORE {_SPARE} SET back_ = new_")
-            labels = [f"{label} AS {self.sql(column)}" for label, column in zip(names, key, strict=True)]
-            found = data_checks.offenders(self.connection, _SPARE, _changed(old, new), labels)
+            data_checks.fetch(self.connection, f"UPDATE IGNORE {_SPARE} SET sqlmig_back = sqlmig_new")
+            found = data_checks.offenders(self.connection, _SPARE, _changed(old, new), self.sql_key())
         finally:
             data_checks.fetch(self.connection, f"DROP TEMPORARY TABLE {_SPARE}")
         hint = "Say what becomes of them with using=, or mend these rows first."
         self.require_none(found, f"hold a value in {name} that does not fit {new.parts['type']}", hint)
+
+    def _spare_shape(self, key: Sequence[str], old: ColumnDefinition, new: ColumnDefinition) -> str:
+        known = [(column, read_definition(self.connection, self.sql_name, column)) for column in key]
+        keys = [f"{self.sql(column)} {_bare(definition)}" for column, definition in known]
+        return ", ".join([*keys, f"sqlmig_old {_bare(old)}", f"sqlmig_new {_bare(new)}", f"sqlmig_back {_bare(old)}"])
 
     def _convert(self, name: str, old: ColumnDefinition, new: ColumnDefinition, change: AlterColumn) -> None:
         """
@@ -207,13 +205,13 @@ def _relaxed(definition: ColumnDefinition) -> ColumnDefinition:
 
 
 def _changed(old: ColumnDefinition, new: ColumnDefinition) -> str:
-    """Whether `new_`, which was made of `old_`, is another value."""
+    """Whether `sqlmig_new`, which was made of `sqlmig_old`, is another value."""
     if old.type_name in _STRINGS and new.type_name in _NUMERIC:
         # The server reads 12 in '12abc'.
-        unread = f"old_ NOT REGEXP '{_NUMBER}'"
-        return f"old_ IS NOT NULL AND ({unread} OR CAST(old_ AS DECIMAL(65, 20)) <> CAST(new_ AS DECIMAL(65, 20)))"
+        unread = f"sqlmig_old NOT REGEXP '{_NUMBER}'"
+        return f"sqlmig_old IS NOT NULL AND ({unread} OR CAST(sqlmig_old AS DECIMAL(65, 20)) <> CAST(sqlmig_new AS DECIMAL(65, 20)))"
     if old.type_name in _STRINGS and new.type_name in _TEMPORAL:
-        return "NOT (CAST(old_ AS DATETIME(6)) <=> CAST(new_ AS DATETIME(6)))"
+        return "NOT (CAST(sqlmig_old AS DATETIME(6)) <=> CAST(sqlmig_new AS DATETIME(6)))"
     if old.type_name in _STRINGS:
-        return "NOT (BINARY old_ <=> BINARY back_)"
-    return "NOT (old_ <=> back_)"
+        return "NOT (BINARY sqlmig_old <=> BINARY sqlmig_back)"
+    return "NOT (sqlmig_old <=> sqlmig_back)"

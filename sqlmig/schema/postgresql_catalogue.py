@@ -112,7 +112,9 @@ class PostgresqlCatalogue(Catalogue):
         owner = TableName(row.schema, row.relation) if row.relation else table
         if row.constraint_name is not None:
             own = row.owner == oid and ((row.contype == "c" and row.width == 1) or row.contype == "n")
-            if not own:
+            if row.contype == "f" and row.owner != oid:
+                yield _foreign_key(row.constraint_name, owner)
+            elif not own:
                 kind = _CONSTRAINTS.get(row.contype, "constraint").replace("_", " ")
                 yield User(kind, row.constraint_name, owner, _drop_constraint(owner, row.constraint_name))
         elif row.attnum is not None:

@@ -79,11 +79,11 @@ def translated(table: str, available: Sequence[str] = ()) -> Iterator[None]:
 def error_code(error: DBAPIError) -> str | int | None:
     """PostgreSQL's SQLSTATE, or the number that MariaDB and MySQL give."""
     original = error.orig
-    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    if state and len(state) == 5 and not getattr(original, "errno", None):
-        return str(state)
     number = original.args[0] if original is not None and original.args else None
-    return number if isinstance(number, int) else None
+    if isinstance(number, int):
+        # PyMySQL has an SQLSTATE beside it, which says less.
+        return number
+    return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
 
 
 def _meaning(error: DBAPIError, table: str, available: Sequence[str]) -> SchemaError | None:
