@@ -17,7 +17,7 @@ from .native_table import NativeTable
 
 if TYPE_CHECKING:
     from .mysql_catalogue import MysqlCatalogue
-    from .native_catalogue import Constraint
+    from .native_catalogue import Constraint, User
 
 __all__ = ["MysqlTable"]
 
@@ -57,7 +57,7 @@ class MysqlTable(NativeTable):
         name = self.catalogue.column(self.table, change.name)
         old = read_definition(self.connection, self.sql_name, name)
         self._require_plain(name, old, change)
-        self.require_filled(name, change)
+        self.require_nullability(name, change)
         new = self._edited(old, change)
         if change.using is not None:
             self._convert(name, old, new, change)
@@ -160,36 +160,39 @@ class MysqlTable(NativeTable):
         """
         Give the column its new type and what an expression makes of its values.
 
-        The values wait in a spare column of the new type while the column is empty and changes; what does not fit is
-        known before the column itself is touched.
+        The new values are made in a spare column, which takes the old one's place in one statement: whatever fails
+        before that leaves the column as it was.
         """
         self._require_convertible(name)
-        self.run(Statement("ADD COLUMN {} {}", _SPARE, raw(_bare(new))))
+        if _SPARE in self.catalogue.columns(self.table):
+            # Of an attempt that was killed.
+            self.run(Statement("DROP COLUMN {}", _SPARE))
+        self.run(Statement("ADD COLUMN {} {} AFTER {}", _SPARE, raw(_bare(new)), name))
         try:
-            self._fill(_SPARE, expression_part(change.using or name))
+            self._fill_spare(expression_part(change.using or name))
             if not new.nullable:
                 empty = data_checks.nulls(self.connection, self.sql_name, [_SPARE], self.sql_key())
                 self.require_none(empty, f"would be NULL in {name}, which is NOT NULL")
-            self._modify(name, _relaxed(old))
-            self._fill(name, raw("NULL"))
-            self._modify(name, _relaxed(new))
-            self._fill(name, raw(_SPARE))
-            self._modify(name, new)
-        finally:
+            taken = Statement("CHANGE COLUMN {} {} {}", _SPARE, name, raw(new.render()))
+            self.run(Statement("DROP COLUMN {}", name), taken)
+        except BaseException:
             self.run(Statement("DROP COLUMN {}", _SPARE))
+            raise
 
     def _require_convertible(self, name: str) -> None:
         if triggers := self.catalogue.updated_by_triggers(self.table):
             what = f"Values of {self.table} cannot be converted: its UPDATE would fire {', '.join(triggers)}"
             raise self.refuse(what, "Drop the trigger, convert, and create it again.")
-        if name in self.catalogue.key(self.table):
-            raise self.refuse(f"{name} is in the primary key of {self.table}: its values cannot be set aside")
+        users = [user for user in self.catalogue.column_users(self.table, name) if user.drop is not None]
+        if users:
+            what = f"Values of {name} of {self.table} cannot be converted while these use it: {_listed(users)}"
+            raise self.refuse(what, "Drop these, convert, and create them again.")
 
-    def _fill(self, name: str, value: Part) -> None:
-        """Set a column in every row, and no other: ON UPDATE CURRENT_TIMESTAMP would set its own."""
-        kept = [Statement("{} = {}", column, column) for column in self.catalogue.touched_by_updates(self.table)]
-        kept = [one for one in kept if one.parts[0] != name]
-        self.connection.execute(Statement("UPDATE {} SET {}", self.table, [Statement("{} = {}", name, value), *kept]))
+    def _fill_spare(self, value: Part) -> None:
+        """Set the spare column in every row, and no other: ON UPDATE CURRENT_TIMESTAMP would set its own."""
+        touched = self.catalogue.touched_by_updates(self.table)
+        kept = [Statement("{} = {}", column, column) for column in touched]
+        self.connection.execute(Statement("UPDATE {} SET {}", self.table, [Statement("{} = {}", _SPARE, value), *kept]))
 
 
 def _bare(definition: ColumnDefinition) -> str:
@@ -198,10 +201,8 @@ def _bare(definition: ColumnDefinition) -> str:
     return " ".join(part for part in parts if part) + " NULL"
 
 
-def _relaxed(definition: ColumnDefinition) -> ColumnDefinition:
-    """The same, open to NULL, so that it can be emptied."""
-    loose = definition.with_part("null", "NULL").with_part("check", None).with_part("default", None)
-    return loose.with_part("rest", None)
+def _listed(users: Sequence[User]) -> str:
+    return ", ".join(map(str, users))
 
 
 def _changed(old: ColumnDefinition, new: ColumnDefinition) -> str:
@@ -209,9 +210,12 @@ def _changed(old: ColumnDefinition, new: ColumnDefinition) -> str:
     if old.type_name in _STRINGS and new.type_name in _NUMERIC:
         # The server reads 12 in '12abc'.
         unread = f"sqlmig_old NOT REGEXP '{_NUMBER}'"
-        return f"sqlmig_old IS NOT NULL AND ({unread} OR CAST(sqlmig_old AS DECIMAL(65, 20)) <> CAST(sqlmig_new AS DECIMAL(65, 20)))"
+        other = "CAST(sqlmig_old AS DECIMAL(65, 20)) <> CAST(sqlmig_new AS DECIMAL(65, 20))"
+        return f"sqlmig_old IS NOT NULL AND ({unread} OR {other})"
     if old.type_name in _STRINGS and new.type_name in _TEMPORAL:
-        return "NOT (CAST(sqlmig_old AS DATETIME(6)) <=> CAST(sqlmig_new AS DATETIME(6)))"
+        # What is no time becomes the day zero, by a cast as well where sql_mode is lenient.
+        zero = "(CAST(sqlmig_new AS CHAR) LIKE '0000-00-00%' AND sqlmig_old NOT LIKE '0000-00-00%')"
+        return f"{zero} OR NOT (CAST(sqlmig_old AS DATETIME(6)) <=> CAST(sqlmig_new AS DATETIME(6)))"
     if old.type_name in _STRINGS:
         return "NOT (BINARY sqlmig_old <=> BINARY sqlmig_back)"
     return "NOT (sqlmig_old <=> sqlmig_back)"

@@ -134,7 +134,7 @@ class NativeTable(ABC):
 
     def add_check(self, change: AddCheck) -> None:
         """Add a CHECK that the rows fulfil."""
-        self._require_free("check", change.name)
+        self._require_free(change.name)
         condition = expression_part(change.condition)
         found = data_checks.violations(self.connection, self.sql_name, self.sql(condition), self.sql_key())
         self.require_none(found, f"break the check {change.name or self.sql(condition)}")
@@ -143,14 +143,14 @@ class NativeTable(ABC):
 
     def add_unique(self, change: AddUnique) -> None:
         """Add a UNIQUE that the rows fulfil."""
-        self._require_free("unique", change.name)
+        self._require_free(change.name)
         columns = self._columns(change.columns)
         self._require_distinct(columns, "unique constraint")
         self.run(self._named(change.name, "UNIQUE ({})", columns))
 
     def add_foreign_key(self, change: AddForeignKey) -> None:
         """Add a FOREIGN KEY that the rows fulfil; its table lies in this one's schema where it names none."""
-        self._require_free("foreign key", change.name)
+        self._require_free(change.name)
         columns = self._columns(change.columns)
         target = TableName(change.ref_table.schema or self.table.schema, change.ref_table.name)
         self.catalogue.require(target)
@@ -185,6 +185,12 @@ class NativeTable(ABC):
 
     def drop_constraint(self, change: DropConstraint) -> None:
         """Drop the one constraint that is meant."""
+        if change.name is None and change.kind is None:
+            raise SchemaError(
+                f"Which constraint of {self.table} to drop was not said; nothing was changed.",
+                table=str(self.table),
+                hint="Give its name, or its kind and columns.",
+            )
         known = self.catalogue.constraints(self.table)
         found = [one for one in known if self._is_meant(change, one)]
         if not found:
@@ -225,8 +231,11 @@ class NativeTable(ABC):
             said = f"{rows} of {self.table} {what}; nothing was changed."
             raise DataContradicts(said, found.count, found.sample, table=str(self.table), hint=hint)
 
-    def require_filled(self, name: str, change: AlterColumn) -> None:
-        """Refuse NOT NULL where a row has, or would get, a NULL."""
+    def require_nullability(self, name: str, change: AlterColumn) -> None:
+        """Refuse NOT NULL where a row has, or would get, a NULL; and NULL in a primary key."""
+        if change.nullable is True and name in self.catalogue.key(self.table):
+            # MariaDB would say yes and change nothing.
+            raise self.refuse(f"The column {name} of {self.table} is in its primary key and takes no NULL")
         if change.nullable is False:
             value = self.sql(name if change.using is None else expression_part(change.using))
             found = data_checks.nulls(self.connection, self.sql_name, [value], self.sql_key())
@@ -240,9 +249,9 @@ class NativeTable(ABC):
         if any(self.catalogue.same(name, known) for known in self.catalogue.columns(self.table)):
             raise ObjectExists("column", name, table=str(self.table))
 
-    def _require_free(self, kind: str, name: str | None) -> None:
+    def _require_free(self, name: str | None) -> None:
         if name and any(self.catalogue.same(name, one.name) for one in self.catalogue.constraints(self.table)):
-            raise ObjectExists(f"{kind} or another constraint", name, table=str(self.table), hint="Take another name.")
+            raise ObjectExists("constraint", name, table=str(self.table), hint="Take another name.")
 
     def _require_no_key(self) -> None:
         if key := self.catalogue.key(self.table):

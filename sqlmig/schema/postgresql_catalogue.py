@@ -33,7 +33,8 @@ SELECT DISTINCT d.classid::regclass::text AS class, d.objid, d.objsubid,
        cardinality(con.conkey) AS width, con.conrelid AS owner, CAST(att.attname AS text) AS attname,
        att.attnum AS attnum, CAST(trg.tgname AS text) AS tgname,
        CAST(ns.nspname AS text) AS schema, CAST(rel.relname AS text) AS relation,
-       CAST(rel.relkind AS text) AS relkind, pg_describe_object(d.classid, d.objid, 0) AS described
+       CAST(rel.relkind AS text) AS relkind, rel.oid AS relation_id,
+       pg_describe_object(d.classid, d.objid, 0) AS described
 FROM pg_depend d
 LEFT JOIN pg_constraint con ON d.classid = 'pg_constraint'::regclass AND con.oid = d.objid
 LEFT JOIN pg_attrdef def ON d.classid = 'pg_attrdef'::regclass AND def.oid = d.objid
@@ -126,6 +127,8 @@ class PostgresqlCatalogue(Catalogue):
         elif row[0] == "pg_class":
             if row.relkind in ("i", "I"):
                 yield User("index", row.relation, owner, Statement("DROP INDEX {}", owner))
+        elif row[0] == "pg_rewrite" and row.relation_id == oid:
+            yield User("rule", row.described, owner)
         elif row[0] == "pg_rewrite":
             yield User(_RELATIONS.get(row.relkind, "rule"), self._shown(table, owner), owner)
         elif row[0] != "pg_attrdef":
@@ -147,7 +150,7 @@ class PostgresqlCatalogue(Catalogue):
             owner = TableName(row.schema, row.relation)
             if row.contype == "f" and row.owner != oid:
                 users.append(_foreign_key(row.constraint_name, owner))
-            elif row[0] == "pg_rewrite" and owner != TableName(owner.schema, table.name):
+            elif row[0] == "pg_rewrite" and row.relation_id != oid:
                 users.append(User(_RELATIONS.get(row.relkind, "rule"), self._shown(table, owner), owner))
         return [*sorted(set(users), key=str), *self.table_readers(table)]
 

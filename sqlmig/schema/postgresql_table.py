@@ -89,7 +89,7 @@ class PostgresqlTable(NativeTable):
     def alter_column(self, change: AlterColumn) -> None:
         column = self._read(self.catalogue.column(self.table, change.name))
         self._require_plain(column, change)
-        self.require_filled(column.name, change)
+        self.require_nullability(column.name, change)
         if change.type_ is not UNSET or change.collation is not UNSET or change.using is not None:
             self._retype(column, change)
         else:
