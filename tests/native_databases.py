@@ -109,3 +109,36 @@ def _url(server: str) -> URL:
         except OSError as error:
             pytest.skip(f"no {server} at {url.host}:{url.port} ({error}); name one in {variable}")
     return url
+
+
+def fill(db: Database) -> None:
+    """Two tables with rows."""
+    db.run(
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b VARCHAR(20) DEFAULT 'bee', c INTEGER NOT NULL)",
+        "INSERT INTO parent VALUES (1), (2)",
+        "INSERT INTO t (id, a, b, c) VALUES (1, 1, 'one', 10), (2, 2, 'two', 20), (3, NULL, NULL, 30)",
+    )
+
+
+def comment_of(db: Database, column: str) -> str | None:
+    if db.postgresql:
+        number = f"SELECT attnum FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = '{column}'"
+        return db.value(f"SELECT col_description('t'::regclass, ({number}))")
+    where = f"table_schema = '{db.scratch}' AND table_name = 't' AND column_name = '{column}'"
+    return db.value(f"SELECT column_comment FROM information_schema.columns WHERE {where}")
+
+
+def collation_of(db: Database, column: str) -> str | None:
+    where = f"table_schema = '{db.scratch}' AND table_name = 't' AND column_name = '{column}'"
+    return db.value(f"SELECT collation_name FROM information_schema.columns WHERE {where}")
+
+
+def make_trigger(db: Database, name: str, table: str, value: str) -> None:
+    if db.postgresql:
+        body = f"BEGIN INSERT INTO parent VALUES ({value}); RETURN NEW; END"
+        db.run(f"CREATE FUNCTION {name}_f() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        action = f"EXECUTE FUNCTION {name}_f()"
+    else:
+        action = f"INSERT INTO parent VALUES ({value})"
+    db.run(f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW {action}")

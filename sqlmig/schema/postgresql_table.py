@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,7 @@ __all__ = ["PostgresqlTable"]
 
 _MISMATCH: Final = "42804"
 _NO_CAST: Final = "42846"
+_CONSTANT: Final = re.compile(r"(?:'(?:[^']|'')*'|\(?-?[\d.]+\)?)(?:::[^()']+(?:\([\d,]+\))?)?")
 _JUDGE: Final = "pg_temp.sqlmig_does_not_fit"
 _BAD_VALUE: Final = ("22", "23")
 _COLUMN: Final = """
@@ -116,7 +118,6 @@ class PostgresqlTable(NativeTable):
         self._require_retypable(column)
         if change.type_ is not UNSET:
             self.prepare_type(change.type_)
-        if change.using is None and change.type_ is not UNSET:
             self._require_fitting(column, change)
         try:
             with self.connection.begin_nested():
@@ -193,17 +194,30 @@ class PostgresqlTable(NativeTable):
         return [Statement(f"ALTER COLUMN {{}} {'DROP' if change.nullable else 'SET'} NOT NULL", column.name)]
 
     def _require_fitting(self, column: _Column, change: AlterColumn) -> None:
-        """Refuse a type that a value does not fit, or that would make another value of it."""
+        """Refuse a type that a value or the default does not fit, or that would make another value of it."""
         target = self.sql(self._target(column, change))
         if column.category == "S" and target.upper() in ("TEXT", "VARCHAR"):
             return
-        changed = "CAST(CAST({0} AS {1}) AS {2}) IS DISTINCT FROM {0}"
-        if not self._compares(column, target):
-            # Text has many spellings for one value: that the server can read it is enough.
-            changed = "CAST({0} AS {1}) IS NULL AND {0} IS NOT NULL"
-        found = self._unfitting(column, target, changed)
-        hint = "Say what becomes of them with using=, or mend these rows first."
-        self.require_none(found, f"hold a value in {column.name} that does not fit {target}", hint)
+        changed = self._changed(column, target)
+        if change.using is None:
+            found = self._unfitting(column, target, changed)
+            hint = "Say what becomes of them with using=, or mend these rows first."
+            self.require_none(found, f"hold a value in {column.name} that does not fit {target}", hint)
+        if change.server_default is UNSET and _CONSTANT.fullmatch(column.default or ""):
+            self._require_fitting_default(column, str(column.default), target, changed)
+
+    def _require_fitting_default(self, column: _Column, default: str, target: str, changed: str) -> None:
+        """Refuse a constant default that every later INSERT would fail on, or cut."""
+        cause: DBAPIError | None = None
+        try:
+            with self.connection.begin_nested():
+                question = f"SELECT {changed.format(f'({default})', target, column.type)}"
+                unfit = data_checks.fetch(self.connection, question).scalar_one()
+        except DBAPIError as error:
+            unfit, cause = str(error_code(error)).startswith(_BAD_VALUE), error
+        if unfit:
+            what = f"The default {default} of {column.name} of {self.table} does not fit {target}"
+            raise self.refuse(what, "Give a server_default along with the type; None drops it.") from cause
 
     def _unfitting(self, column: _Column, target: str, changed: str) -> Offenders:
         try:
@@ -231,6 +245,13 @@ class PostgresqlTable(NativeTable):
             return data_checks.offenders(self.connection, self.sql_name, unfit, self.sql_key())
         finally:
             inner.rollback()
+
+    def _changed(self, column: _Column, target: str) -> str:
+        """The question whether `{0}` becomes another value, with the types as `{1}` and `{2}`."""
+        if self._compares(column, target):
+            return "CAST(CAST({0} AS {1}) AS {2}) IS DISTINCT FROM {0}"
+        # Text has many spellings for one value: that the server can read it is enough.
+        return "CAST({0} AS {1}) IS NULL AND {0} IS NOT NULL"
 
     def _compares(self, column: _Column, target: str) -> bool:
         """Whether a value must come back the same from the new type."""

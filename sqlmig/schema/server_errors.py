@@ -98,7 +98,8 @@ def _meaning(error: DBAPIError, table: str, available: Sequence[str]) -> SchemaE
     if code in _EXISTS:
         return ObjectExists(_EXISTS[code], _name_in(said) or _EXISTS[code], table=table)
     if code in _MISSING:
-        return NoSuchObject(_MISSING[code], _name_in(said), available, table=table)
+        known = available if "column" in _MISSING[code] else []
+        return NoSuchObject(_MISSING[code], _name_in(said), known, table=table)
     return _refusal(code, said, table)
 
 
