@@ -286,6 +286,43 @@ def test_unknown_column_and_table_name_what_there_is(db: Database, change: Chang
     assert len(db.rows("SELECT * FROM t")) == 3
 
 
+@pytest.mark.parametrize("name", ["", "ü" * 65])
+def test_name_that_the_database_would_cut(db: Database, name: str) -> None:
+    for attempt in (
+        lambda: db.alter(RenameColumn("a", name)),
+        lambda: db.alter(AddCheck(name, "a > 0")),
+        lambda: db.schema.rename_table(TableName(None, "t"), name),
+        lambda: db.schema.create_view(TableName(None, name), "SELECT 1 AS one"),
+        lambda: db.schema.create_trigger(name, "BEFORE INSERT ON t"),
+    ):
+        with pytest.raises(UnsupportedChange, match="Take another name"):
+            attempt()
+    assert db.columns() == ["id", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        AlterColumn("b", type_="nosuchtype"),
+        AlterColumn("b", collation="nosuchcollation"),
+        AddCheck("ck", "a >= (SELECT 1)"),
+        AddForeignKey("fk", ["b"], TableName(None, "parent"), ["id"]),
+    ],
+)
+def test_what_the_server_cannot_have_is_said_in_our_words(db: Database, change: Change) -> None:
+    db.run("UPDATE t SET b = NULL")
+    with pytest.raises((UnsupportedChange, NoSuchObject)) as caught:
+        db.alter(change)
+    assert isinstance(caught.value.__cause__, DBAPIError)
+    assert db.rows("SELECT b FROM t WHERE id = 1") == [(None,)]
+
+
+def test_view_of_a_table_that_is_not_there(db: Database) -> None:
+    with pytest.raises(NoSuchObject) as caught:
+        db.schema.create_view(TableName(None, "v"), "SELECT * FROM parents")
+    assert caught.value.available == ["parent", "t"]
+
+
 def test_view_is_no_table_to_alter(db: Database) -> None:
     db.run("CREATE VIEW v AS SELECT id FROM t")
     for attempt in (

@@ -25,6 +25,7 @@ class MysqlCatalogue(Catalogue):
     """A schema is a database here; names without one are those of the current database."""
 
     transactional_ddl = False
+    longest_name = 64
 
     def same(self, one: str, other: str) -> bool:
         return one.casefold() == other.casefold()

@@ -113,6 +113,7 @@ class NativeSchema:
         """
         whole = re.match(r"\s*CREATE\b", definition, re.IGNORECASE) is not None
         statement = raw(definition) if whole else Statement("CREATE TRIGGER {} {}", name, raw(definition))
+        self.catalogue.require_name(name)
         if not self.catalogue.transactional_ddl and self.catalogue.triggers(name, None):
             raise ObjectExists("trigger", name)
         self._execute(Statement("{}", statement), TableName(None, name))
@@ -143,6 +144,7 @@ class NativeSchema:
         return places[0]
 
     def _require_free(self, name: TableName) -> None:
+        self.catalogue.require_name(name.name)
         if kind := self.catalogue.kind_of(name):
             raise ObjectExists(kind, str(name))
 
@@ -158,10 +160,15 @@ class NativeSchema:
         with self._guarded(about):
             self.connection.execute(statement)
 
+    def _known(self, kind: str, about: TableName) -> Sequence[str]:
+        if "column" in kind:
+            return self.catalogue.columns(about)
+        return self.catalogue.names("table", about.schema) if kind == "table" else []
+
     @contextmanager
     def _guarded(self, about: TableName) -> Iterator[None]:
         """Undo what was done of a change that fails, where the server can, and say its error in our words."""
-        with translated(str(about), self.catalogue.columns(about)):
+        with translated(str(about), lambda kind: self._known(kind, about)):
             if not self.catalogue.transactional_ddl:
                 yield
             elif _idle(self.connection):

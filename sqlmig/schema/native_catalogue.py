@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import text
 
-from ..errors import NoSuchObject, WrongObject
+from ..errors import NoSuchObject, UnsupportedChange, WrongObject
 from .changes import Kind, TableName
 from .ddl import Statement
 
@@ -61,6 +61,7 @@ class Catalogue(ABC):
     """
 
     transactional_ddl: ClassVar[bool]
+    longest_name: ClassVar[int]
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -121,9 +122,27 @@ class Catalogue(ABC):
     def triggers(self, name: str | None, table: TableName | None) -> list[tuple[str, TableName]]:
         """The triggers of that name, or all, each with its table."""
 
+    def name_length(self, name: str) -> int:
+        """How much of `longest_name` a name takes."""
+        return len(name)
+
     def same(self, one: str, other: str) -> bool:
         """Whether two names of columns or constraints mean the same."""
         return one == other
+
+    def require_name(self, name: str) -> None:
+        """
+        Return if the server would take the name as it is.
+
+        Raises:
+            UnsupportedChange: It is empty or too long; PostgreSQL would cut it and say nothing.
+        """
+        limit = self.longest_name
+        if not name or self.name_length(name) > limit:
+            raise UnsupportedChange(
+                f"The name {name!r} cannot be had: the database takes 1 to {limit} characters; nothing was changed.",
+                hint="Take another name.",
+            )
 
     def require(self, name: TableName, kind: str = "table") -> None:
         """

@@ -121,6 +121,7 @@ class NativeTable(ABC):
         old = self.catalogue.column(self.table, change.old)
         if old == change.new:
             return
+        # The same name in other letters is not in its own way.
         if not self.catalogue.same(old, change.new):
             self._require_absent(change.new)
         if readers := self.catalogue.column_readers(self.table, old):
@@ -246,11 +247,15 @@ class NativeTable(ABC):
         return UnsupportedChange(f"{what}; nothing was changed.", table=str(self.table), hint=hint)
 
     def _require_absent(self, name: str) -> None:
+        self.catalogue.require_name(name)
         if any(self.catalogue.same(name, known) for known in self.catalogue.columns(self.table)):
             raise ObjectExists("column", name, table=str(self.table))
 
     def _require_free(self, name: str | None) -> None:
-        if name and any(self.catalogue.same(name, one.name) for one in self.catalogue.constraints(self.table)):
+        if name is None:
+            return
+        self.catalogue.require_name(name)
+        if any(self.catalogue.same(name, one.name) for one in self.catalogue.constraints(self.table)):
             raise ObjectExists("constraint", name, table=str(self.table), hint="Take another name.")
 
     def _require_no_key(self) -> None:

@@ -53,6 +53,10 @@ class PostgresqlCatalogue(Catalogue):
     """Names without a schema are looked up along the search path."""
 
     transactional_ddl = True
+    longest_name = 63
+
+    def name_length(self, name: str) -> int:
+        return len(name.encode())
 
     def oid(self, name: TableName) -> int | None:
         """The relation's identity, None where there is none."""

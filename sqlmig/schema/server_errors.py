@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -51,26 +51,26 @@ _MISSING: Final[Mapping[str | int, str]] = {
     1273: "collation",
     1360: "trigger",
 }
-_IN_USE: Final = {"2BP01", 1451, 1553, 1828, 1829, 1833, 3730}
+_IN_USE: Final = {"2BP01", 1451, 1553, 1828, 1829, 1832, 1833, 3730}
 _WRONG: Final = {"42809", 1347}
 _UNSUPPORTED: Final = {
     *("0A000", "42804", "42830", "42846", "42883", "42P16", "42P17"),
-    *(1005, 1067, 1075, 1090, 1170, 1171, 1215, 1253, 1822, 1901, 3105, 4127),
+    *(1005, 1059, 1067, 1075, 1090, 1103, 1166, 1170, 1171, 1215, 1253, 1822, 1901, 1970, 3105, 4119, 4127, 4161),
 }
 
 
 @contextmanager
-def translated(table: str, available: Sequence[str] = ()) -> Iterator[None]:
+def translated(table: str, known: Callable[[str], Sequence[str]]) -> Iterator[None]:
     """
     Let a server's error out as a SchemaError, where it means one, raised from it.
 
     Args:
-        available: The columns, for one that is not among them.
+        known: What there is of a kind, for the error that something of the kind is not there.
     """
     try:
         yield
     except DBAPIError as error:
-        meaning = _meaning(error, table, available)
+        meaning = _meaning(error, table, known)
         if meaning is None:
             raise
         raise meaning from error
@@ -86,7 +86,7 @@ def error_code(error: DBAPIError) -> str | int | None:
     return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
 
 
-def _meaning(error: DBAPIError, table: str, available: Sequence[str]) -> SchemaError | None:
+def _meaning(error: DBAPIError, table: str, known: Callable[[str], Sequence[str]]) -> SchemaError | None:
     code = error_code(error)
     if code is None:
         return None
@@ -98,8 +98,7 @@ def _meaning(error: DBAPIError, table: str, available: Sequence[str]) -> SchemaE
     if code in _EXISTS:
         return ObjectExists(_EXISTS[code], _name_in(said) or _EXISTS[code], table=table)
     if code in _MISSING:
-        known = available if "column" in _MISSING[code] else []
-        return NoSuchObject(_MISSING[code], _name_in(said), known, table=table)
+        return NoSuchObject(_MISSING[code], _name_in(said), known(_MISSING[code]), table=table)
     return _refusal(code, said, table)
 
 
