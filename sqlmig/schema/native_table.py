@@ -176,7 +176,7 @@ class NativeTable(ABC):
         if list(old.columns if old else []) == columns:
             return
         if users := self.catalogue.key_users(self.table):
-            self._refuse_use(f"primary key of {self.table}", users, [])
+            self._refuse_use(f"primary key of {self.table}", users, users)
         if columns:
             names = [self.sql(name) for name in columns]
             found = data_checks.nulls(self.connection, self.sql_name, names, self.sql_key())
