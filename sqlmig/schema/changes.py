@@ -95,8 +95,8 @@ class AlterColumn:
     type_: TypeName | Unset = UNSET
     nullable: bool | Unset = UNSET
     server_default: Default | Unset = UNSET
-    comment: str | Unset | None = UNSET
-    collation: str | Unset | None = UNSET
+    comment: str | None | Unset = UNSET
+    collation: str | None | Unset = UNSET
     using: Expression | None = None
     """What becomes of the values that are there: an expression over the table's columns."""
 
