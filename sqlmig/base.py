@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .connection import Database, DatabaseConnection, Parameters
 from .errors import ConfigurationError, RollbackNotSupported
+from .schema.methods import SchemaMethods
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseMigration"]
 
 
-class BaseMigration:
+class BaseMigration(SchemaMethods):
     """
     One step of a database's history: `up` makes it, `down` takes it back.
 
@@ -235,11 +236,6 @@ class BaseMigration:
                 operations.create_index(name, table, keys, unique=unique, where=where)
             return True
 
-    def add_column(self, table: str, column: Column[Any]) -> None:
-        """Add a column; the rows that are there read its server default."""
-        with self._operations() as operations:
-            operations.add_column(table, column)
-
     def add_column_if_not_exists(self, table: str, column: Column[Any]) -> bool:
         """Add a column unless the table has it, and tell whether it was added."""
         with self._operations() as operations:
@@ -248,10 +244,29 @@ class BaseMigration:
             operations.add_column(table, column)
             return True
 
-    def drop_column(self, table: str, column: str) -> None:
-        """Drop a column and what it held."""
-        with self._operations() as operations:
-            operations.drop_column(table, column)
+    def drop_column_if_exists(self, table: str, column: str, *, cascade: bool = False) -> bool:
+        """Drop a column if the table has it, and tell whether it was there."""
+        return self.drop_column(table, column, if_exists=True, cascade=cascade)
+
+    def drop_constraint_if_exists(self, table: str, name: str) -> bool:
+        """Drop a constraint if the table has one of that name, and tell whether it did."""
+        return self.drop_constraint(table, name=name, if_exists=True)
+
+    def drop_view_if_exists(self, name: str) -> bool:
+        """Drop a view if there is one, and tell whether there was."""
+        return self.drop_view(name, if_exists=True)
+
+    def drop_trigger_if_exists(self, name: str) -> bool:
+        """Drop a trigger if there is one, and tell whether there was."""
+        return self.drop_trigger(name, if_exists=True)
+
+    def create_view_if_not_exists(self, name: str, query: str | Executable) -> bool:
+        """Create a view unless there is one of that name, and tell whether it was created."""
+        return self.create_view(name, query, if_not_exists=True)
+
+    def create_trigger_if_not_exists(self, name: str, definition: str) -> bool:
+        """Create a trigger unless there is one of that name, and tell whether it was created."""
+        return self.create_trigger(name, definition, if_not_exists=True)
 
     def drop_table_if_exists(self, table: str) -> bool:
         """Drop a table if there is one (a view is none), and tell whether there was."""

@@ -28,6 +28,7 @@ __all__ = [
     "Database",
     "DatabaseConnection",
     "Parameters",
+    "atomic",
     "begin",
     "display_name",
     "in_autocommit",
@@ -111,7 +112,7 @@ class DatabaseConnection:
         """Commit what happens inside together or not at all; inside a transaction, a savepoint."""
         connection = self.connection
         if connection is not None:
-            with _savepoint(connection):
+            with atomic(connection):
                 yield connection
             return
         with self._alone(), self.engine.connect() as own, _ended(own, "COMMIT"):
@@ -219,8 +220,8 @@ def _end(connection: Connection, word: str) -> None:
 
 
 @contextmanager
-def _savepoint(connection: Connection) -> Iterator[None]:
-    """A savepoint; on a connection that commits each statement by itself, a transaction."""
+def atomic(connection: Connection) -> Iterator[None]:
+    """Undo what happens inside if it fails: a savepoint; where each statement commits by itself, a transaction."""
     if not connection.in_transaction():
         # The "begin" event of an engine may issue BEGIN.
         connection.begin()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .unset import UNSET, Unset
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
@@ -32,18 +33,6 @@ __all__ = [
     "Unset",
 ]
 
-
-class Unset(Enum):
-    """The type of `UNSET`."""
-
-    UNSET = "unset"
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = Unset.UNSET
-"""An argument that was not given, where None means something."""
 
 Expression: TypeAlias = "str | TextClause | ColumnElement[Any]"
 """SQL: text, `text()`, or a Core expression, whose values are written into it."""
@@ -95,8 +84,8 @@ class AlterColumn:
     type_: TypeName | Unset = UNSET
     nullable: bool | Unset = UNSET
     server_default: Default | Unset = UNSET
-    comment: str | None | Unset = UNSET
-    collation: str | None | Unset = UNSET
+    comment: str | Unset | None = UNSET
+    collation: str | Unset | None = UNSET
     using: Expression | None = None
     """What becomes of the values that are there: an expression over the table's columns."""
 

@@ -61,7 +61,7 @@ def raw(sql: str) -> ClauseElement:
     return literal_column(sql)
 
 
-def expression_part(expression: Expression) -> ClauseElement:
+def expression_part(expression: Expression | ClauseElement) -> ClauseElement:
     """An expression that came as text or from Core."""
     return raw(expression) if isinstance(expression, str) else expression
 

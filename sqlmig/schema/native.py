@@ -118,6 +118,10 @@ class NativeSchema:
             raise ObjectExists("trigger", name)
         self._execute(Statement("{}", statement), TableName(None, name))
 
+    def has_trigger(self, name: str) -> bool:
+        """Whether any table has such a trigger."""
+        return bool(self.catalogue.triggers(name, None))
+
     def drop_trigger(self, name: str, table: TableName | None = None) -> None:
         """Drop a trigger; *table* says which, where the tables have one each."""
         if table is not None:

@@ -9,25 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
-    inspect,
-    text,
-)
-from sqlalchemy.exc import NoReferencedColumnError, NoReferencedTableError
-from sqlalchemy.schema import CreateColumn, SchemaItem
+from sqlalchemy import inspect, text
+
+from ..connection import atomic
+from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
+from .alter_table import AlterTable
+from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
+from .ddl import plain
+from .indexes import create_index
+from .items import assembled, resolved
+from .names import split as _split
+from .names import table_name
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column, Table
     from sqlalchemy.engine import Connection
     from sqlalchemy.engine.reflection import Inspector
+    from sqlalchemy.schema import SchemaItem
+    from sqlalchemy.sql import Executable
+    from sqlalchemy.sql.elements import ColumnElement, TextClause
+
+    from .native import NativeSchema
+    from .sqlite import SQLiteSchema
 
 __all__ = ["Operations"]
 
@@ -106,152 +109,399 @@ class Operations:
             for quoted in (self._quote(index),)
         ]
 
-    def create_table(self, table: str | Table, *items: SchemaItem) -> None:
+    # Tables
+
+    def create_table(self, table: str | Table, *items: SchemaItem, if_not_exists: bool = False) -> bool:
         """
         Create a table with its indexes.
 
         Args:
             table: A Table; or a name, of a table of *items*.
             items: Columns and constraints. They are copied: the caller's may be used again.
+            if_not_exists: Do nothing where there is a table or a view of the name.
+
+        Returns:
+            Whether it was created.
+
+        Raises:
+            ObjectExists: There is one of the name.
         """
-        if isinstance(table, str):
-            table = self._assembled(table, items)
-        elif any(_unresolved(key) for key in table.foreign_keys):
-            table = table.to_metadata(MetaData())
-            self._resolve(table)
-        table.create(self.connection)
+        name = table if isinstance(table, str) else table.fullname
+        if self.has_table(name):
+            if if_not_exists:
+                return False
+            raise ObjectExists("table", name, table=name)
+        made = assembled(self.connection, name, items) if isinstance(table, str) else resolved(self.connection, table)
+        with atomic(self.connection):
+            made.create(self.connection)
+        return True
 
-    def _assembled(self, table: str, items: Sequence[SchemaItem]) -> Table:
-        schema, name = _split(table)
-        assembled = Table(name, MetaData(), *(_fresh(item) for item in items), schema=schema)
-        self._resolve(assembled)
-        return assembled
-
-    def _resolve(self, table: Table) -> None:
+    def drop_table(self, table: str, *, if_exists: bool = False, cascade: bool = False) -> bool:
         """
-        Let the foreign keys of *table* find what they refer to.
+        Drop a table, and no row of another.
 
-        SQLAlchemy writes no REFERENCES to a table that it does not know, and takes a column's type from there.
+        Args:
+            if_exists: Do nothing where there is no such table.
+            cascade: Drop the foreign keys of other tables to it before it; their rows stay. Views and triggers that
+                need it are never dropped along.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ObjectInUse: Rows of another table refer to it, or a view or a trigger reads it.
         """
-        for key in table.foreign_keys:
-            if not _unresolved(key):
-                continue
-            owner, column = key.target_fullname.rsplit(".", 1)
-            schema, name = _split(owner)
-            known: list[Any] = []
-            if self.has_table(owner):
-                known = [c for c in self.inspector.get_columns(name, schema=schema) if c["name"] == column]
-            kind = known[0]["type"] if known else None
-            Table(name, table.metadata, Column(column, kind), schema=schema, extend_existing=True)
+        if if_exists and not self.is_table(table):
+            return False
+        self._schema.drop_table(table_name(table), cascade=cascade)
+        return True
 
-    def drop_table(self, table: str) -> None:
-        """Drop a table."""
-        self.connection.exec_driver_sql(f"DROP TABLE {self._name(table)}")
+    def rename_table(self, old: str, new: str, *, if_exists: bool = False) -> bool:
+        """
+        Rename a table, which stays in its schema; indexes, triggers, views and foreign keys follow.
 
-    def add_column(self, table: str, column: Column[Any]) -> None:
-        """Add a column; its rows read the column's server default."""
-        holder = self._assembled(table, [column])
-        copied = holder.columns[column.key]
-        compiled: Any = CreateColumn(copied).compile(dialect=self.connection.dialect)
-        spec = compiled.string
-        for key in copied.foreign_keys:
-            spec += f" REFERENCES {self._target(key.target_fullname)}"
-            spec += compiled.define_constraint_cascades(key) + compiled.define_constraint_deferrability(key)
-        for check in holder.constraints:
-            # That of a type: Boolean or Enum with create_constraint=True.
-            if isinstance(check, CheckConstraint) and check not in copied.constraints:
-                spec += f" {compiled.process(check)}"
-        self.connection.exec_driver_sql(f"ALTER TABLE {self._name(table)} ADD COLUMN {spec}")
-        if column.index or column.unique:
-            unique = bool(column.unique)
-            name = f"{'uq' if unique else 'ix'}_{_split(table)[1]}_{column.name}"
-            Index(name, copied, unique=unique).create(self.connection)
+        Args:
+            new: The name alone, or with the same schema.
+        """
+        if if_exists and not self.is_table(old):
+            return False
+        was, becomes = table_name(old), table_name(new)
+        if becomes.schema is not None and becomes.schema != was.schema:
+            raise UnsupportedChange(
+                f"{old} cannot be moved to another schema by a new name, {new}; nothing was changed.", table=old
+            )
+        self._schema.rename_table(was, becomes.name)
+        return True
 
-    def drop_column(self, table: str, column: str) -> None:
-        """Drop a column and what it held."""
-        self.connection.exec_driver_sql(f"ALTER TABLE {self._name(table)} DROP COLUMN {self._quote(column)}")
+    def alter_table(self, table: str) -> AlterTable:
+        """
+        Gather several changes of one table, and carry them out together at the end of a `with` block.
+
+        All of them happen or none, and where rows must be copied they are copied once.
+        """
+        return AlterTable(self, table)
+
+    def alter(self, table: str, changes: Sequence[Change]) -> None:
+        """Carry out the changes of one table, all or none; what `alter_table` calls at its end."""
+        if changes:
+            self._schema.alter(table_name(table), changes)
+
+    # Columns
+
+    def add_column(self, table: str, column: Column[Any], *, if_not_exists: bool = False) -> bool:
+        """
+        Add a column; rows that are there get its server default.
+
+        Its UNIQUE, CHECK, FOREIGN KEY and index come along.
+
+        Returns:
+            Whether it was added.
+
+        Raises:
+            ObjectExists: The table has a column of that name.
+            DataContradicts: It is NOT NULL without a default, and there are rows.
+        """
+        if if_not_exists and self.has_column(table, column.name):
+            return False
+        with self.alter_table(table) as changes:
+            changes.add_column(column)
+        return True
+
+    def drop_column(self, table: str, name: str, *, if_exists: bool = False, cascade: bool = False) -> bool:
+        """
+        Drop a column and what it held.
+
+        Args:
+            if_exists: Do nothing where there is no such column.
+            cascade: Drop indexes, constraints, generated columns and foreign keys that use it along with it. Views
+                and triggers that do are never dropped along.
+
+        Raises:
+            ObjectInUse: It lists what uses the column.
+        """
+        if if_exists and not self.has_column(table, name):
+            return False
+        with self.alter_table(table) as changes:
+            changes.drop_column(name, cascade=cascade)
+        return True
+
+    def rename_column(self, table: str, old: str, new: str, *, if_exists: bool = False) -> bool:
+        """Rename a column; indexes, constraints, triggers, views and foreign keys follow."""
+        if if_exists and not self.has_column(table, old):
+            return False
+        with self.alter_table(table) as changes:
+            changes.rename_column(old, new)
+        return True
+
+    def alter_column(
+        self,
+        table: str,
+        name: str,
+        *,
+        type_: TypeName | Unset = UNSET,
+        nullable: bool | Unset = UNSET,
+        server_default: Default | Unset = UNSET,
+        new_name: str | None = None,
+        comment: str | Unset | None = UNSET,
+        collation: str | Unset | None = UNSET,
+        using: Expression | None = None,
+    ) -> None:
+        """
+        Change what is named of a column, and nothing else.
+
+        Args:
+            type_: A SQLAlchemy type, or the name of the database's own.
+            server_default: A str is a literal, `text()` an expression; None drops the default.
+            comment: SQLite has none, and does nothing.
+            collation: None for the database's own.
+            using: What becomes of the values: an expression over the columns of the table.
+
+        Raises:
+            DataContradicts: Values would not keep their meaning, or are NULL where none may be.
+        """
+        with self.alter_table(table) as changes:
+            changes.alter_column(
+                name,
+                type_=type_,
+                nullable=nullable,
+                server_default=server_default,
+                new_name=new_name,
+                comment=comment,
+                collation=collation,
+                using=using,
+            )
+
+    # Constraints
+
+    def create_check(self, table: str, name: str | None, condition: Expression, *, if_not_exists: bool = False) -> bool:
+        """
+        Add a CHECK that every row fulfils.
+
+        Raises:
+            DataContradicts: Some do not.
+        """
+        if if_not_exists and self.has_constraint(table, name):
+            return False
+        with self.alter_table(table) as changes:
+            changes.create_check(name, condition)
+        return True
+
+    def create_unique(
+        self, table: str, name: str | None, columns: Sequence[str], *, if_not_exists: bool = False
+    ) -> bool:
+        """
+        Add a UNIQUE constraint.
+
+        Raises:
+            DataContradicts: Rows share their values.
+        """
+        if if_not_exists and self.has_constraint(table, name):
+            return False
+        with self.alter_table(table) as changes:
+            changes.create_unique(name, columns)
+        return True
+
+    def create_foreign_key(
+        self,
+        table: str,
+        name: str | None,
+        columns: Sequence[str],
+        ref_table: str,
+        ref_columns: Sequence[str],
+        *,
+        ondelete: str | None = None,
+        onupdate: str | None = None,
+        deferrable: bool | None = None,
+        initially: str | None = None,
+        if_not_exists: bool = False,
+    ) -> bool:
+        """
+        Add a foreign key.
+
+        Raises:
+            DataContradicts: Rows refer to no row.
+            UnsupportedChange: What it refers to is not unique.
+        """
+        if if_not_exists and self.has_constraint(table, name):
+            return False
+        with self.alter_table(table) as changes:
+            changes.create_foreign_key(
+                name,
+                columns,
+                ref_table,
+                ref_columns,
+                ondelete=ondelete,
+                onupdate=onupdate,
+                deferrable=deferrable,
+                initially=initially,
+            )
+        return True
+
+    def change_primary_key(self, table: str, columns: Sequence[str]) -> None:
+        """
+        Give a table another primary key; no columns: none.
+
+        Raises:
+            DataContradicts: Rows share their values, or have none.
+            ObjectInUse: Foreign keys refer to the old one.
+        """
+        with self.alter_table(table) as changes:
+            changes.change_primary_key(columns)
+
+    def drop_constraint(
+        self,
+        table: str,
+        *,
+        name: str | None = None,
+        kind: Kind | None = None,
+        columns: Sequence[str] | None = None,
+        if_exists: bool = False,
+    ) -> bool:
+        """
+        Drop a constraint, by its name, or by its kind and its columns where it has none.
+
+        Args:
+            kind: "check", "unique", "foreign_key" or "primary_key".
+            columns: Those that it is over; of a CHECK, those that are in it.
+
+        Raises:
+            NoSuchObject: There is none.
+            SchemaError: There are several.
+        """
+        try:
+            with self.alter_table(table) as changes:
+                changes.drop_constraint(name=name, kind=kind, columns=columns)
+        except NoSuchObject as error:
+            if if_exists and error.kind == "constraint":
+                return False
+            raise
+        return True
+
+    def has_constraint(self, table: str, name: str | None) -> bool:
+        """Whether the table has a constraint of that name."""
+        schema, plain = _split(table)
+        wanted = (name or "").lower()
+        inspector = self.inspector
+        found = [
+            *inspector.get_check_constraints(plain, schema=schema),
+            *inspector.get_unique_constraints(plain, schema=schema),
+            *inspector.get_foreign_keys(plain, schema=schema),
+            inspector.get_pk_constraint(plain, schema=schema),
+        ]
+        return bool(wanted) and wanted in [str(one.get("name") or "").lower() for one in found]
+
+    # Indexes
 
     def create_index(
-        self, index: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str | None = None
-    ) -> None:
-        """Create an index over columns or expressions, partial where *where* is given."""
-        known = {c["name"].lower() for c in self.inspector.get_columns(_split(table)[1], schema=_split(table)[0])}
-        keys = ", ".join(self._quote(key) if key.lower() in known else key for key in columns)
-        schema, name = _split(table)
-        # The index lies where its table does, whether or not its own name says so.
-        index = self._name(f"{schema}.{_split(index)[1]}" if schema else index)
-        kind = "UNIQUE INDEX" if unique else "INDEX"
-        self.connection.exec_driver_sql(
-            f"CREATE {kind} {index} ON {self._quote(name)} ({keys})" + (f" WHERE {where}" if where else "")
-        )
+        self,
+        index: str,
+        table: str,
+        columns: Sequence[str | ColumnElement[Any] | TextClause],
+        *,
+        unique: bool = False,
+        where: Expression | None = None,
+        if_not_exists: bool = False,
+    ) -> bool:
+        """
+        Create an index over columns or expressions.
 
-    def drop_index(self, index: str) -> None:
-        """Drop an index."""
-        self.connection.exec_driver_sql(f"DROP INDEX {self._name(index)}")
+        Args:
+            columns: Names of columns; an expression or an order (`"n DESC"`, `text("lower(n)")`) as it stands.
+            where: Of a partial index, where the database has them.
+
+        Raises:
+            NoSuchObject: There is no such column.
+            ObjectExists: There is an index of that name.
+            DataContradicts: It is unique, and rows share their values.
+        """
+        if self.index_exists(self._beside(index, table)):
+            if if_not_exists:
+                return False
+            raise ObjectExists("index", index, table=table)
+        create_index(self.connection, index, table, columns, unique=unique, where=where)
+        return True
+
+    def drop_index(self, index: str, table: str | None = None, *, if_exists: bool = False) -> bool:
+        """Drop an index; *table* says whose, where each has names of its own."""
+        if if_exists and not self.index_exists(index if table is None else self._beside(index, table)):
+            return False
+        schema, name = _split(index)
+        self._schema.drop_index(name, table_name(table) if table else None, schema)
+        return True
+
+    @staticmethod
+    def _beside(index: str, table: str) -> str:
+        """The index lies where its table does, whether or not its own name says so."""
+        schema = _split(table)[0]
+        return f"{schema}.{_split(index)[1]}" if schema else index
+
+    # Views and triggers
+
+    def create_view(self, name: str, query: str | Executable, *, if_not_exists: bool = False) -> bool:
+        """
+        Create a view.
+
+        Args:
+            query: SELECT text, or a Core select.
+        """
+        if if_not_exists and self.has_view(name):
+            return False
+        sql = query if isinstance(query, str) else plain(self.connection.dialect, query)  # type: ignore[arg-type]
+        self._schema.create_view(table_name(name), str(sql).strip().rstrip(";"))
+        return True
+
+    def drop_view(self, name: str, *, if_exists: bool = False) -> bool:
+        """Drop a view that no other view uses."""
+        if if_exists and not self.has_view(name):
+            return False
+        self._schema.drop_view(table_name(name))
+        return True
+
+    def has_view(self, name: str) -> bool:
+        """Whether there is such a view."""
+        schema, plain_name = _split(name)
+        views = self.inspector.get_view_names(schema=schema)
+        return plain_name.lower() in (found.lower() for found in views)
+
+    def create_trigger(self, name: str, definition: str, *, if_not_exists: bool = False) -> bool:
+        """
+        Create a trigger.
+
+        Args:
+            definition: The whole CREATE TRIGGER statement, or what follows the name in it.
+        """
+        if if_not_exists and self.has_trigger(name):
+            return False
+        self._schema.create_trigger(name, definition.strip())
+        return True
+
+    def drop_trigger(self, name: str, table: str | None = None, *, if_exists: bool = False) -> bool:
+        """Drop a trigger; *table* says whose, where each has names of its own."""
+        if if_exists and not self.has_trigger(name):
+            return False
+        self._schema.drop_trigger(name, table_name(table) if table else None)
+        return True
+
+    def has_trigger(self, name: str) -> bool:
+        """Whether there is such a trigger."""
+        return self._schema.has_trigger(name)
 
     def row_count(self, table: str | tuple[None, str]) -> int:
         """How many rows a table has."""
         return int(self.connection.execute(text(f"SELECT count(*) FROM {self._name(table)}")).scalar_one())
 
-    def _target(self, fullname: str) -> str:
-        table, column = fullname.rsplit(".", 1)
-        return f"{self._quote(_split(table)[1])} ({self._quote(column)})"
+    @property
+    def _schema(self) -> SQLiteSchema | NativeSchema:
+        if self.connection.dialect.name == "sqlite":
+            from .sqlite import SQLiteSchema
+
+            return SQLiteSchema(self.connection)
+        from .native import NativeSchema
+
+        return NativeSchema(self.connection)
 
     def _name(self, name: str | tuple[None, str]) -> str:
         return ".".join(self._quote(part) for part in _split(name) if part)
 
     def _quote(self, name: str) -> str:
         return self.connection.dialect.identifier_preparer.quote(name)
-
-
-def _fresh(item: SchemaItem) -> SchemaItem:
-    """A copy of *item*, which may belong to a model, or be used again in another run of `up`."""
-    if isinstance(item, Column):
-        return _fresh_column(item)
-    if isinstance(item, Index):
-        keys = [key if isinstance(key, str) else _key_text(key) for key in item.expressions]
-        return Index(item.name, *keys, unique=item.unique, **item.dialect_kwargs)
-    options: dict[str, Any] = {name: getattr(item, name, None) for name in ("name", "deferrable", "initially")}
-    if isinstance(item, ForeignKeyConstraint):
-        targets = [key.target_fullname for key in item.elements]
-        options |= {"ondelete": item.ondelete, "onupdate": item.onupdate, "match": item.match}
-        return ForeignKeyConstraint(item.column_keys, targets, **options, **item.dialect_kwargs)
-    if isinstance(item, PrimaryKeyConstraint | UniqueConstraint):
-        # By name: constraints over Column objects would go on meaning those of the first table.
-        names = [c if isinstance(c, str) else c.name for c in item._pending_colargs or item.columns if c is not None]
-        return type(item)(*names, **options, **item.dialect_kwargs)
-    copied: SchemaItem = item._copy()  # type: ignore[attr-defined]
-    return copied
-
-
-def _fresh_column(column: Column[Any]) -> Column[Any]:
-    copied = column._copy()
-    for key in column.foreign_keys:
-        # Those of a table's own column are left out by SQLAlchemy's copy.
-        if key.constraint is not None and len(key.constraint.elements) == 1:
-            names = ("ondelete", "onupdate", "deferrable", "initially", "match")
-            options = {name: getattr(key.constraint, name) for name in names}
-            copied.append_foreign_key(ForeignKey(key.target_fullname, name=key.constraint.name, **options))
-    return copied
-
-
-def _key_text(key: Any) -> Any:
-    """A column of an index by its name, and an expression with its literals in it."""
-    if isinstance(key, Column):
-        return key.name
-    return text(str(key.compile(compile_kwargs={"literal_binds": True, "include_table": False})))
-
-
-def _unresolved(key: ForeignKey) -> bool:
-    try:
-        return key.column is None
-    except (NoReferencedTableError, NoReferencedColumnError):
-        return True
-
-
-def _split(name: str | tuple[None, str]) -> tuple[str | None, str]:
-    """`"aux.t"` as `("aux", "t")`; a name that is a real one, dots and all, comes as `(None, name)`."""
-    if isinstance(name, tuple):
-        return name
-    schema, _, table = name.rpartition(".")
-    return schema or None, table

@@ -1,0 +1,97 @@
+"""Views and triggers: whether SQLite can still compile each of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DatabaseError
+
+from .definition import folded
+from .tokens import Token, name_of, quoted, significant
+
+if TYPE_CHECKING:
+    from .catalogue import Catalogue, Entry
+
+__all__ = ["broken", "trigger_event", "update_of"]
+
+
+def broken(catalogue: Catalogue) -> dict[str, str]:
+    """The views and triggers that do not compile, each as "view v", with what SQLite says of it."""
+    found = {}
+    for entry in catalogue.all_entries():
+        if entry.kind in ("view", "trigger"):
+            error = _error(catalogue, entry)
+            if error is not None:
+                found[f"{entry.kind} {entry.name}"] = error
+    return found
+
+
+def _error(catalogue: Catalogue, entry: Entry) -> str | None:
+    # The text is never the same twice: SQLite crashed on an EXPLAIN that was kept across a change of the schema.
+    unique = f"/* {os.urandom(6).hex()} */"
+    try:
+        statement = (
+            f"SELECT * FROM {quoted(entry.schema)}.{quoted(entry.name)}"
+            if entry.kind == "view"
+            else _firing(catalogue, entry)
+        )
+        if statement is not None:
+            catalogue.run(f"EXPLAIN {statement} {unique}")
+    except DatabaseError as error:
+        return str(error.orig)
+    return None
+
+
+def _firing(catalogue: Catalogue, trigger: Entry) -> str | None:
+    """A statement that would fire the trigger; None where its table is gone."""
+    event, columns = trigger_event(trigger.sql or "")
+    schema = _schema_of(catalogue, trigger)
+    if schema is None:
+        return None
+    table = f"{quoted(schema)}.{quoted(trigger.table)}"
+    if event == "DELETE":
+        return f"DELETE FROM {table}"
+    known = [row[1] for row in catalogue.run(f"PRAGMA {quoted(schema)}.table_xinfo({quoted(trigger.table)})")]
+    plain = [
+        row[1]
+        for row in catalogue.run(f"PRAGMA {quoted(schema)}.table_xinfo({quoted(trigger.table)})")
+        if row[6] in (0, 1)
+    ]
+    if event == "INSERT":
+        return f"INSERT INTO {table} DEFAULT VALUES"
+    wanted = [c for c in plain if not columns or folded(c) in {folded(one) for one in columns}]
+    return f"UPDATE {table} SET {quoted((wanted or known)[0])} = NULL" if wanted else None
+
+
+def _schema_of(catalogue: Catalogue, trigger: Entry) -> str | None:
+    """A trigger of temp may be over a table of any schema."""
+    schemas = [trigger.schema] if trigger.schema != "temp" else catalogue.search_path(None)
+    for schema in schemas:
+        if catalogue.entries(schema, "type IN ('table', 'view') AND name = ? COLLATE NOCASE", (trigger.table,)):
+            return schema
+    return None
+
+
+def trigger_event(sql: str) -> tuple[str, list[str]]:
+    """What fires a trigger: "DELETE", "INSERT" or "UPDATE", and the columns after UPDATE OF."""
+    found = significant(sql)
+    at = next(index for index, token in enumerate(found) if token.is_word("TRIGGER")) + 1
+    at += 3 if found[at].is_word("IF") and found[at + 1].is_word("NOT") else 0
+    at += 3 if found[at + 1].text == "." else 1
+    while not found[at].is_word("DELETE", "INSERT", "UPDATE"):
+        at += 1
+    event = found[at].text.upper()
+    return event, _listed(found[at + 1 :]) if event == "UPDATE" else []
+
+
+def _listed(rest: list[Token]) -> list[str]:
+    if not rest[0].is_word("OF"):
+        return []
+    end = next(index for index, token in enumerate(rest) if token.is_word("ON"))
+    return [name_of(token) for token in rest[1:end] if token.text != ","]
+
+
+def update_of(sql: str, column: str) -> bool:
+    """Whether a trigger is UPDATE OF a column, which SQLite never looks up."""
+    return folded(column) in {folded(name) for name in trigger_event(sql)[1]}

@@ -1,0 +1,111 @@
+"""
+SQLite's tokens.
+
+Source: https://sqlite.org/src/file/src/tokenize.c. What Python calls a letter or a space is not what SQLite calls
+one: every character above 0x7F is part of a name, a no-break space included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Token", "matching", "name_of", "quoted", "refers_to", "significant", "tokens", "undisturbing"]
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space> [ \t\n\f\r\ufeff]+ )
+    | (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<blob> [xX]'[0-9a-fA-F]*' )
+    | (?P<string> '[^']*(?:''[^']*)*' )
+    | (?P<quoted> "[^"]*(?:""[^"]*)*" | `[^`]*(?:``[^`]*)*` | \[[^\]]*\] )
+    | (?P<number> 0[xX][0-9a-fA-F_]+ | (?: \d[\d_]*(?:\.[\d_]*)? | \.\d[\d_]* ) (?:[eE][+-]?\d[\d_]*)? )
+    | (?P<word> [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* )
+    | (?P<other> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """A token, and where it stands in its text."""
+
+    kind: str
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    def is_word(self, *words: str) -> bool:
+        """Whether it is one of these keywords; a quoted name never is."""
+        return self.kind == "word" and self.text.upper() in words
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it can be a name: SQLite takes 'strings' for names where only a name can stand."""
+        return self.kind in ("word", "quoted", "string")
+
+
+def tokens(sql: str) -> list[Token]:
+    """All tokens, white space and comments among them: their texts together are *sql*."""
+    return [Token(match.lastgroup or "other", match[0], match.start()) for match in _TOKEN.finditer(sql)]
+
+
+def significant(sql: str) -> list[Token]:
+    """The tokens that mean something."""
+    return [token for token in tokens(sql) if token.kind not in ("space", "comment")]
+
+
+def name_of(token: Token) -> str:
+    """The name that a token stands for, without its quotes."""
+    if token.kind not in ("quoted", "string"):
+        return token.text
+    quote, inner = token.text[0], token.text[1:-1]
+    return inner if quote == "[" else inner.replace(quote * 2, quote)
+
+
+def quoted(name: str) -> str:
+    """A name as SQL, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def matching(found: list[Token], position: int) -> int:
+    """
+    The position of the parenthesis that closes the one at *position*.
+
+    Raises:
+        ValueError: There is none.
+    """
+    depth = 0
+    for index in range(position, len(found)):
+        depth += {"(": 1, ")": -1}.get(found[index].text, 0)
+        if depth == 0:
+            return index
+    raise ValueError("a parenthesis is never closed")
+
+
+def undisturbing(sql: str) -> bool:
+    """Whether *sql* can stand inside a statement as one expression, and leaves the rest of it as it is."""
+    found = significant(sql)
+    depth = 0
+    for token in found:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth < 0 or token.text == ";" or (token.kind == "other" and token.text in "'\"`["):
+            return False
+    # A comment at the end that runs to the end of the line would swallow what follows.
+    last = tokens(sql)[-1:]
+    return bool(found) and depth == 0 and not any(token.kind == "comment" for token in last)
+
+
+def refers_to(sql: str, name: str) -> bool:
+    """Whether an expression or a statement has *name* where a column or a table may stand."""
+    found = significant(sql)
+    for index, token in enumerate(found):
+        if token.kind not in ("word", "quoted") or name_of(token).lower() != name.lower():
+            continue
+        called = token.kind == "word" and found[index + 1 : index + 2] and found[index + 1].text == "("
+        if not called and not (index and found[index - 1].is_word("COLLATE")):
+            return True
+    return False
