@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 
 from ..connection import atomic
-from ..errors import DataContradicts, NoSuchObject, UnsupportedChange, WrongObject
+from ..errors import DataContradicts, NoSuchObject, ObjectExists, UnsupportedChange, WrongObject
 from .changes import Expression
 from .ddl import expression_part, plain
 from .names import split
@@ -42,6 +42,8 @@ def create_index(
         called = f"{quote(schema)}.{quote(place)}" if schema else quote(place)
     else:
         called, target = quote(place), f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+    if inspect(connection).has_table(place, schema=schema):
+        raise ObjectExists("table", place, table=table)
     condition = f" WHERE {_expression(connection, where, table)}" if where is not None else ""
     sql = f"CREATE {'UNIQUE ' if unique else ''}INDEX {called} ON {target} ({', '.join(keys)}){condition}"
     try:

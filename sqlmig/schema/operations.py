@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import ColumnElement, TextClause
 
     from .native import NativeSchema
-    from .sqlite import SQLiteSchema
+    from .sqlite.schema import SQLiteSchema
 
 __all__ = ["Operations"]
 
@@ -493,7 +493,7 @@ class Operations:
     @property
     def _schema(self) -> SQLiteSchema | NativeSchema:
         if self.connection.dialect.name == "sqlite":
-            from .sqlite import SQLiteSchema
+            from .sqlite.schema import SQLiteSchema
 
             return SQLiteSchema(self.connection)
         from .native import NativeSchema

@@ -27,13 +27,16 @@ class _Orphans(NamedTuple):
 
 
 @contextmanager
-def keeping_references(catalogue: Catalogue, table: TableName, *, values: bool, new: bool) -> Iterator[None]:
+def keeping_references(
+    catalogue: Catalogue, table: TableName, *, values: bool = False, new: bool = False, without: str = ""
+) -> Iterator[None]:
     """
     Refuse a change of *table* inside that would take a foreign key's parent key, or make orphans.
 
     Args:
         values: Whether values or comparisons on either side may change: every reference is looked up, twice.
         new: Whether foreign keys may be added: those are looked up.
+        without: What goes, in words.
 
     Raises:
         ObjectInUse: A foreign key would refer to nothing unique, or to other columns than before.
@@ -43,7 +46,7 @@ def keeping_references(catalogue: Catalogue, table: TableName, *, values: bool, 
     known = {_named(owner, key) for owner, key in _around(catalogue, table)}
     before = _orphans(catalogue, table) if values else {}
     yield
-    _require_parents(catalogue, table, parents)
+    _require_parents(catalogue, table, parents, without)
     if not values and not new:
         return
     for key, orphans in _orphans(catalogue, table).items():
@@ -145,13 +148,15 @@ def _collations(catalogue: Catalogue, table: TableName, facts: TableFacts) -> di
     return found
 
 
-def _require_parents(catalogue: Catalogue, table: TableName, before: dict[_Key, tuple[str, ...] | None]) -> None:
+def _require_parents(
+    catalogue: Catalogue, table: TableName, before: dict[_Key, tuple[str, ...] | None], without: str
+) -> None:
     now = _parents(catalogue, table)
     lost = [key for key, parent in before.items() if parent is not None and key in now and now[key] != parent]
     if lost:
         raise ObjectInUse(
-            f"Other columns refer to {table}, and what they refer to would not be its key any more;"
-            " nothing was changed.",
+            f"Columns refer to {table}, and what they refer to would not be its key any more"
+            f"{f' without the {without}' if without else ''}; nothing was changed.",
             [f"foreign key {owner} ({', '.join(columns)})" for owner, _, columns in lost],
             table=str(table),
             hint="Drop these foreign keys first, or give what they refer to a key of its own (create_unique).",

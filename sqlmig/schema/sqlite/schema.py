@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import DatabaseError
 
 from ...connection import atomic
 from ...errors import NoSuchObject, ObjectExists, ObjectInUse, UnsupportedChange, WrongObject
-from ..changes import Change, DropColumn, RenameColumn, TableName
+from ..changes import AddColumn, AddUnique, Change, DropColumn, RenameColumn, TableName
+from ..indexes import create_index
 from ..names import table_name
 from .carry_out import finish, native_alter
-from .catalogue import Catalogue, Entry
+from .catalogue import Catalogue, Entry, scratch_name
 from .definition import folded
 from .dropping import let_go_of_column, let_go_of_table, refuse
 from .plan import TablePlan
@@ -46,7 +48,7 @@ class SQLiteSchema:
         with self._changing(table):
             found = self.catalogue.resolve(table)
             plan = TablePlan(self.catalogue, found)
-            for change in changes:
+            for change in _expanded(changes):
                 if isinstance(change, RenameColumn) or plan.needs_pass_before(change):
                     finish(plan)
                     plan = TablePlan(self.catalogue, found)
@@ -56,6 +58,23 @@ class SQLiteSchema:
                 else:
                     self._apply(plan, change, alone=len(changes) == 1)
             finish(plan)
+            for change in changes:
+                if isinstance(change, AddColumn):
+                    self._create_indexes(found, change)
+
+    def _create_indexes(self, table: TableName, change: AddColumn) -> None:
+        """Those that the new column was declared with (`index=True`)."""
+        for index in change.column.table.indexes:
+            if index.name is None or self._find("index", TableName(table.schema, index.name)):
+                raise ObjectExists("index", str(index.name), table=str(table))
+            create_index(
+                self.connection,
+                index.name,
+                str(table),
+                [change.column.name],
+                unique=bool(index.unique),
+                where=index.dialect_options["sqlite"]["where"],
+            )
 
     def _apply(self, plan: TablePlan, change: Change, *, alone: bool) -> None:
         if isinstance(change, DropColumn):
@@ -90,6 +109,11 @@ class SQLiteSchema:
             readers = content_users(self.catalogue, found)
             refuse(f"table {table}", readers, "it would look for its content in vain")
             with setting(self.catalogue, "legacy_alter_table", 0), self._tolerating():
+                if folded(new) == folded(found.name):
+                    # SQLite finds the name taken, by the table itself.
+                    between = scratch_name("renamed")
+                    self.catalogue.run(f"ALTER TABLE {_sql(found)} RENAME TO {quoted(between)}")
+                    found = TableName(found.schema, between)
                 self.catalogue.run(f"ALTER TABLE {_sql(found)} RENAME TO {quoted(new)}")
 
     def drop_table(self, table: TableName, *, cascade: bool = False) -> None:
@@ -119,7 +143,7 @@ class SQLiteSchema:
             if table is not None and folded(entry.table) != folded(table.name):
                 raise NoSuchObject("index", index, self._names("index", entry.schema, table.name), table=str(table))
             owner = TableName(entry.schema, entry.table)
-            with keeping_references(self.catalogue, owner, values=False, new=False):
+            with keeping_references(self.catalogue, owner, without=f"index {index}"):
                 self.catalogue.run(f"DROP INDEX {quoted(entry.schema)}.{quoted(entry.name)}")
 
     def create_view(self, name: TableName, query: str) -> None:
@@ -232,6 +256,17 @@ class SQLiteSchema:
         for entry in self.catalogue.entries(schema or "main", "name = ? COLLATE NOCASE", (name,)):
             if entry.kind != "trigger":
                 raise ObjectExists(entry.kind, entry.name)
+
+
+def _expanded(changes: Sequence[Change]) -> Iterator[Change]:
+    """A column's own UNIQUE comes after it: its index can be made when the column is there."""
+    for change in changes:
+        yield change
+        if isinstance(change, AddColumn):
+            for constraint in change.column.table.constraints:
+                if isinstance(constraint, UniqueConstraint):
+                    name = str(constraint.name) if constraint.name else None
+                    yield AddUnique(name, [column.name for column in constraint.columns])
 
 
 def _sql(table: TableName) -> str:

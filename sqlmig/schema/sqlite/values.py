@@ -64,7 +64,7 @@ def _for_integer(v: str, _: str) -> str:
 
 def _for_real(v: str, _: str) -> str:
     return (
-        f"WHEN 'integer' THEN abs(CAST({v} AS REAL)) > {_EXACT} WHEN 'real' THEN 0"
+        f"WHEN 'integer' THEN {v} NOT BETWEEN -{_EXACT} AND {_EXACT} WHEN 'real' THEN 0"
         f" WHEN 'text' THEN NOT (({_spells_integer(v)} AND abs(CAST({v} AS REAL)) <= {_EXACT}) OR {_spells_real(v)})"
     )
 
