@@ -15,24 +15,32 @@ if TYPE_CHECKING:
         DatabaseNotWritable,
         DatabaseTooNew,
         DatabaseUnavailable,
+        DataContradicts,
         DiskFull,
         InterruptedMigration,
         MigrationError,
         MigrationFailed,
+        NoSuchObject,
         NotADatabase,
         NotAtomic,
+        ObjectExists,
+        ObjectInUse,
         RollbackNotSupported,
+        SchemaError,
         TransactionEnded,
         UnknownVersion,
+        UnsupportedChange,
         UnsupportedDatabase,
         ValidationFailed,
         VersionMismatch,
+        WrongObject,
     )
     from .manager import MigrationManager
     from .migrator import DatabaseMigrator, Migrator, ModularDatabaseMigrator
     from .results import Issue, MigrationResult, Plan, PlanStep, Status
     from .rows import Row
     from .runner import MigrationRunner
+    from .schema.operations import Operations
     from .version_tracker import VersionTracker
 
 __version__ = "0.1.0"
@@ -46,6 +54,7 @@ _HOMES = {
     "connection": ["DatabaseConnection"],
     "errors": [
         "ConfigurationError",
+        "DataContradicts",
         "DatabaseLocked",
         "DatabaseNotWritable",
         "DatabaseTooNew",
@@ -54,20 +63,27 @@ _HOMES = {
         "InterruptedMigration",
         "MigrationError",
         "MigrationFailed",
+        "NoSuchObject",
         "NotADatabase",
         "NotAtomic",
+        "ObjectExists",
+        "ObjectInUse",
         "RollbackNotSupported",
+        "SchemaError",
         "TransactionEnded",
         "UnknownVersion",
+        "UnsupportedChange",
         "UnsupportedDatabase",
         "ValidationFailed",
         "VersionMismatch",
+        "WrongObject",
     ],
     "manager": ["MigrationManager"],
     "migrator": ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"],
     "results": ["Issue", "MigrationResult", "Plan", "PlanStep", "Status"],
     "rows": ["Row"],
     "runner": ["MigrationRunner"],
+    "schema.operations": ["Operations"],
     "version_tracker": ["VersionTracker"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -75,6 +91,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "BaseMigration",
     "ConfigurationError",
+    "DataContradicts",
     "DatabaseConnection",
     "DatabaseLocked",
     "DatabaseMigrator",
@@ -91,19 +108,26 @@ __all__ = [
     "MigrationRunner",
     "Migrator",
     "ModularDatabaseMigrator",
+    "NoSuchObject",
     "NotADatabase",
     "NotAtomic",
+    "ObjectExists",
+    "ObjectInUse",
+    "Operations",
     "Plan",
     "PlanStep",
     "RollbackNotSupported",
     "Row",
+    "SchemaError",
     "Status",
     "TransactionEnded",
     "UnknownVersion",
+    "UnsupportedChange",
     "UnsupportedDatabase",
     "ValidationFailed",
     "VersionMismatch",
     "VersionTracker",
+    "WrongObject",
 ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import MigrationError, MigrationFailed, TransactionEnded, TransactionMisused, shorten
+from .errors import MigrationError, MigrationFailed, SchemaError, TransactionEnded, TransactionMisused, shorten
 
 if TYPE_CHECKING:
     from .backends.sqlite_session import SQLiteSession
@@ -105,7 +105,7 @@ def explain(
         together: Whether other migrations shared its transaction.
         at_commit: Whether it was the COMMIT that failed, after the last of them.
     """
-    if isinstance(error, MigrationError) and not isinstance(error, TransactionMisused):
+    if isinstance(error, MigrationError) and not isinstance(error, TransactionMisused | SchemaError):
         return error
     kind = TransactionEnded if isinstance(error, TransactionMisused) else MigrationFailed
     why = reason(error)
@@ -120,9 +120,15 @@ def explain(
         statement="COMMIT" if at_commit else statement_of(error, ran),
         undone=said.transactional,
         together=together,
-        hint=f"Say `transactional = False` in the migration, then: {retry}" if loose else "",
+        hint=_hint(error, loose, retry),
         retry=retry,
     )
+
+
+def _hint(error: Exception, loose: bool, retry: str) -> str:
+    if isinstance(error, SchemaError) and error.hint:
+        return f"{error.hint} Then run it again: {retry}"
+    return f"Say `transactional = False` in the migration, then: {retry}" if loose else ""
 
 
 # What SQLite says of statements that refuse to run in a transaction.
@@ -133,6 +139,8 @@ def reason(error: BaseException) -> str:
     """What went wrong in one line, without the parameters, which may be somebody's data."""
     if isinstance(error, TransactionMisused | ChecksFailed):
         return str(error)
+    if isinstance(error, SchemaError):
+        return "\n".join([error.what, *([f"  {error.facts}"] if error.facts else [])])
     origin = getattr(error, "orig", None)
     if origin is not None:
         return f"{type(origin).__name__}: {shorten(str(origin))}"

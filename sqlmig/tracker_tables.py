@@ -137,36 +137,22 @@ def _widen_operations(connection: Connection, history: Table) -> None:
     The stored text of the table is edited in place: whatever else somebody gave it stays, columns, rows, indexes and
     triggers, and so do the rows that refer to it, which a rebuild under `foreign_keys` would delete. The change is
     undone with its transaction.
-
-    Source: https://sqlite.org/pragma.html#pragma_writable_schema
     """
-    schema = f'"{history.schema}"' if history.schema else "main"
-    found = connection.exec_driver_sql(
-        f"SELECT name, sql FROM {schema}.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE",
-        (history.name,),
-    ).first()
-    if found is None:
-        return
+    from .schema.sqlite.catalogue import Catalogue
+    from .schema.sqlite.rewrite import edit_schema, update
+
+    catalogue = Catalogue(connection)
+    schema = history.schema or "main"
     listed = ", ".join(map(repr, OPERATIONS))
-    widened = re.sub(
-        r"(\boperation\b[\"`\]]?\s+IN\s*)\(([^()]*)\)",
-        lambda m: m[0] if all(repr(o) in m[2] for o in OPERATIONS) else f"{m[1]}({listed})",
-        found.sql,
-        flags=re.IGNORECASE,
-    )
-    if widened == found.sql:
-        return
-    version = connection.exec_driver_sql(f"PRAGMA {schema}.schema_version").scalar_one()
-    connection.exec_driver_sql("PRAGMA writable_schema = ON")
-    try:
-        connection.exec_driver_sql(
-            f"UPDATE {schema}.sqlite_master SET sql = ? WHERE type = 'table' AND name = ?", (widened, found.name)
+    for entry in catalogue.entries(schema, "type = 'table' AND name = ? COLLATE NOCASE", (history.name,)):
+        widened = re.sub(
+            r"(\boperation\b[\"`\]]?\s+IN\s*)\(([^()]*)\)",
+            lambda m: m[0] if all(repr(o) in m[2] for o in OPERATIONS) else f"{m[1]}({listed})",
+            entry.sql or "",
+            flags=re.IGNORECASE,
         )
-    finally:
-        connection.exec_driver_sql("PRAGMA writable_schema = RESET")
-        # After the RESET, which makes SQLite forget that the schema was changed: a ROLLBACK would then keep this
-        # connection on the schema that was undone, and it would write into pages that are somebody else's.
-        connection.exec_driver_sql(f"PRAGMA {schema}.schema_version = {version + 1}")
+        if widened != entry.sql:
+            edit_schema(catalogue, schema, [update(entry, sql=widened)])
 
 
 def _quoted(connection: Connection, table: Table) -> str:

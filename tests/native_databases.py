@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
 from sqlmig.schema.changes import AddColumn, Change, TableName
-from sqlmig.schema.native import NativeSchema
+from sqlmig.schema.native.schema import NativeSchema
 
 _SERVERS = {
     "postgresql": ("SQLMIG_TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test"),

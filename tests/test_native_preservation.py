@@ -21,7 +21,7 @@ from sqlmig.schema.changes import (
     RenameColumn,
     TableName,
 )
-from sqlmig.schema.mysql_columns import ColumnDefinition, mentioned, uses_column
+from sqlmig.schema.native.mysql_columns import ColumnDefinition, mentioned, uses_column
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from sqlmig.schema.changes import (
     RenameColumn,
     TableName,
 )
-from sqlmig.schema.native import NativeSchema
+from sqlmig.schema.native.schema import NativeSchema
 
 NASTY = ['a"b', "a`b", "x; DROP TABLE t; --", "100%", "%s", "%(x)s", "Upper Case", "select", "a'b", "a:b", "{}", "ü"]
 

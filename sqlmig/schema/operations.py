@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql import Executable
     from sqlalchemy.sql.elements import ColumnElement, TextClause
 
-    from .native import NativeSchema
+    from .native.schema import NativeSchema
     from .sqlite.schema import SQLiteSchema
 
 __all__ = ["Operations"]
@@ -496,7 +496,7 @@ class Operations:
             from .sqlite.schema import SQLiteSchema
 
             return SQLiteSchema(self.connection)
-        from .native import NativeSchema
+        from .native.schema import NativeSchema
 
         return NativeSchema(self.connection)
 

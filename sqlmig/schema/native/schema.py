@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from ..errors import NoSuchObject, ObjectExists, ObjectInUse, SchemaError, UnsupportedDatabase, WrongObject
-from .changes import Change, TableName
-from .ddl import Statement, raw
+from ...errors import NoSuchObject, ObjectExists, ObjectInUse, SchemaError, UnsupportedDatabase, WrongObject
+from ..changes import Change, TableName
+from ..ddl import Statement, raw
 from .mysql_catalogue import MysqlCatalogue
 from .mysql_table import MysqlTable
 from .postgresql_catalogue import PostgresqlCatalogue
@@ -19,8 +19,8 @@ from .server_errors import translated
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .native_catalogue import Catalogue, IndexPlace, User
-    from .native_table import NativeTable
+    from .catalogue import Catalogue, IndexPlace, User
+    from .table import NativeTable
 
 __all__ = ["NativeSchema"]
 

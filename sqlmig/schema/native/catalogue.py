@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import text
 
-from ..errors import NoSuchObject, UnsupportedChange, WrongObject
-from .changes import Kind, TableName
-from .ddl import Statement
+from ...errors import NoSuchObject, UnsupportedChange, WrongObject
+from ..changes import Kind, TableName
+from ..ddl import Statement
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

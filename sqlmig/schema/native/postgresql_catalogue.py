@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from .changes import Kind, TableName
-from .ddl import Statement, quoted
-from .native_catalogue import Catalogue, Constraint, IndexPlace, User
+from ..changes import Kind, TableName
+from ..ddl import Statement, quoted
+from .catalogue import Catalogue, Constraint, IndexPlace, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .changes import TableName
-from .ddl import Statement, quoted, raw
+from ..changes import TableName
+from ..ddl import Statement, quoted, raw
+from .catalogue import Catalogue, Constraint, IndexPlace, User
 from .mysql_columns import mentioned, read_definition, uses_column
-from .native_catalogue import Catalogue, Constraint, IndexPlace, User
 
 __all__ = ["MysqlCatalogue"]
 

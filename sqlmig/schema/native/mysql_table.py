@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import literal
 from sqlalchemy.sql.elements import ClauseElement
 
-from . import data_checks
-from .changes import UNSET, AddForeignKey, AlterColumn, Default
-from .ddl import Part, Statement, default_part, expression_part, raw, type_part
+from .. import data_checks
+from ..changes import UNSET, AddForeignKey, AlterColumn, Default
+from ..ddl import Part, Statement, default_part, expression_part, raw, type_part
 from .mysql_columns import ColumnDefinition, read_definition
-from .native_table import NativeTable
+from .table import NativeTable
 
 if TYPE_CHECKING:
+    from .catalogue import Constraint, User
     from .mysql_catalogue import MysqlCatalogue
-    from .native_catalogue import Constraint, User
 
 __all__ = ["MysqlTable"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .data_checks import fetch
+from ..data_checks import fetch
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

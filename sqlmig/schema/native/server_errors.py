@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import (
+from ...errors import (
     DataContradicts,
     NoSuchObject,
     ObjectExists,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.schema import CheckConstraint, CreateColumn, CreateIndex, PrimaryKeyConstraint
 
-from ..errors import DataContradicts, NoSuchObject, ObjectExists, ObjectInUse, SchemaError, UnsupportedChange
-from . import data_checks
-from .changes import (
+from ...errors import DataContradicts, NoSuchObject, ObjectExists, ObjectInUse, SchemaError, UnsupportedChange
+from .. import data_checks
+from ..changes import (
     AddCheck,
     AddColumn,
     AddForeignKey,
@@ -23,13 +23,13 @@ from .changes import (
     RenameColumn,
     TableName,
 )
-from .data_checks import Offenders
-from .ddl import Part, Statement, expression_part, plain, quoted
+from ..data_checks import Offenders
+from ..ddl import Part, Statement, expression_part, plain, quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
-    from .native_catalogue import Catalogue, Constraint, User
+    from .catalogue import Catalogue, Constraint, User
 
 __all__ = ["NativeTable"]
 

@@ -14,18 +14,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import SetColumnComment
 from sqlalchemy.types import TypeEngine
 
-from ..errors import ObjectInUse
-from . import data_checks
-from .changes import UNSET, AlterColumn
-from .data_checks import Offenders
-from .ddl import Part, Statement, default_part, expression_part, raw, type_part
-from .native_table import NativeTable
+from ...errors import ObjectInUse
+from .. import data_checks
+from ..changes import UNSET, AlterColumn
+from ..data_checks import Offenders
+from ..ddl import Part, Statement, default_part, expression_part, raw, type_part
 from .server_errors import error_code
+from .table import NativeTable
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
-    from .native_catalogue import Constraint
+    from .catalogue import Constraint
     from .postgresql_catalogue import PostgresqlCatalogue
 
 __all__ = ["PostgresqlTable"]
