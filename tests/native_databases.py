@@ -106,8 +106,9 @@ def _url(server: str) -> URL:
     if not given:
         try:
             socket.create_connection((url.host or "127.0.0.1", url.port or 0), timeout=1).close()
-        except OSError as error:
-            pytest.skip(f"no {server} at {url.host}:{url.port} ({error}); name one in {variable}")
+            create_engine(url).connect().close()
+        except (OSError, DBAPIError) as error:
+            pytest.skip(f"no {server} that lets us in at {url.host}:{url.port} ({error}); name one in {variable}")
     return url
 
 

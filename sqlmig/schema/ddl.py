@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import literal, literal_column, true
@@ -12,13 +13,14 @@ from sqlalchemy.sql.ddl import BaseDDLElement
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from ..connection import atomic
 from .changes import Default, Expression, TableName, TypeName
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.engine.interfaces import Dialect
 
-__all__ = ["Part", "Statement", "default_part", "expression_part", "plain", "quoted", "raw", "type_part"]
+__all__ = ["Part", "Statement", "default_part", "expression_part", "plain", "quoted", "raw", "type_part", "whole"]
 
 Part: TypeAlias = "str | TableName | TypeEngine[Any] | ClauseElement | SchemaItem | Sequence[Any]"
 """A str is a name; an expression has its values written into it; a sequence is separated by commas."""
@@ -87,6 +89,11 @@ def plain(dialect: Dialect, part: Part) -> str:
     compiled = str(Statement("{}", part).compile(dialect=dialect))
     # What is compiled is meant for a driver that reads `%s`, and has every percent sign twice.
     return compiled.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else compiled
+
+
+def whole(connection: Connection) -> AbstractContextManager[object]:
+    """Undo what happens inside if it fails, where the database can: MariaDB and MySQL commit with every DDL."""
+    return nullcontext() if connection.dialect.name in ("mysql", "mariadb") else atomic(connection)
 
 
 def quoted(connection: Connection, *names: str | TableName) -> str:

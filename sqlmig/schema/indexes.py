@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 
-from ..connection import atomic
 from ..errors import DataContradicts, NoSuchObject, ObjectExists, UnsupportedChange, WrongObject
 from .changes import Expression
-from .ddl import expression_part, plain
+from .ddl import expression_part, plain, whole
 from .names import split
-from .sqlite.tokens import significant, undisturbing
+from .sqlite.tokens import ends_in_line_comment, significant, undisturbing
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -47,7 +46,7 @@ def create_index(
     condition = f" WHERE {_expression(connection, where, table)}" if where is not None else ""
     sql = f"CREATE {'UNIQUE ' if unique else ''}INDEX {called} ON {target} ({', '.join(keys)}){condition}"
     try:
-        with atomic(connection):
+        with whole(connection):
             connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
     except IntegrityError as error:
         raise DataContradicts(
@@ -86,4 +85,4 @@ def _expression(connection: Connection, given: Expression, table: str) -> str:
         raise UnsupportedChange(
             f"{sql!r} is neither a column of {table} nor one expression; nothing was changed.", table=table
         )
-    return sql
+    return f"{sql}\n" if ends_in_line_comment(sql) else sql

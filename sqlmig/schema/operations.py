@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, text
 
-from ..connection import atomic
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
 from .alter_table import AlterTable
 from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
-from .ddl import plain
+from .ddl import plain, whole
 from .indexes import create_index
 from .items import assembled, resolved
 from .names import split as _split
@@ -132,7 +131,7 @@ class Operations:
                 return False
             raise ObjectExists("table", name, table=name)
         made = assembled(self.connection, name, items) if isinstance(table, str) else resolved(self.connection, table)
-        with atomic(self.connection):
+        with whole(self.connection):
             made.create(self.connection)
         return True
 

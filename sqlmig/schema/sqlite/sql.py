@@ -12,7 +12,7 @@ from ...errors import NoSuchObject, UnsupportedChange
 from ..changes import AddForeignKey, Default, Expression, TableName, TypeName
 from ..ddl import Statement, default_part, expression_part, plain, type_part
 from .definition import DefinitionError, TableDefinition, folded, parse
-from .tokens import matching, significant, undisturbing
+from .tokens import ends_in_line_comment, matching, significant, undisturbing
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
@@ -60,10 +60,10 @@ def expression(connection: Connection, given: Expression | ClauseElement, table:
         raise UnsupportedChange(
             f"{sql!r} is no expression over {table}; nothing was changed.",
             table=str(table),
-            facts="its quotes or parentheses do not match, or it holds a semicolon or ends in a comment",
+            facts="its quotes or parentheses do not match, or it holds a semicolon or a comment without an end",
             hint="Give one expression, as it would stand in parentheses.",
         )
-    return sql
+    return f"{sql}\n" if ends_in_line_comment(sql) else sql
 
 
 def type_name(connection: Connection, given: TypeName) -> str:

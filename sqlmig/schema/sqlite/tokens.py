@@ -10,7 +10,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Token", "matching", "name_of", "quoted", "refers_to", "significant", "tokens", "undisturbing"]
+__all__ = [
+    "Token",
+    "ends_in_line_comment",
+    "matching",
+    "name_of",
+    "quoted",
+    "refers_to",
+    "significant",
+    "tokens",
+    "undisturbing",
+]
 
 _TOKEN = re.compile(
     r"""
@@ -94,9 +104,14 @@ def undisturbing(sql: str) -> bool:
         depth += {"(": 1, ")": -1}.get(token.text, 0)
         if depth < 0 or token.text == ";" or (token.kind == "other" and token.text in "'\"`["):
             return False
-    # A comment at the end that runs to the end of the line would swallow what follows.
+    unclosed = [token for token in tokens(sql) if token.text.startswith("/*") and not token.text.endswith("*/")]
+    return bool(found) and depth == 0 and not unclosed
+
+
+def ends_in_line_comment(sql: str) -> bool:
+    """Whether what follows on the same line would be a part of a comment."""
     last = tokens(sql)[-1:]
-    return bool(found) and depth == 0 and not any(token.kind == "comment" for token in last)
+    return bool(last) and last[0].kind == "comment" and last[0].text.startswith("--")
 
 
 def refers_to(sql: str, name: str) -> bool:
