@@ -39,7 +39,13 @@ def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) ->
     except Exception as error:
         # Before its first statement, it is the database that cannot be used.
         unavailable = session.translate(error) if migration.db.statements == 0 else None
-        raised = unavailable or explain(error, migration, migration, operation, retry="run it again")
+        raised = unavailable or explain(
+            error,
+            migration,
+            migration,
+            operation,
+            retry=f"{type(migration).__name__}(...).{'run' if operation == 'apply' else 'rollback'}()",
+        )
         if raised is error:
             raise
         raise raised from error
