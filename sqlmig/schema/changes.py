@@ -54,7 +54,8 @@ class TableName:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
+        # On SQLite a table is in main unless it is said to be elsewhere.
+        return f"{self.schema}.{self.name}" if self.schema not in (None, "main") else self.name
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def finish(plan: TablePlan) -> None:
         SchemaError: The rows contradict it, something else needs what would go, or SQLite would not read it as it is
             meant.
     """
-    if plan.definition.text == plan.before.text and not plan.sources:
+    if plan.definition.text == plan.before.text and not (plan.sources or plan.nullable):
         return
     with keeping_references(plan.catalogue, plan.table, values=plan.references, new=plan.refers_anew):
         wanted = try_out(plan)
@@ -102,6 +102,13 @@ def try_out(plan: TablePlan) -> TableFacts:
 def _require_only_the_named(plan: TablePlan, facts: TableFacts) -> None:
     """What was not named is to be read as before."""
     named = plan.added | plan.changed
+    for column in facts.columns:
+        if folded(column.name) in plan.nullable and column.notnull:
+            raise UnsupportedChange(
+                f"{plan.table}.{column.name} cannot take NULL: it is in the primary key of a table that is STRICT or"
+                " WITHOUT ROWID; nothing was changed.",
+                table=str(plan.table),
+            )
     # A primary key numbers its columns, and makes them NOT NULL in some tables.
     before = {folded(c.name): c for c in plan.facts.columns}
     for column in facts.columns:

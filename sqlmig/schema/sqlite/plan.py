@@ -63,6 +63,7 @@ class TablePlan:
         added, dropped: Folded names.
         changed: Folded names of columns of which SQLite may tell something else afterwards.
         reindexed: Folded names of columns that compare otherwise.
+        nullable: Folded names of columns that are to take NULL.
         references: Whether every foreign key around the table has to be looked up again.
         refers_anew: Whether there are new ones.
         questions: What must hold of the rows.
@@ -80,6 +81,7 @@ class TablePlan:
         self.dropped: set[str] = set()
         self.changed: set[str] = set()
         self.reindexed: set[str] = set()
+        self.nullable: set[str] = set()
         self.references = False
         self.refers_anew = False
         self.questions: list[Question] = []
@@ -304,7 +306,10 @@ class TablePlan:
 
     def _set_nullable(self, column: ColumnDefinition, nullable: bool) -> None:
         self.definition = edits.set_nullable(self.definition, column.name, nullable)
-        if not nullable:
+        if nullable:
+            self.nullable.add(folded(column.name))
+        else:
+            self.nullable.discard(folded(column.name))
             self._require_not_null(column.name)
 
     def _refuse_generated(self, column: ColumnDefinition, what: str) -> None:
