@@ -6,7 +6,7 @@ A plan changes nothing. It tells whether the rows must be copied, and which ques
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from ..changes import (
 from . import edits, sql
 from .definition import ColumnDefinition, Constraint, DefinitionError, TableDefinition, folded, parse
 from .short_rows import short_rows
-from .tokens import quoted, refers_to
+from .tokens import name_of, quoted, refers_to, significant
 from .users import describe
 from .values import keeps_storage, misfits
 
@@ -134,6 +134,51 @@ class TablePlan:
                 table=str(self.table),
                 hint="Look at the names, types and expressions that were given.",
             ) from error
+
+    def keeps_index(self, columns: Sequence[str], text: str = "") -> bool:
+        """
+        Whether an index of the table is true of a copy of its rows as well.
+
+        Args:
+            columns: What it is over.
+            text: Its keys and its condition, where these are expressions.
+        """
+        if not self._keeps_rowids():
+            return False
+        touched = [c.name for c in self.before.columns if self._is_affected(c.name)]
+        return not any(folded(one) in map(folded, columns) or refers_to(text, one) for one in touched)
+
+    def _keeps_rowids(self) -> bool:
+        if self.before.without_rowid or self.before.rowid_alias != self.definition.rowid_alias:
+            return False
+        alias = self.before.rowid_alias
+        if alias is not None:
+            return folded(alias) not in self.sources
+        return sql.rowid_name(self.before) is not None and sql.rowid_name(self.definition) is not None
+
+    def _is_affected(self, name: str) -> bool:
+        """Whether what a column holds, or how it compares, may change."""
+        named = self.sources.keys() | self.changed | self.dropped
+        generated = self.before.column(name).generated
+        return folded(name) in named or (
+            generated is not None
+            and any(
+                refers_to(self.before.body_of(generated), c.name) and self._is_affected(c.name)
+                for c in self.before.columns
+                if folded(c.name) != folded(name)
+            )
+        )
+
+    def is_compared_otherwise(self, text: str) -> bool:
+        """Whether a column in *text* has another collation now, or is computed from one that has."""
+        return any(self._depends(text, c.name) for c in self.before.columns if folded(c.name) in self.reindexed)
+
+    def collation_of(self, name: str | None, otherwise: str) -> str:
+        """The collation that a column is to have, where that is being changed."""
+        if name is None or folded(name) not in self.reindexed:
+            return otherwise
+        collate = self.definition.column(name).of_kind("collate")
+        return name_of(significant(self.definition.body_of(collate))[0]) if collate else "BINARY"
 
     def ask(self, *, late: bool, table: str) -> None:
         """Put the questions to the rows of *table*, SQL: those about what is there, or about what is new."""
