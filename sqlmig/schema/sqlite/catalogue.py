@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import NoSuchObject, UnsupportedChange, WrongObject
 from ..changes import TableName
-from .definition import DefinitionError, TableDefinition, folded, parse
+from .definition import TableDefinition, folded
+from .reader import DefinitionError, parse
 from .tokens import quoted
 
 if TYPE_CHECKING:

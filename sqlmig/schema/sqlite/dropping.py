@@ -11,6 +11,7 @@ from . import edits
 from .carry_out import finish
 from .definition import folded
 from .plan import TablePlan
+from .planning import apply
 from .tokens import quoted
 from .users import (
     User,
@@ -81,7 +82,7 @@ def _drop(plan: TablePlan, user: User) -> None:
     elif user.kind == "generated column" and plan.definition.has_column(user.name):
         change = DropColumn(user.name, cascade=True)
         let_go_of_column(plan, change)
-        plan.apply(change)
+        apply(plan, change)
     elif user.table is not None and user.key is not None:
         drop_foreign_key(plan.catalogue, user.table, user.key)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from .definition import ColumnDefinition, Constraint, DefinitionError, TableDefinition, parse
+from .definition import ColumnDefinition, Constraint, TableDefinition
+from .reader import DefinitionError, parse
 from .tokens import Token, name_of, quoted, significant, tokens
 
 __all__ = [

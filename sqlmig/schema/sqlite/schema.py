@@ -19,6 +19,7 @@ from .catalogue import Catalogue, Entry, scratch_name
 from .definition import folded
 from .dropping import let_go_of_column, let_go_of_table, refuse
 from .plan import TablePlan
+from .planning import apply
 from .programs import broken
 from .references import keeping_references
 from .rewrite import setting
@@ -80,7 +81,7 @@ class SQLiteSchema:
         if isinstance(change, DropColumn):
             let_go_of_column(plan, change)
         pristine = plan.definition.text == plan.before.text
-        plan.apply(change)
+        apply(plan, change)
         if alone and pristine and not self._broken_before:
             plan.native = native_alter(plan, change)
 

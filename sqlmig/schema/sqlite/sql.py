@@ -11,7 +11,8 @@ from sqlalchemy.schema import CreateColumn
 from ...errors import NoSuchObject, UnsupportedChange
 from ..changes import AddForeignKey, Default, Expression, TableName, TypeName
 from ..ddl import Statement, default_part, expression_part, plain, type_part
-from .definition import DefinitionError, TableDefinition, folded, parse
+from .definition import TableDefinition, folded
+from .reader import DefinitionError, parse
 from .tokens import ends_in_line_comment, matching, significant, undisturbing
 
 if TYPE_CHECKING:
