@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-__all__ = ["Written", "column_tokens", "columns", "statements", "written"]
+__all__ = ["Written", "written"]
 
 Draw: TypeAlias = "Callable[[st.SearchStrategy[Any]], Any]"
 Tokens: TypeAlias = "list[str]"
@@ -104,7 +104,11 @@ class Written:
 
 def spelled(draw: Draw, name: str) -> str:
     """A name in one of the quotes that it can stand in, or without."""
-    ways = ['"' + name.replace('"', '""') + '"', "`" + name.replace("`", "``") + "`", "'" + name.replace("'", "''") + "'"]
+    ways = [
+        '"' + name.replace('"', '""') + '"',
+        "`" + name.replace("`", "``") + "`",
+        "'" + name.replace("'", "''") + "'",
+    ]
     if "]" not in name and name:
         ways.append(f"[{name}]")
     if _BARE.match(name) and name.lower() not in _RESERVED:
@@ -183,7 +187,16 @@ def listed(items: Sequence[Tokens]) -> Tokens:
 def keyed(draw: Draw, names: Sequence[str], most: int = 3) -> tuple[list[Tokens], list[str]]:
     """Columns of a key, each with a collation and an order."""
     picked = draw(st.lists(st.sampled_from(list(names)), min_size=1, max_size=most, unique=True))
-    ends = [[], [], [], ["ASC"], ["DESC"], ["COLLATE", "nocase"], ["COLLATE", "'rtrim'", "DESC"], ["COLLATE", '"binary"']]
+    ends = [
+        [],
+        [],
+        [],
+        ["ASC"],
+        ["DESC"],
+        ["COLLATE", "nocase"],
+        ["COLLATE", "'rtrim'", "DESC"],
+        ["COLLATE", '"binary"'],
+    ]
     return [[spelled(draw, one), *draw(st.sampled_from(ends))] for one in picked], list(picked)
 
 
@@ -326,8 +339,14 @@ def written(draw: Draw, *, table: str | None = None, most: int = 5, stored: bool
     name = table or draw(st.sampled_from(["T", "Té", "a b", 'q"r', "it's", "match", "select", "t]u", "t.u"]))
     head = ["CREATE", "TABLE"]
     if not stored:
-        head = draw(st.sampled_from([["CREATE", "TABLE"], ["create", "Temp", "table"], ["CREATE", "TEMPORARY", "TABLE"]]))
+        head = draw(
+            st.sampled_from([["CREATE", "TABLE"], ["create", "Temp", "table"], ["CREATE", "TEMPORARY", "TABLE"]])
+        )
         head = head + draw(st.sampled_from([[], [], ["IF", "not", "EXISTS"]]))
-        head = head + (draw(st.sampled_from([[], [spelled(draw, "main"), "."]])) if len(head) % 2 == 0 and "Temp" not in head else [])
+        head = head + (
+            draw(st.sampled_from([[], [spelled(draw, "main"), "."]]))
+            if len(head) % 2 == 0 and "Temp" not in head
+            else []
+        )
     text = joined(draw, [*head, spelled(draw, name), *body])
     return Written(text, name, names, [names[i] for i in generated])

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from sqlalchemy import Boolean, Column, Connection, Integer, String, create_engine, text
+from sqlalchemy import Boolean, Column, Integer, String, create_engine, text
 from sqlalchemy.pool import StaticPool
 from sqlite_definitions import Written, written
 
@@ -19,14 +19,34 @@ from sqlmig.schema.sqlite.definition import folded
 from sqlmig.schema.sqlite.tokens import quoted
 
 steady = settings(
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 
-VALUES = (None, 1, 2, 3, -1, 1.5, 2.0, "a", "A", "b", "1", "1.0", "007", "a ", "", b"\x00", b"a", 2**53 + 1, "2024-01-01")
+VALUES = (
+    None,
+    1,
+    2,
+    3,
+    -1,
+    1.5,
+    2.0,
+    "a",
+    "A",
+    "b",
+    "1",
+    "1.0",
+    "007",
+    "a ",
+    "",
+    b"\x00",
+    b"a",
+    2**53 + 1,
+    "2024-01-01",
+)
 PARENT = (
     "CREATE TABLE p (id PRIMARY KEY, x UNIQUE, y UNIQUE)",
     "CREATE TABLE log (a, b)",
@@ -129,7 +149,9 @@ def rename_column(statement: Written, draw: Any) -> Made:
 def alter_type(statement: Written, draw: Any) -> Made:
     name = _column(statement, draw)
     type_ = draw(st.sampled_from(["INTEGER", "TEXT", "REAL", "NUMERIC", "BLOB", "VARCHAR(20)", "ANY", "", "DATETIME"]))
-    using = draw(st.sampled_from([None, None, None, "1", f"CAST({quoted(name)} AS TEXT)", f"coalesce({quoted(name)}, 3)"]))
+    using = draw(
+        st.sampled_from([None, None, None, "1", f"CAST({quoted(name)} AS TEXT)", f"coalesce({quoted(name)}, 3)"])
+    )
     return lambda ops: ops.alter_column("T", name, type_=type_, using=using), Named(name, values=True, constraints=True)
 
 
@@ -277,15 +299,20 @@ def insert_rows(driver: sqlite3.Connection, statement: Written, draw: Any) -> No
     for values in draw(st.lists(row, max_size=6)):
         with suppress(sqlite3.DatabaseError):
             driver.execute(sql, values)
-        # ON CONFLICT ROLLBACK shall not take along what was there before.
-        driver.commit()
+        # ON CONFLICT ROLLBACK shall not take along what was there before; a deferred foreign key may hold it up.
+        try:
+            driver.commit()
+        except sqlite3.IntegrityError:
+            driver.rollback()
 
 
 def attempts(driver: sqlite3.Connection) -> dict[Any, Any]:
     """What becomes of each row, inserted again as it is, and of some rows that are new."""
     out: dict[Any, Any] = {}
-    (row,) = driver.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT IN ('p', 'log', 'child')"
-                            " AND name NOT LIKE 'sqlite%'").fetchall()
+    (row,) = driver.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT IN ('p', 'log', 'child')"
+        " AND name NOT LIKE 'sqlite%'"
+    ).fetchall()
     table = quoted(row[0])
     if "ROLLBACK" in row[1].upper():
         # It would undo what is looked at.
@@ -318,7 +345,10 @@ def look(driver: sqlite3.Connection) -> dict[str, Any]:
         return [tuple(row) for row in driver.execute(sql)]
 
     found: dict[str, Any] = {
-        "schema": {(kind, name): (table, sql) for kind, name, table, sql in rows("SELECT type, name, tbl_name, sql FROM sqlite_master")},
+        "schema": {
+            (kind, name): (table, sql)
+            for kind, name, table, sql in rows("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        },
         "integrity": rows("PRAGMA integrity_check"),
         "settings": [rows(f"PRAGMA {name}") for name in ("foreign_keys", "legacy_alter_table", "writable_schema")],
     }
@@ -357,7 +387,7 @@ def look_at(rows: Callable[[str], list[tuple[Any, ...]]], name: str) -> dict[str
 
 
 def assert_only_the_named_changed(before: dict[str, Any], after: dict[str, Any], named: Named) -> None:
-    assert after["integrity"] == before["integrity"] == [("ok",)]
+    assert after["integrity"] == before["integrity"]
     assert after["settings"] == before["settings"]
     if isinstance(after["orphans"], int) and isinstance(before["orphans"], int):
         assert after["orphans"] <= before["orphans"]
@@ -395,6 +425,5 @@ def assert_only_the_named_changed(before: dict[str, Any], after: dict[str, Any],
         assert (kind, name) in after["schema"]
         if not named.renamed and named.table == "T":
             assert after["schema"][kind, name] == entry
-    if not named.values and not named.renamed and not named.gone:
-        if not named.constraints:
-            assert after["views"] == before["views"]
+    if not (named.values or named.renamed or named.gone or named.constraints):
+        assert after["views"] == before["views"]
