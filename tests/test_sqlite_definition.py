@@ -59,7 +59,7 @@ def test_what_is_given_is_read_as_what_is_stored(statement: Written) -> None:
 def test_a_definition_is_read_as_sqlite_reads_it(statement: Written) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         read = parse(create(connection, statement))
-        assert read.name == statement.table
+        assert folded(read.name) == folded(statement.table)
         assert [folded(column.name) for column in read.columns] == [folded(name) for name in statement.names]
         told = facts(connection, statement.table)
     assert [column.name for column in read.columns] == [row["name"] for row in told["columns"]]
@@ -275,7 +275,7 @@ def create(connection: sqlite3.Connection, statement: Written) -> str:
         if not any(words in str(error) for words in known):
             raise
         reject()
-    stored = "SELECT sql FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master) WHERE name = ?"
+    stored = "SELECT sql FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master) WHERE lower(name) = lower(?)"
     return str(connection.execute(stored, (statement.table,)).fetchone()[0])
 
 
