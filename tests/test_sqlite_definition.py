@@ -275,7 +275,8 @@ def create(connection: sqlite3.Connection, statement: Written) -> str:
         if not any(words in str(error) for words in known):
             raise
         reject()
-    stored = "SELECT sql FROM (SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master) WHERE lower(name) = lower(?)"
+    everything = "SELECT * FROM sqlite_master UNION ALL SELECT * FROM sqlite_temp_master"
+    stored = f"SELECT sql FROM ({everything}) WHERE lower(name) = lower(?)"
     return str(connection.execute(stored, (statement.table,)).fetchone()[0])
 
 
