@@ -32,6 +32,7 @@ _ACTIONS = ("SET NULL", "SET DEFAULT", "CASCADE", "RESTRICT", "NO ACTION")
 _TYPES: tuple[Tokens, ...] = (
     [],
     ["INTEGER"],
+    ['"INTEGER"'],
     ["integer"],
     ["INT"],
     ["TEXT"],

@@ -96,6 +96,20 @@ def alter_column(plan: TablePlan, change: AlterColumn) -> None:
         _set_default(plan, column, sql.default(plan.catalogue.connection, change.server_default, plan.table))
     if not isinstance(change.nullable, Unset):
         _set_nullable(plan, plan.column(column.name), change.nullable)
+    _require_the_rest(plan, column, change)
+
+
+def _require_the_rest(plan: TablePlan, column: ColumnDefinition, change: AlterColumn) -> None:
+    """What was not named of the column is to be in its definition as before."""
+    named = {"default": change.server_default, "collate": change.collation, "not_null": change.nullable}
+    gone = {kind for kind, value in named.items() if not isinstance(value, Unset)}
+    gone |= {"null", "name"}
+    before, after = (
+        [(c.kind, c.name, c.words) for c in one.constraints if c.kind not in gone]
+        for one in (column, plan.definition.column(column.name))
+    )
+    if before != after:
+        raise DefinitionError(f"would have lost a constraint of {column.name}")
 
 
 def _convert(plan: TablePlan, column: ColumnDefinition, expression: str) -> None:

@@ -119,7 +119,7 @@ class TableDefinition:
         if key.column is not None and "DESC" in key.words:
             return None
         column = self.column(key.columns[0])
-        return column.name if column.type.upper() == "INTEGER" else None
+        return column.name if folded(column.type) == "integer" else None
 
     def text_of(self, constraint: Constraint) -> str:
         """The constraint as it is written."""
@@ -142,15 +142,15 @@ def affinity_of(type_: str, *, strict: bool = False) -> str:
 
     Source: https://sqlite.org/datatype3.html#determination_of_column_affinity
     """
-    name = type_.upper()
-    if strict and name == "ANY":
+    name = folded(type_)
+    if strict and name == "any":
         return "BLOB"
-    if "INT" in name:
+    if "int" in name:
         return "INTEGER"
-    if any(part in name for part in ("CHAR", "CLOB", "TEXT")):
+    if any(part in name for part in ("char", "clob", "text")):
         return "TEXT"
-    if "BLOB" in name or not name:
+    if "blob" in name or not name:
         return "BLOB"
-    if any(part in name for part in ("REAL", "FLOA", "DOUB")):
+    if any(part in name for part in ("real", "floa", "doub")):
         return "REAL"
     return "NUMERIC"

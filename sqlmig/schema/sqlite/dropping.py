@@ -63,7 +63,6 @@ def let_go_of_column(plan: TablePlan, change: DropColumn) -> None:
     refuse(what, kept, "this would lack it")
     for user in users:
         _drop(plan, user)
-    plan.facts = catalogue.facts(plan.table)
 
 
 def _readers(plan: TablePlan, column: str, users: Sequence[User]) -> list[User]:
@@ -77,6 +76,7 @@ def _readers(plan: TablePlan, column: str, users: Sequence[User]) -> list[User]:
 def _drop(plan: TablePlan, user: User) -> None:
     if user.kind == "index":
         plan.catalogue.run(f"DROP INDEX {quoted(plan.table.schema or 'main')}.{quoted(user.name)}")
+        plan.facts = plan.catalogue.facts(plan.table)
     elif user.kind == "constraint" and user.constraint is not None:
         _drop_constraint(plan, user)
     elif user.kind == "generated column" and plan.definition.has_column(user.name):

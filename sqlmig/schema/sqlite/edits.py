@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from .definition import ColumnDefinition, Constraint, TableDefinition
+from .definition import ColumnDefinition, Constraint, TableDefinition, folded
 from .reader import DefinitionError, parse
 from .tokens import Token, name_of, quoted, significant, tokens
 
@@ -28,9 +28,15 @@ __all__ = [
 
 
 def replace(text: str, *splices: tuple[int, int, str]) -> str:
-    """*text* with each stretch from start to end exchanged for another."""
+    """
+    *text* with each stretch from start to end exchanged for another, which stays apart from what is beside it.
+
+    `VARCHAR(20)NOT NULL` needs no space, and TEXT in its place does: `TEXTNOT NULL` would be a type.
+    """
     for start, end, new in sorted(splices, reverse=True):
-        text = text[:start] + new + text[end:]
+        before = " " if new and _would_join(tokens(text[:start]), new) else ""
+        after = " " if _would_join(tokens(text[:start] + before + new), text[end:]) else ""
+        text = text[:start] + before + new + after + text[end:]
     return text
 
 
@@ -54,7 +60,7 @@ def _qualifiers(definition: TableDefinition, check: Constraint, name: str) -> li
     return [
         (start + token.start, start + token.end, quoted(name))
         for token, following in pairwise(found)
-        if following.text == "." and token.is_name and name_of(token).lower() == definition.name.lower()
+        if following.text == "." and token.is_name and folded(name_of(token)) == folded(definition.name)
     ]
 
 
@@ -108,6 +114,10 @@ def add_constraint(definition: TableDefinition, specification: str) -> TableDefi
 
 def drop_constraint(definition: TableDefinition, constraint: Constraint) -> TableDefinition:
     """The table without a constraint, wherever it stands."""
+    if (dangling := _name_before(definition, constraint)) is not None:
+        # `CONSTRAINT a CONSTRAINT b UNIQUE`: the first would become the name of what follows.
+        definition = drop_constraint(definition, dangling)
+        return drop_constraint(definition, _same(definition, constraint))
     if constraint.column is None:
         return _without_element(definition, constraint.start, constraint.end)
     text = _cut(definition.text, constraint.start, constraint.end)
@@ -118,6 +128,18 @@ def drop_constraint(definition: TableDefinition, constraint: Constraint) -> Tabl
         if loose is not None and left.column(constraint.column).of_kind("foreign_key") is None:
             text = _cut(text, loose.start, loose.end)
     return parse(text)
+
+
+def _name_before(definition: TableDefinition, constraint: Constraint) -> Constraint | None:
+    beside = [found for found in definition.all_constraints if found.column == constraint.column]
+    rank = next(i for i, found in enumerate(beside) if found.start == constraint.start)
+    return beside[rank - 1] if rank and beside[rank - 1].kind == "name" else None
+
+
+def _same(definition: TableDefinition, constraint: Constraint) -> Constraint:
+    """A constraint in a definition where it may stand further to the left."""
+    alike = [c for c in definition.all_constraints if (c.kind, c.name) == (constraint.kind, constraint.name)]
+    return max((c for c in alike if c.start <= constraint.start), key=lambda c: c.start)
 
 
 def set_type(definition: TableDefinition, name: str, type_: str) -> TableDefinition:

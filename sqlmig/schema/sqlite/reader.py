@@ -118,12 +118,18 @@ class _Reader:
             constraints.append(self._constraint(column))
         return ColumnDefinition(
             column,
-            self._text[slice(*type_span)],
+            self._spelled(type_span),
             name.start,
             self._previous.end,
             type_span,
             tuple(constraints),
         )
+
+    def _spelled(self, span: tuple[int, int]) -> str:
+        """A type as SQLite tells it: of one that begins with a quoted word, that word alone."""
+        text = self._text[slice(*span)]
+        first = significant(text)[:1]
+        return name_of(first[0]) if first and first[0].kind in ("quoted", "string") else text
 
     def _type(self, name: Token) -> tuple[int, int]:
         first = self._at

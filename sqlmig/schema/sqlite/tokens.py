@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .definition import folded
+
 __all__ = [
     "Token",
     "ends_in_line_comment",
@@ -118,7 +120,7 @@ def refers_to(sql: str, name: str) -> bool:
     """Whether an expression or a statement has *name* where a column or a table may stand."""
     found = significant(sql)
     for index, token in enumerate(found):
-        if token.kind not in ("word", "quoted") or name_of(token).lower() != name.lower():
+        if token.kind not in ("word", "quoted") or folded(name_of(token)) != folded(name):
             continue
         called = token.kind == "word" and found[index + 1 : index + 2] and found[index + 1].text == "("
         if not called and not (index and found[index - 1].is_word("COLLATE")):
