@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sqlalchemy.exc import DatabaseError
+
 from .tokens import quoted
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ def can_edit(catalogue: Catalogue) -> bool:
     """
     Whether the connection lets the stored definitions be edited.
 
-    `SQLITE_DBCONFIG_DEFENSIVE` forbids it, and says so only by ignoring the PRAGMA.
+    `SQLITE_DBCONFIG_DEFENSIVE` forbids it, and the PRAGMA tells ON all the same.
     """
-    with setting(catalogue, "writable_schema", 1):
-        return bool(catalogue.value("PRAGMA writable_schema"))
+    try:
+        with setting(catalogue, "writable_schema", 1):
+            catalogue.run("UPDATE sqlite_master SET name = name WHERE 0")
+    except DatabaseError:
+        return False
+    return True
 
 
 def update(entry: Entry, **values: Any) -> Update:
