@@ -226,7 +226,7 @@ def atomic(connection: Connection) -> Iterator[None]:
         # The "begin" event of an engine may issue BEGIN.
         connection.begin()
     raw = _idle_sqlite(connection)
-    if raw is None or not in_autocommit(raw):
+    if raw is None or not in_autocommit(_driver(connection)):
         begin(connection)
         with connection.begin_nested():
             yield
@@ -236,7 +236,7 @@ def atomic(connection: Connection) -> Iterator[None]:
         yield
         raw.cursor().execute("COMMIT")
     except BaseException:
-        if raw.in_transaction:
+        if _driver(connection).in_transaction:
             raw.cursor().execute("ROLLBACK")
         raise
 
@@ -252,7 +252,12 @@ def _idle_sqlite(connection: Connection) -> Any:
     if connection.dialect.name != "sqlite":
         return None
     raw: Any = connection.connection.dbapi_connection
-    return None if raw is None or raw.in_transaction else raw
+    return None if raw is None or _driver(connection).in_transaction else raw
+
+
+def _driver(connection: Connection) -> Any:
+    """The driver's own connection: SQLAlchemy's adapter of an asynchronous one has no such attributes."""
+    return connection.connection.driver_connection
 
 
 def display_name(engine: Engine) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -113,3 +114,41 @@ def test_a_defensive_connection_says_what_it_cannot_do(tmp_path: Path) -> None:
         with pytest.raises(SchemaError) as caught:
             Operations(connection).alter_column("t", "x", nullable=False)
         assert "defensive mode" in str(caught.value)
+
+
+def test_an_asynchronous_engine(tmp_path: Path) -> None:
+    pytest.importorskip("aiosqlite")
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    def change(connection: Any) -> None:
+        for statement in SETUP:
+            connection.exec_driver_sql(statement)
+        for name in ("type", "not null", "drop check", "default", "add column", "drop column"):
+            OPERATIONS[name](Operations(connection))
+
+    async def run() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'app.db'}")
+        async with engine.begin() as connection:
+            await connection.run_sync(change)
+        await engine.dispose()
+
+    asyncio.run(run())
+    assert look(tmp_path / "app.db")[1:] == ([("ok",)], [(3,), (5,)])
+
+
+def test_a_temporary_trigger_over_an_attached_table_is_not_broken(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}")
+    with engine.connect() as connection:
+        for statement in (
+            f"ATTACH '{tmp_path / 'aux.db'}' AS aux",
+            "CREATE TABLE aux.t (id INTEGER PRIMARY KEY, x INTEGER)",
+            "CREATE TEMP TABLE t (id INTEGER PRIMARY KEY, y INTEGER)",
+            "CREATE TEMP TRIGGER tr AFTER INSERT ON aux.t BEGIN SELECT new.x; END",
+        ):
+            connection.exec_driver_sql(statement)
+        operations = Operations(connection)
+        for name, column in (("aux.t", "id"), ("t", "y"), ("temp.t", "id")):
+            operations.alter_column(name, column, nullable=False)
+        with pytest.raises(SchemaError) as caught:
+            operations.drop_column("aux.t", "x", cascade=True)
+        assert "trigger tr" in str(caught.value)

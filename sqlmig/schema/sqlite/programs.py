@@ -52,25 +52,28 @@ def _firing(catalogue: Catalogue, trigger: Entry) -> str | None:
     table = f"{quoted(schema)}.{quoted(trigger.table)}"
     if event == "DELETE":
         return f"DELETE FROM {table}"
-    known = [row[1] for row in catalogue.run(f"PRAGMA {quoted(schema)}.table_xinfo({quoted(trigger.table)})")]
-    plain = [
-        row[1]
-        for row in catalogue.run(f"PRAGMA {quoted(schema)}.table_xinfo({quoted(trigger.table)})")
-        if row[6] in (0, 1)
-    ]
     if event == "INSERT":
         return f"INSERT INTO {table} DEFAULT VALUES"
-    wanted = [c for c in plain if not columns or folded(c) in {folded(one) for one in columns}]
-    return f"UPDATE {table} SET {quoted((wanted or known)[0])} = NULL" if wanted else None
+    facts = catalogue.run(f"PRAGMA {quoted(schema)}.table_xinfo({quoted(trigger.table)})")
+    # Those that are not generated: 0, or 1 where a virtual table hides them.
+    plain = [row[1] for row in facts if row[6] in (0, 1)]
+    wanted = [name for name in plain if not columns or folded(name) in {folded(one) for one in columns}]
+    return f"UPDATE {table} SET {quoted(wanted[0])} = NULL" if wanted else None
 
 
 def _schema_of(catalogue: Catalogue, trigger: Entry) -> str | None:
-    """A trigger of temp may be over a table of any schema."""
-    schemas = [trigger.schema] if trigger.schema != "temp" else catalogue.search_path(None)
+    """A trigger of temp may be over a table of any schema, and may say of which."""
+    schemas = [trigger.schema] if trigger.schema != "temp" else catalogue.search_path(_schema_named(trigger.sql or ""))
     for schema in schemas:
         if catalogue.entries(schema, "type IN ('table', 'view') AND name = ? COLLATE NOCASE", (trigger.table,)):
             return schema
     return None
+
+
+def _schema_named(sql: str) -> str | None:
+    found = significant(sql)
+    on = next(index for index, token in enumerate(found) if token.is_word("ON"))
+    return name_of(found[on + 1]) if found[on + 2].text == "." else None
 
 
 def trigger_event(sql: str) -> tuple[str, list[str]]:
