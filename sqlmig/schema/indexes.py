@@ -12,7 +12,8 @@ from ..errors import DataContradicts, NoSuchObject, ObjectExists, UnsupportedCha
 from .changes import Expression
 from .ddl import expression_part, plain, whole
 from .names import split
-from .sqlite.tokens import ends_in_line_comment, significant, undisturbing
+from .sqlite.definition import folded
+from .sqlite.tokens import ends_in_line_comment, name_of, significant, undisturbing
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -85,4 +86,9 @@ def _expression(connection: Connection, given: Expression, table: str) -> str:
         raise UnsupportedChange(
             f"{sql!r} is neither a column of {table} nor one expression; nothing was changed.", table=table
         )
+    known = [split(table)[1], *_columns(connection, table)]
+    for token in significant(sql) if connection.dialect.name == "sqlite" else ():
+        if token.text.startswith('"') and folded(name_of(token)) not in map(folded, known):
+            # SQLite would read it as a text.
+            raise NoSuchObject("column", name_of(token), known[1:], table=table)
     return f"{sql}\n" if ends_in_line_comment(sql) else sql

@@ -85,6 +85,7 @@ def try_out(plan: TablePlan) -> TableFacts:
             f"SQLite does not take the change of {plan.table}: {error.orig}; nothing was changed.",
             table=str(plan.table),
             facts=" ".join(plan.definition.text.split()),
+            hint="Register what is missing on this connection." if "no such" in str(error.orig) else "",
         ) from error
     catalogue.require_agreement(plan.definition, facts, str(plan.table))
     _require_only_the_named(plan, facts)
@@ -122,7 +123,7 @@ def _require_as_meant(plan: TablePlan, wanted: TableFacts) -> None:
     same = (
         facts.columns == wanted.columns
         and facts.foreign_keys == wanted.foreign_keys
-        and [i.signature for i in facts.constraint_indexes] == [i.signature for i in wanted.constraint_indexes]
+        and [i.keys for i in facts.constraint_indexes] == [i.keys for i in wanted.constraint_indexes]
         and [_outline(i) for i in now] == [_outline(i) for i in ours]
     )
     if not same:

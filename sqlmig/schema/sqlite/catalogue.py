@@ -65,11 +65,6 @@ class IndexFacts:
     partial: bool
     keys: tuple[tuple[int, str | None, int, str], ...]
 
-    @property
-    def signature(self) -> tuple[tuple[int, str], ...]:
-        """By this SQLite tells the indexes of UNIQUE constraints apart: two alike share one."""
-        return tuple((rank, folded(collation)) for rank, _, _, collation in self.keys)
-
 
 @dataclass(frozen=True)
 class ForeignKey:

@@ -61,11 +61,27 @@ def _fill(plan: TablePlan, column: ColumnDefinition) -> None:
         )
     plan.copies |= (column.generated is not None and column.stored) or not sql.is_constant(body)
     plan.refers_anew |= column.of_kind("foreign_key") is not None and body.upper() != "NULL"
-    if column.generated and column.of_kind("not_null"):
+    if column.of_kind("not_null") and (column.generated or not sql.is_constant(body)):
         plan.require_not_null(column.name)
+    _require_strict_default(plan, column, body)
     for check in column.constraints:
         if check.kind == "check":
             plan.require_check(check)
+
+
+def _require_strict_default(plan: TablePlan, column: ColumnDefinition, default: str) -> None:
+    """A STRICT table looks at the types of what is inserted, and not at what short rows read."""
+    wanted = {"int": "integer"}.get(folded(column.type), folded(column.type))
+    if not plan.definition.strict or wanted == "any" or column.generated:
+        return
+    found = sql.type_of_default(plan.catalogue, column.type, default)
+    if found not in (wanted, "null"):
+        raise UnsupportedChange(
+            f"The default {default} of {plan.table}.{column.name} is {found} and no {column.type}, in a table that is"
+            " STRICT; nothing was changed.",
+            table=str(plan.table),
+            hint="Give a default of the column's type.",
+        )
 
 
 def drop_column(plan: TablePlan, change: DropColumn) -> None:
@@ -87,7 +103,7 @@ def alter_column(plan: TablePlan, change: AlterColumn) -> None:
     column = plan.column(change.name)
     plan.changed.add(folded(column.name))
     if change.using is not None:
-        _convert(plan, column, sql.expression(plan.catalogue.connection, change.using, plan.table))
+        _convert(plan, column, plan.expression(change.using))
     if not isinstance(change.type_, Unset):
         _set_type(plan, column, sql.type_name(plan.catalogue.connection, change.type_))
     if not isinstance(change.collation, Unset):
@@ -171,6 +187,7 @@ def _set_default(plan: TablePlan, column: ColumnDefinition, default: str | None)
     if not plan.copies and short_rows(plan.catalogue, plan.table, plan.before, column.name):
         # They read the default out of the definition: it is a part of the data.
         plan.copies = True
+    _require_strict_default(plan, plan.column(column.name), default or "NULL")
     plan.definition = edits.set_default(plan.definition, column.name, default)
 
 

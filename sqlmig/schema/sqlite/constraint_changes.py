@@ -29,7 +29,7 @@ def _require_free(plan: TablePlan, name: str | None) -> None:
 def add_check(plan: TablePlan, change: AddCheck) -> None:
     """Plan a CHECK, and have every row asked for it."""
     _require_free(plan, change.name)
-    condition = sql.expression(plan.catalogue.connection, change.condition, plan.table)
+    condition = plan.expression(change.condition)
     _add_constraint(plan, change.name, f"CHECK ({condition})")
     plan.require_check(plan.definition.constraints[-1])
 

@@ -98,10 +98,11 @@ def _drop_constraint(plan: TablePlan, user: User) -> None:
 def drop_foreign_key(catalogue: Catalogue, owner: TableName, key: ForeignKey) -> None:
     """Drop a foreign key; the rows that refer stay as they are."""
     plan = TablePlan(catalogue, owner)
-    columns = [folded(name) for name, _ in key.columns]
+    ours, theirs = ([folded(names[side] or "") for names in key.columns] for side in (0, 1))
     for found in plan.definition.all_constraints:
-        same = found.kind == "foreign_key" and [folded(name) for name in found.columns] == columns
-        if same and folded(found.target or "") == folded(key.table):
+        same = found.kind == "foreign_key" and [folded(name) for name in found.columns] == ours
+        named = [folded(name) for name in found.target_columns or [""] * len(ours)]
+        if same and folded(found.target or "") == folded(key.table) and named == theirs:
             plan.definition = edits.drop_constraint(plan.definition, found)
             break
     finish(plan)

@@ -16,6 +16,7 @@ from ..changes import TableName
 from . import edits
 from .catalogue import Entry, IndexFacts, TableFacts, scratch_name
 from .constraint_indexes import arrange
+from .definition import TableDefinition
 from .rewrite import Update, edit_schema, update
 from .rows import copy_rows
 from .tokens import quoted, significant
@@ -63,6 +64,12 @@ def copy_and_exchange(plan: TablePlan, wanted: TableFacts) -> None:
     edit_schema(catalogue, schema, [*updates, *indexes.updates()])
     indexes.finish()
     catalogue.run(f"DROP TABLE {target}")
+    if _counts(plan.before) and not _counts(plan.definition):
+        catalogue.run(f"DELETE FROM {quoted(schema)}.sqlite_sequence WHERE name = ?", (plan.table.name,))
+
+
+def _counts(definition: TableDefinition) -> bool:
+    return definition.primary_key is not None and "AUTOINCREMENT" in definition.primary_key.words
 
 
 def _explicit(plan: TablePlan) -> list[Entry]:

@@ -15,6 +15,8 @@ from ...errors import UnsupportedChange
 from ..changes import TableName
 from . import edits
 from .catalogue import Catalogue, Entry, scratch_name
+from .definition import folded
+from .programs import schema_of
 from .rewrite import setting
 from .rows import copy_rows
 from .tokens import quoted
@@ -53,8 +55,11 @@ def rebuild_plainly(plan: TablePlan) -> None:
 
 
 def _belongs(plan: TablePlan, entry: Entry) -> bool:
-    over = entry.kind in ("index", "trigger") and entry.sql is not None and entry.table == plan.table.name
-    return over and entry.schema in (plan.table.schema, "temp")
+    if entry.kind not in ("index", "trigger") or entry.sql is None or folded(entry.table) != folded(plan.table.name):
+        return False
+    # A trigger keeps the spelling of its own statement, and one of temp may be over a table of any schema.
+    place = schema_of(plan.catalogue, entry) if entry.kind == "trigger" else entry.schema
+    return place == (plan.table.schema or "main")
 
 
 def _created(entry: Entry) -> str:

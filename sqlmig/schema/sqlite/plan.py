@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import DataContradicts, NoSuchObject
 from .. import data_checks
-from ..changes import (
-    AddUnique,
-    Change,
-    TableName,
-)
+from ..changes import AddUnique, AlterColumn, Change, ChangePrimaryKey, Expression, TableName
 from . import sql
 from .definition import ColumnDefinition, Constraint, TableDefinition, folded
 from .tokens import name_of, quoted, refers_to, significant
@@ -89,8 +85,18 @@ class TablePlan:
 
     def needs_pass_before(self, change: Change) -> bool:
         """Whether *change* has to wait until what is planned is done."""
-        # An index for the constraint is made before the definition is edited, and the column is not there then.
-        return isinstance(change, AddUnique) and not self.copies and bool(self.added & set(map(folded, change.columns)))
+        if not self.added:
+            return False
+        match change:
+            case AddUnique() | ChangePrimaryKey():
+                named = set(map(folded, change.columns))
+            case AlterColumn():
+                # What is asked of its values, or computed from them, is asked of rows that have the column.
+                using = "" if change.using is None else self.expression(change.using)
+                named = {folded(change.name)} | {name for name in self.added if refers_to(using, name)}
+            case _:
+                named = set()
+        return bool(self.added & named)
 
     def keeps_index(self, columns: Sequence[str], text: str = "") -> bool:
         """
@@ -102,8 +108,8 @@ class TablePlan:
         """
         if not self._keeps_rowids():
             return False
-        touched = [c.name for c in self.before.columns if self._is_affected(c.name)]
-        return not any(folded(one) in map(folded, columns) or refers_to(text, one) for one in touched)
+        touched = self.derived(*self.sources, *self.changed, *self.dropped)
+        return not any(one in map(folded, columns) or refers_to(text, one) for one in touched)
 
     def _keeps_rowids(self) -> bool:
         if self.before.without_rowid or self.before.rowid_alias != self.definition.rowid_alias:
@@ -113,18 +119,19 @@ class TablePlan:
             return folded(alias) not in self.sources
         return sql.rowid_name(self.before) is not None and sql.rowid_name(self.definition) is not None
 
-    def _is_affected(self, name: str) -> bool:
-        """Whether what a column holds, or how it compares, may change."""
-        named = self.sources.keys() | self.changed | self.dropped
-        generated = self.before.column(name).generated
-        return folded(name) in named or (
-            generated is not None
-            and any(
-                refers_to(self.before.body_of(generated), c.name) and self._is_affected(c.name)
-                for c in self.before.columns
-                if folded(c.name) != folded(name)
-            )
-        )
+    def derived(self, *names: str) -> set[str]:
+        """Columns, and all that is computed from them; folded names."""
+        found = set(map(folded, names))
+        while more := [c for c in self._generated() if folded(c.name) not in found and self._uses(c, found)]:
+            found |= {folded(column.name) for column in more}
+        return found
+
+    def _generated(self) -> list[ColumnDefinition]:
+        return [column for column in self.definition.columns if column.generated]
+
+    def _uses(self, column: ColumnDefinition, names: set[str]) -> bool:
+        body = self.definition.body_of(column.generated) if column.generated else ""
+        return any(refers_to(body, name) for name in names)
 
     def is_compared_otherwise(self, text: str) -> bool:
         """Whether a column in *text* has another collation now, or is computed from one that has."""
@@ -170,7 +177,7 @@ class TablePlan:
         self.questions.append(Question(late, ask))
 
     def _is_touched(self, name: str) -> bool:
-        return folded(name) in self.sources.keys() | self.added
+        return folded(name) in self.derived(*self.sources, *self.added)
 
     def _found(self, offenders: data_checks.Offenders, what: str, facts: str, hint: str = "") -> None:
         if offenders:
@@ -185,7 +192,9 @@ class TablePlan:
 
     def require_not_null(self, name: str) -> None:
         def ask(table: str) -> None:
-            found = data_checks.nulls(self.catalogue.connection, table, [quoted(name)], self.key())
+            # Not IS NULL: SQLite does not look where the definition says NOT NULL already.
+            condition = f"typeof({quoted(name)}) = 'null'"
+            found = data_checks.offenders(self.catalogue.connection, table, condition, self.key())
             self._found(found, f"{self.table}.{name} cannot be NOT NULL", "rows have NULL there")
 
         if self.facts_notnull(name):
@@ -233,19 +242,34 @@ class TablePlan:
         for constraint in self.definition.all_constraints:
             if constraint.kind == "check" and self.depends(self.definition.body_of(constraint), name):
                 self.require_check(constraint)
+        for column in self._generated():
+            if column.of_kind("not_null") and folded(column.name) in self.derived(name):
+                self.require_not_null(column.name)
         self.references |= self.in_foreign_key(name)
 
     def depends(self, body: str, name: str) -> bool:
         """Whether an expression has a column in it, or another that is computed from it."""
-        computed = [c for c in self.definition.columns if c.generated and folded(c.name) != folded(name)]
-        return refers_to(body, name) or any(
-            refers_to(body, c.name) and c.generated and refers_to(self.definition.body_of(c.generated), name)
-            for c in computed
-        )
+        return any(refers_to(body, one) for one in self.derived(name))
 
     def in_foreign_key(self, name: str) -> bool:
-        ours = any(folded(name) in map(folded, c.columns) for c in self.constraints("foreign_key"))
+        """Whether a change of a column's values may make orphans, here or in another table."""
+        derived = self.derived(name)
+        ours = any(derived & set(map(folded, c.columns)) for c in self.constraints("foreign_key"))
         return ours or bool(self.catalogue.foreign_keys_to(self.table))
+
+    def expression(self, given: Expression) -> str:
+        """
+        An expression over the table's columns.
+
+        Raises:
+            NoSuchObject: It has a name in double quotes that no column has: SQLite would read it as a text.
+        """
+        text = sql.expression(self.catalogue.connection, given, self.table)
+        known = [self.table.name, *(column.name for column in self.definition.columns)]
+        for token in significant(text):
+            if token.text.startswith('"') and folded(name_of(token)) not in map(folded, known):
+                raise NoSuchObject("column", name_of(token), known[1:], table=str(self.table))
+        return text
 
     def constraints(self, kind: str) -> list[Constraint]:
         return [found for found in self.definition.all_constraints if found.kind == kind]

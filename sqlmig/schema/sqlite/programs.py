@@ -13,7 +13,7 @@ from .tokens import Token, name_of, quoted, significant
 if TYPE_CHECKING:
     from .catalogue import Catalogue, Entry
 
-__all__ = ["broken", "trigger_event", "update_of"]
+__all__ = ["broken", "schema_of", "trigger_event", "update_of"]
 
 
 def broken(catalogue: Catalogue) -> dict[str, str]:
@@ -46,7 +46,7 @@ def _error(catalogue: Catalogue, entry: Entry) -> str | None:
 def _firing(catalogue: Catalogue, trigger: Entry) -> str | None:
     """A statement that would fire the trigger; None where its table is gone."""
     event, columns = trigger_event(trigger.sql or "")
-    schema = _schema_of(catalogue, trigger)
+    schema = schema_of(catalogue, trigger)
     if schema is None:
         return None
     table = f"{quoted(schema)}.{quoted(trigger.table)}"
@@ -61,8 +61,8 @@ def _firing(catalogue: Catalogue, trigger: Entry) -> str | None:
     return f"UPDATE {table} SET {quoted(wanted[0])} = NULL" if wanted else None
 
 
-def _schema_of(catalogue: Catalogue, trigger: Entry) -> str | None:
-    """A trigger of temp may be over a table of any schema, and may say of which."""
+def schema_of(catalogue: Catalogue, trigger: Entry) -> str | None:
+    """The schema of its table: a trigger of temp may be over one of any schema, and may say of which."""
     schemas = [trigger.schema] if trigger.schema != "temp" else catalogue.search_path(_schema_named(trigger.sql or ""))
     for schema in schemas:
         if catalogue.entries(schema, "type IN ('table', 'view') AND name = ? COLLATE NOCASE", (trigger.table,)):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["keeping_references"]
 
-_Key: TypeAlias = "tuple[str, str, tuple[str, ...]]"
-"""The table that refers, the one referred to, and the columns that refer; folded."""
+_Key: TypeAlias = "tuple[str, str, tuple[str, ...], tuple[str, ...]]"
+"""The table that refers, the one referred to, the columns that refer and those they name there; folded."""
 
 
 class _Orphans(NamedTuple):
@@ -55,7 +55,7 @@ def keeping_references(
 
 
 def _refuse(key: _Key, orphans: _Orphans, already: int) -> None:
-    table, parent, columns = key
+    table, parent, columns, _ = key
     count = orphans.rows - already
     raise DataContradicts(
         f"{count} rows of {table} ({', '.join(columns)}) would refer to no row of {parent}; nothing was changed.",
@@ -73,7 +73,8 @@ def _around(catalogue: Catalogue, table: TableName) -> list[tuple[TableName, For
 
 
 def _named(owner: TableName, key: ForeignKey) -> _Key:
-    return folded(owner.name), folded(key.table), tuple(folded(name) for name, _ in key.columns)
+    ours, theirs = (tuple(folded(names[side] or "") for names in key.columns) for side in (0, 1))
+    return folded(owner.name), folded(key.table), ours, theirs
 
 
 def _orphans(catalogue: Catalogue, table: TableName) -> dict[_Key, _Orphans]:
@@ -157,7 +158,7 @@ def _require_parents(
         raise ObjectInUse(
             f"Columns refer to {table}, and what they refer to would not be its key any more"
             f"{f' without the {without}' if without else ''}; nothing was changed.",
-            [f"foreign key {owner} ({', '.join(columns)})" for owner, _, columns in lost],
+            [f"foreign key {owner} ({', '.join(columns)})" for owner, _, columns, _ in lost],
             table=str(table),
             hint="Drop these foreign keys first, or give what they refer to a key of its own (create_unique).",
         )

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 
 from ...connection import atomic
 from ...errors import NoSuchObject, ObjectExists, ObjectInUse, UnsupportedChange, WrongObject
+from ...sql_text import split_statements
 from ..changes import AddColumn, AddUnique, Change, DropColumn, RenameColumn, TableName
 from ..indexes import create_index
 from ..names import table_name
@@ -102,7 +103,8 @@ class SQLiteSchema:
         """Rename a table; indexes, triggers, views and foreign keys follow."""
         with self._changing(table):
             found = self.catalogue.resolve(table)
-            if new == found.name:
+            name = found.name
+            if new == name:
                 return
             self._require_name(new)
             if folded(new) != folded(found.name):
@@ -116,6 +118,18 @@ class SQLiteSchema:
                     self.catalogue.run(f"ALTER TABLE {_sql(found)} RENAME TO {quoted(between)}")
                     found = TableName(found.schema, between)
                 self.catalogue.run(f"ALTER TABLE {_sql(found)} RENAME TO {quoted(new)}")
+            self._rename_statistics(found.schema or "main", name, new)
+
+    def _rename_statistics(self, schema: str, old: str, new: str) -> None:
+        """SQLite's own RENAME leaves what ANALYZE found under the old name."""
+        for entry in self.catalogue.entries(schema, "type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4')"):
+            statistics, prefix = f"{quoted(schema)}.{entry.name}", f"sqlite_autoindex_{old}_"
+            self.catalogue.run(
+                f"UPDATE {statistics} SET idx = 'sqlite_autoindex_' || ? || substr(idx, ?)"
+                " WHERE tbl = ? AND substr(idx, 1, ?) = ?",
+                (new, len(prefix), old, len(prefix), prefix),
+            )
+            self.catalogue.run(f"UPDATE {statistics} SET tbl = ? WHERE tbl = ?", (new, old))
 
     def drop_table(self, table: TableName, *, cascade: bool = False) -> None:
         """
@@ -152,6 +166,7 @@ class SQLiteSchema:
         with self._changing(name):
             self._require_name(name.name)
             self.require_free(name.schema, name.name)
+            _require_one(query, name)
             self.catalogue.run(f"CREATE VIEW {_sql(name)} AS {query}")
 
     def drop_view(self, name: TableName) -> None:
@@ -176,6 +191,7 @@ class SQLiteSchema:
             self._require_name(called.name)
             if self._find("trigger", called):
                 raise ObjectExists("trigger", name)
+            _require_one(definition, called)
             whole = definition.lstrip().upper().startswith("CREATE")
             self.catalogue.run(definition if whole else f"CREATE TRIGGER {_sql(called)} {definition}")
             self._require("trigger", called)
@@ -193,6 +209,7 @@ class SQLiteSchema:
     def _changing(self, table: TableName) -> Iterator[None]:
         """All or nothing; no view and no trigger is left broken that was not broken before."""
         with atomic(self.connection):
+            self._require_journal(table)
             before = broken(self.catalogue)
             self._broken_before = bool(before)
             try:
@@ -201,6 +218,7 @@ class SQLiteSchema:
                 raise UnsupportedChange(
                     f"SQLite does not take the change of {table}: {error.orig}; nothing was changed.",
                     table=str(table),
+                    hint=_hint(str(error.orig)),
                 ) from error
             lost = {what: error for what, error in broken(self.catalogue).items() if what not in before}
             if lost:
@@ -209,6 +227,17 @@ class SQLiteSchema:
                     [f"{what} ({error})" for what, error in lost.items()],
                     table=str(table),
                     hint="Drop these first, and create them again afterwards as they are to be.",
+                )
+
+    def _require_journal(self, table: TableName) -> None:
+        """Without a journal nothing can be undone, neither a trial nor what was refused."""
+        for schema in self.catalogue.schemas():
+            if self.catalogue.value(f"PRAGMA {quoted(schema)}.journal_mode") == "off":
+                raise UnsupportedChange(
+                    f"{table} cannot be changed while journal_mode is OFF ({schema}); nothing was changed.",
+                    table=str(table),
+                    facts="SQLite can undo nothing then, and a failure would leave the database corrupt",
+                    hint="PRAGMA journal_mode = DELETE (or WAL), and again.",
                 )
 
     @contextmanager
@@ -257,6 +286,19 @@ class SQLiteSchema:
         for entry in self.catalogue.entries(schema or "main", "name = ? COLLATE NOCASE", (name,)):
             if entry.kind != "trigger":
                 raise ObjectExists(entry.kind, entry.name)
+
+
+def _require_one(sql: str, name: TableName) -> None:
+    if len(split_statements(f"CREATE TRIGGER {sql}" if "BEGIN" in sql.upper() else sql)) != 1:
+        raise UnsupportedChange(f"What {name} is to be made of is more than one statement; nothing was changed.")
+
+
+def _hint(error: str) -> str:
+    if "locked" in error:
+        return "A query on this connection has not been read to its end: fetch all of its rows first."
+    if "no such function" in error or "no such collation" in error:
+        return "Register it on this connection, as the application does on its own."
+    return ""
 
 
 def _expanded(changes: Sequence[Change]) -> Iterator[Change]:

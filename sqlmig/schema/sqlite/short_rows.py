@@ -73,6 +73,6 @@ def _has_no_constant_default(definition: TableDefinition, column: ColumnDefiniti
 
 
 def _is_appended(definition: TableDefinition, rank: int) -> bool:
-    """Whether it stands as ADD COLUMN writes it: behind a comma and one space."""
+    """Whether it stands as ADD COLUMN writes it: right behind a comma and one space, whatever is before them."""
     start = definition.columns[rank].start
-    return definition.text[definition.columns[rank - 1].end : start] == ", "
+    return definition.text[definition.columns[rank - 1].end : start].endswith(", ")

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import CheckConstraint
 from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.exc import CompileError
 from sqlalchemy.schema import CreateColumn
 
 from ...errors import NoSuchObject, UnsupportedChange
 from ..changes import AddForeignKey, Default, Expression, TableName, TypeName
 from ..ddl import Statement, default_part, expression_part, plain, type_part
+from .catalogue import scratch_name
 from .definition import TableDefinition, folded
 from .reader import DefinitionError, parse
-from .tokens import ends_in_line_comment, matching, significant, undisturbing
+from .tokens import ends_in_line_comment, matching, quoted, significant, undisturbing
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
@@ -36,6 +38,7 @@ __all__ = [
     "referenced",
     "rowid_name",
     "type_name",
+    "type_of_default",
 ]
 
 _PREPARER = dialect().identifier_preparer
@@ -68,8 +71,16 @@ def expression(connection: Connection, given: Expression | ClauseElement, table:
 
 
 def type_name(connection: Connection, given: TypeName) -> str:
-    """A type by the name it has on SQLite."""
-    return plain(connection.dialect, type_part(given)).strip()
+    """
+    A type by the name it has on SQLite.
+
+    Raises:
+        UnsupportedChange: It has none.
+    """
+    try:
+        return plain(connection.dialect, type_part(given)).strip()
+    except CompileError as error:
+        raise UnsupportedChange(f"SQLite has no such type: {error}; nothing was changed.") from error
 
 
 def is_type(sql: str) -> bool:
@@ -107,9 +118,21 @@ def is_constant(sql: str) -> bool:
     return not sql.startswith("(") and not significant(sql)[0].is_word(*_MOMENTS)
 
 
+def type_of_default(catalogue: Catalogue, type_: str, default: str) -> str:
+    """What `typeof` tells of a default in a column of a type, tried on a table that is gone at once."""
+    table = quoted(scratch_name("default"))
+    with catalogue.undone():
+        catalogue.run(f"CREATE TABLE temp.{table} (c {type_} DEFAULT {default})")
+        catalogue.run(f"INSERT INTO temp.{table} DEFAULT VALUES")
+        return str(catalogue.value(f"SELECT typeof(c) FROM temp.{table}"))
+
+
 def column_specification(connection: Connection, column: Column[Any]) -> str:
     """A column as it stands in CREATE TABLE, with its CHECKs and its foreign key, but without UNIQUE."""
-    compiled: Any = CreateColumn(column).compile(dialect=connection.dialect)
+    try:
+        compiled: Any = CreateColumn(column).compile(dialect=connection.dialect)
+    except CompileError as error:
+        raise UnsupportedChange(f"SQLite has no such column: {error}; nothing was changed.") from error
     words = [compiled.string]
     for key in column.foreign_keys:
         table, _, target = key.target_fullname.rpartition(".")

@@ -52,7 +52,8 @@ class Token(NamedTuple):
 
     def is_word(self, *words: str) -> bool:
         """Whether it is one of these keywords; a quoted name never is."""
-        return self.kind == "word" and self.text.upper() in words
+        # ASCII only: of a name with the letter long s, Python's upper() would make a keyword.
+        return self.kind == "word" and self.text.isascii() and self.text.upper() in words
 
     @property
     def is_name(self) -> bool:

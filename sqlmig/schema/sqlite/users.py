@@ -171,15 +171,44 @@ def readers_of_column(catalogue: Catalogue, table: TableName, definition: TableD
     programs = [entry for entry in catalogue.all_entries() if entry.kind in ("view", "trigger")]
     named = [e for e in programs if e.kind == "trigger" and _is_over(e, table) and update_of(e.sql or "", column)]
     found = {f"trigger {entry.name}" for entry in named}
-    kept = [one for one in definition.columns if not _goes(definition, one.name, column)]
+    found |= {f"{e.kind} {e.name}" for e in programs if _names(e, table.name, column)} & _unknowable(catalogue)
+    kept = [one.name for one in definition.columns if not _goes(definition, one.name, column)]
     if programs and kept and can_edit(catalogue):
-        before = broken(catalogue)
-        with catalogue.undone():
-            _take_away(catalogue, table, definition, [one.name for one in kept])
-            _without_strings(catalogue, table, column, programs)
-            after = broken(catalogue)
-        found |= {what for what, error in after.items() if what not in before and _lacks_column(error)}
+        quoting = [entry for entry in programs if _bracketed(entry.sql or "", column) != entry.sql]
+        for spelled in ([], quoting) if quoting else ([],):
+            found |= _broken_without(catalogue, table, definition, kept, column, spelled)
     return [User(what, what.split()[0]) for what in sorted(found)]
+
+
+def _broken_without(
+    catalogue: Catalogue,
+    table: TableName,
+    definition: TableDefinition,
+    kept: list[str],
+    column: str,
+    spelled: list[Entry],
+) -> set[str]:
+    """The programs that no longer compile; those *spelled* are read with the column's name in brackets."""
+    with catalogue.undone():
+        for schema in {entry.schema for entry in spelled}:
+            texts = [update(e, sql=_bracketed(e.sql or "", column)) for e in spelled if e.schema == schema]
+            edit_schema(catalogue, schema, texts)
+        before = broken(catalogue)
+        _take_away(catalogue, table, definition, kept)
+        after = broken(catalogue)
+    named = {f"{e.kind} {e.name}" for e in catalogue.all_entries() if _names(e, column)}
+    # Keys were taken away as well, and what misses one of them may miss the column behind it.
+    return {what for what, error in after.items() if what not in before and (_lacks_column(error) or what in named)}
+
+
+def _names(entry: Entry, *names: str) -> bool:
+    return all(refers_to(entry.sql or "", name) for name in names)
+
+
+def _unknowable(catalogue: Catalogue) -> set[str]:
+    """What cannot be compiled here at all, for want of what the application gives its own connections."""
+    missing = tuple(f"no such {what}" for what in ("function", "collation", "module", "tokenizer"))
+    return {what for what, error in broken(catalogue).items() if error.startswith(missing)}
 
 
 def readers_of_table(catalogue: Catalogue, table: TableName) -> list[User]:
@@ -191,14 +220,12 @@ def readers_of_table(catalogue: Catalogue, table: TableName) -> list[User]:
     before = broken(catalogue)
     with catalogue.undone():
         schema = quoted(table.schema or "main")
-        gone = f"DELETE FROM {schema}.sqlite_master WHERE tbl_name = ? AND type <> 'view'"
+        gone = f"DELETE FROM {schema}.sqlite_master WHERE tbl_name = ? COLLATE NOCASE AND type <> 'view'"
         edit_schema(catalogue, table.schema or "main", [(gone, (table.name,))])
         after = broken(catalogue)
-    return [User(what, what.split()[0]) for what in sorted(after) if what not in before and _names_table(after[what])]
-
-
-def _names_table(error: str) -> bool:
-    return "no such table" in error
+    found = {what for what, error in after.items() if what not in before and "no such table" in error}
+    found |= {f"{e.kind} {e.name}" for e in others if _names(e, table.name)} & _unknowable(catalogue)
+    return [User(what, what.split()[0]) for what in sorted(found)]
 
 
 def _is_over(trigger: Entry, table: TableName) -> bool:
@@ -229,19 +256,8 @@ def _goes(definition: TableDefinition, name: str, column: str) -> bool:
     return any(refers_to(body, other) and _goes(definition, other, column) for other in others)
 
 
-def _without_strings(catalogue: Catalogue, table: TableName, column: str, programs: list[Entry]) -> None:
-    """Where "x" is no column any more, SQLite would read it as the text 'x', and not complain."""
-    for schema in {program.schema for program in programs}:
-        spelled = [
-            update(program, sql=_bracketed(program.sql or "", column))
-            for program in programs
-            if program.schema == schema and refers_to(program.sql or "", table.name)
-        ]
-        if spelled:
-            edit_schema(catalogue, schema, spelled)
-
-
 def _bracketed(sql: str, column: str) -> str:
+    """Where "x" is no column any more, SQLite would read it as the text 'x', and not complain."""
     splices, previous = [], None
     for token in significant(sql):
         is_column = token.text.startswith('"') and folded(name_of(token)) == folded(column)
