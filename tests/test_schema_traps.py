@@ -250,3 +250,37 @@ def test_a_query_that_is_not_read_to_its_end_is_named(trial: Trial) -> None:
             Operations(connection).alter_column("t", "a", type_="TEXT")
         cursor.close()
     assert trial.rows("SELECT a FROM t") == [(3,), (1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda o: o.alter_column("t", "a", using="a || '!'"),
+        lambda o: o.alter_column("t", "a", type_="BLOB"),
+        lambda o: o.alter_column("t", "a", collation="NOCASE"),
+    ],
+)
+def test_an_index_over_a_column_in_single_quotes(trial: Trial, act: Any) -> None:
+    trial.set_up(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t (a) VALUES ('x'), ('Y');"
+        " CREATE UNIQUE INDEX i ON t ('a')"
+    )
+    trial.run(act)
+    assert trial.rows("SELECT count(*) FROM t INDEXED BY i WHERE a > ''") in ([(2,)], [(0,)])
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'CREATE INDEX i ON t (b) WHERE b <> "foo"',
+        'CREATE INDEX i ON t (b || "foo")',
+        'CREATE VIEW v AS SELECT b, "foo" AS n FROM t',
+    ],
+)
+@pytest.mark.parametrize("default", ["B", text("(lower('B'))")])
+def test_a_text_in_double_quotes_does_not_become_the_new_column(trial: Trial, script: str, default: Any) -> None:
+    trial.set_up(f"CREATE TABLE t (a, b TEXT); INSERT INTO t VALUES (1, 'B'), (2, 'c'); {script}")
+    before = trial.dump()
+    with pytest.raises(ObjectInUse, match="single quotes"):
+        trial.run(lambda o: o.add_column("t", Column("foo", String, server_default=default)))
+    assert trial.dump() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import DataContradicts, ObjectExists, UnsupportedChange
+from ...errors import DataContradicts, ObjectExists, ObjectInUse, UnsupportedChange
 from .. import data_checks
 from ..changes import (
     AddColumn,
@@ -15,6 +15,7 @@ from .definition import ColumnDefinition, folded
 from .plan import TablePlan
 from .reader import DefinitionError, parse
 from .short_rows import short_rows
+from .users import readers_of_text
 from .values import keeps_storage
 
 __all__ = ["add_column", "alter_column", "drop_column"]
@@ -32,10 +33,24 @@ def add_column(plan: TablePlan, change: AddColumn) -> None:
             table=str(plan.table),
             hint=f"Add it without, fill it, then change_primary_key({str(plan.table)!r}, [{column.name!r}]).",
         )
+    _require_no_text(plan, column.name)
     plan.definition = edits.add_column(plan.definition, specification)
     plan.added.add(folded(column.name))
     if not plan.is_empty:
         _fill(plan, plan.definition.column(column.name))
+
+
+def _require_no_text(plan: TablePlan, name: str) -> None:
+    """SQLite reads "name" as a text while there is no column of that name, and as the column from then on."""
+    users = readers_of_text(plan.catalogue, plan.table, plan.definition, name)
+    if users:
+        raise ObjectInUse(
+            f'"{name}" is used as a text where a new column {name} of {plan.table} would be meant;'
+            " nothing was changed.",
+            [user.what for user in users],
+            table=str(plan.table),
+            hint=f"Write the text in single quotes there: '{name}'.",
+        )
 
 
 def _read_column(plan: TablePlan, specification: str) -> ColumnDefinition:

@@ -36,7 +36,7 @@ def edit_in_place(plan: TablePlan, wanted: TableFacts) -> None:
     edit_schema(catalogue, schema, [table, *indexes.updates()])
     indexes.finish()
     for entry in _explicit(plan):
-        if plan.is_compared_otherwise(_keys_and_condition(entry)):
+        if plan.is_compared_otherwise(_columns(plan, entry), _keys_and_condition(entry)):
             _build(plan, plan.table, entry, f"REINDEX {quoted(schema)}.{quoted(entry.name)}")
     plan.ask(late=True, table=plan.name)
 
@@ -79,7 +79,13 @@ def _explicit(plan: TablePlan) -> list[Entry]:
 
 
 def _stays(plan: TablePlan, entry: Entry) -> bool:
-    return plan.keeps_index([], _keys_and_condition(entry))
+    return plan.keeps_index(_columns(plan, entry), _keys_and_condition(entry))
+
+
+def _columns(plan: TablePlan, entry: Entry) -> list[str]:
+    """As SQLite tells them: in the text of an index even 'x' may be a column."""
+    index = next(index for index in plan.facts.indexes if index.name == entry.name)
+    return [name for _, name, _, _ in index.keys if name is not None]
 
 
 def _keys_and_condition(entry: Entry) -> str:

@@ -133,9 +133,10 @@ class TablePlan:
         body = self.definition.body_of(column.generated) if column.generated else ""
         return any(refers_to(body, name) for name in names)
 
-    def is_compared_otherwise(self, text: str) -> bool:
-        """Whether a column in *text* has another collation now, or is computed from one that has."""
-        return any(self.depends(text, c.name) for c in self.before.columns if folded(c.name) in self.reindexed)
+    def is_compared_otherwise(self, columns: Sequence[str], text: str) -> bool:
+        """Whether one of *columns*, or one in *text*, has another collation now, or is computed from one that has."""
+        touched = self.derived(*self.reindexed)
+        return bool(touched & set(map(folded, columns))) or any(refers_to(text, one) for one in touched)
 
     def collation_of(self, name: str | None, otherwise: str) -> str:
         """The collation that a column is to have, where that is being changed."""

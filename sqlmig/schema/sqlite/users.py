@@ -24,6 +24,7 @@ __all__ = [
     "foreign_key_user",
     "readers_of_column",
     "readers_of_table",
+    "readers_of_text",
     "rows_refer",
 ]
 
@@ -190,9 +191,7 @@ def _broken_without(
 ) -> set[str]:
     """The programs that no longer compile; those *spelled* are read with the column's name in brackets."""
     with catalogue.undone():
-        for schema in {entry.schema for entry in spelled}:
-            texts = [update(e, sql=_bracketed(e.sql or "", column)) for e in spelled if e.schema == schema]
-            edit_schema(catalogue, schema, texts)
+        _bracket(catalogue, spelled, column)
         before = broken(catalogue)
         _take_away(catalogue, table, definition, kept)
         after = broken(catalogue)
@@ -209,6 +208,27 @@ def _unknowable(catalogue: Catalogue) -> set[str]:
     """What cannot be compiled here at all, for want of what the application gives its own connections."""
     missing = tuple(f"no such {what}" for what in ("function", "collation", "module", "tokenizer"))
     return {what for what, error in broken(catalogue).items() if error.startswith(missing)}
+
+
+def readers_of_text(catalogue: Catalogue, table: TableName, definition: TableDefinition, name: str) -> list[User]:
+    """What has "name" as a text, which would become the column of that name."""
+    stored = catalogue.entries(table.schema or "main", "type = 'index' AND tbl_name = ?", (table.name,))
+    found = [User(f"index {e.name}", "index") for e in stored if e.sql and _quotes(_after_on(e.sql), name)]
+    bodies = [c for c in definition.all_constraints if c.kind in ("check", "generated", "default")]
+    found += [User(describe(definition, c), c.kind) for c in bodies if _quotes(definition.body_of(c), name)]
+    programs = [e for e in catalogue.all_entries() if e.kind in ("view", "trigger") and _names(e, table.name)]
+    spelled = [e for e in programs if _bracketed(e.sql or "", name) != e.sql]
+    if spelled and can_edit(catalogue):
+        before = broken(catalogue)
+        with catalogue.undone():
+            _bracket(catalogue, spelled, name)
+            after = broken(catalogue)
+        found += [User(what, what.split()[0]) for what in sorted(after) if what not in before]
+    return found
+
+
+def _quotes(sql: str, name: str) -> bool:
+    return any(t.text.startswith('"') and folded(name_of(t)) == folded(name) for t in significant(sql))
 
 
 def readers_of_table(catalogue: Catalogue, table: TableName) -> list[User]:
@@ -254,6 +274,13 @@ def _goes(definition: TableDefinition, name: str, column: str) -> bool:
     body = definition.body_of(generated)
     others = [other.name for other in definition.columns if folded(other.name) != folded(name)]
     return any(refers_to(body, other) and _goes(definition, other, column) for other in others)
+
+
+def _bracket(catalogue: Catalogue, spelled: list[Entry], column: str) -> None:
+    """Write a name in brackets, which is never a text."""
+    for schema in {entry.schema for entry in spelled}:
+        texts = [update(e, sql=_bracketed(e.sql or "", column)) for e in spelled if e.schema == schema]
+        edit_schema(catalogue, schema, texts)
 
 
 def _bracketed(sql: str, column: str) -> str:
