@@ -247,7 +247,7 @@ class ObjectExists(SchemaError):
         super().__init__(
             f"There is a {kind} {name}{where} already; nothing was changed.",
             table=table,
-            hint=hint or "Take another name, or ask for it only where it is missing (if_not_exists=True).",
+            hint=hint or "Take another name, or ask for it only where it is missing: if_not_exists=True.",
         )
 
 

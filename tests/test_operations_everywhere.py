@@ -230,3 +230,39 @@ def test_a_failed_operation_leaves_the_transaction_usable(ops: Any, connection: 
         ops.alter_column("books", "title", nullable=False)
     connection.commit()
     assert connection.execute(text("SELECT title FROM books WHERE id = 1")).scalar() == "kept"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda o: o.create_unique("books", "uq", []),
+        lambda o: o.create_unique("books", "uq", ["title", "title"]),
+        lambda o: o.create_unique("books", "uq", None),
+        lambda o: o.create_check("books", "ck", ""),
+        lambda o: o.create_check("books", "ck", "id >"),
+        lambda o: o.create_check("books", "ck", None),
+        lambda o: o.create_view("v", "selec 1"),
+        lambda o: o.create_view("v", ""),
+        lambda o: o.create_view("v", "CREATE VIEW v AS SELECT 1"),
+        lambda o: o.create_trigger("tr", "foo"),
+        lambda o: o.create_trigger("tr", None),
+        lambda o: o.add_column("books", Column("x")),
+        lambda o: o.add_column("books", None),
+        lambda o: o.add_column(None, Column("x", Integer)),
+        lambda o: o.create_table("empty"),
+        lambda o: o.create_foreign_key("fk", "books", "authors", ["author"], ["id"]),
+        lambda o: o.rename_column("books", "title", None),
+        lambda o: o.alter_column("books", "title", nullable="no"),
+        lambda o: o.alter_column("books", "title", nullable=None),
+        lambda o: o.alter_column("books", "title", type_=None),
+        lambda o: o.drop_constraint("books"),
+        lambda o: o.drop_constraint("books", kind="foo"),
+        lambda o: o.drop_table(""),
+    ],
+)
+def test_a_call_that_cannot_be_meant_is_a_typed_error(ops: Any, connection: Connection, act: Any) -> None:
+    connection.commit()
+    with pytest.raises(SchemaError):
+        act(ops)
+    assert column_names(connection) == ["id", "title", "pages", "author"]
+    assert not refuses(connection, id=60, title="still usable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import UnsupportedChange
 from .changes import TableName
 
 __all__ = ["split", "table_name"]
@@ -16,5 +17,14 @@ def split(name: str | tuple[None, str]) -> tuple[str | None, str]:
 
 
 def table_name(name: str | tuple[None, str]) -> TableName:
-    """The table, or view or trigger, that a name means."""
+    """
+    The table, or view or trigger, that a name means.
+
+    Raises:
+        UnsupportedChange: It is none.
+    """
+    if not isinstance(name, str | tuple) or not name:
+        raise UnsupportedChange(
+            f"{name!r} is no name of a table; nothing was changed.", hint='Give it as a text: "t", or "schema.t".'
+        )
     return TableName(*split(name))

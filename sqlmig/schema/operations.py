@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, inspect, text
 
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
 from .alter_table import AlterTable
@@ -21,7 +21,7 @@ from .names import split as _split
 from .names import table_name
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Table
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
     from sqlalchemy.engine.reflection import Inspector
     from sqlalchemy.schema import SchemaItem
@@ -126,6 +126,13 @@ class Operations:
             ObjectExists: There is one of the name.
         """
         name = table if isinstance(table, str) else table.fullname
+        table_name(name)
+        if isinstance(table, str) and not any(isinstance(item, Column) for item in items):
+            raise UnsupportedChange(
+                f"The table {name} would have no columns; nothing was changed.",
+                table=name,
+                hint=f'create_table("{name}", Column(...), Column(...))',
+            )
         if self.has_table(name):
             if if_not_exists:
                 return False
@@ -178,6 +185,7 @@ class Operations:
 
         All of them happen or none, and where rows must be copied they are copied once.
         """
+        table_name(table)
         return AlterTable(self, table)
 
     def alter(self, table: str, changes: Sequence[Change]) -> None:
@@ -446,7 +454,13 @@ class Operations:
         if if_not_exists and self.has_view(name):
             return False
         sql = query if isinstance(query, str) else plain(self.connection.dialect, query)  # type: ignore[arg-type]
-        self._schema.create_view(table_name(name), str(sql).strip().rstrip(";"))
+        query = str(sql).strip().rstrip(";")
+        if not query or query.upper().startswith("CREATE"):
+            raise UnsupportedChange(
+                f"The view {name} has no query; nothing was changed.",
+                hint="Give the SELECT alone, without CREATE VIEW.",
+            )
+        self._schema.create_view(table_name(name), query)
         return True
 
     def drop_view(self, name: str, *, if_exists: bool = False) -> bool:
@@ -471,6 +485,11 @@ class Operations:
         """
         if if_not_exists and self.has_trigger(name):
             return False
+        if not isinstance(definition, str) or not definition.strip():
+            raise UnsupportedChange(
+                f"The trigger {name} has no definition; nothing was changed.",
+                hint="Give what follows its name: AFTER INSERT ON t BEGIN ... END",
+            )
         self._schema.create_trigger(name, definition.strip())
         return True
 

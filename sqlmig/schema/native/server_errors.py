@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import CompileError, DBAPIError, ProgrammingError
 
 from ...errors import (
     DataContradicts,
@@ -69,8 +69,17 @@ def translated(table: str, known: Callable[[str], Sequence[str]]) -> Iterator[No
     """
     try:
         yield
+    except CompileError as error:
+        raise UnsupportedChange(f"The change of {table} cannot be written as SQL: {error}", table=table) from error
     except DBAPIError as error:
         meaning = _meaning(error, table, known)
+        if meaning is None and isinstance(error, ProgrammingError):
+            meaning = UnsupportedChange(
+                f"The server does not take the change of {table}; nothing was changed.",
+                table=table,
+                facts=str(error.orig),
+                hint="Look at the expressions, types and names that were given.",
+            )
         if meaning is None:
             raise
         raise meaning from error

@@ -193,14 +193,14 @@ class TablePlan:
 
     def require_not_null(self, name: str) -> None:
         def ask(table: str) -> None:
-            # Not IS NULL: SQLite does not look where the definition says NOT NULL already.
-            condition = f"typeof({quoted(name)}) = 'null'"
+            # SQLite does not look for NULL where the definition says NOT NULL already.
+            condition = f"typeof({quoted(name)}) = 'null'" if late else f"{quoted(name)} IS NULL"
             found = data_checks.offenders(self.catalogue.connection, table, condition, self.key())
             self._found(found, f"{self.table}.{name} cannot be NOT NULL", "rows have NULL there")
 
-        if self.facts_notnull(name):
-            return
-        self._ask(self._is_touched(name), ask)
+        late = self._is_touched(name)
+        if not self.facts_notnull(name):
+            self._ask(late, ask)
 
     def facts_notnull(self, name: str) -> bool:
         """Whether SQLite has kept NULL out of the column until now, and its values stay."""

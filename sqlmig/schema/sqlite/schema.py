@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import DatabaseError
 
+from ...backends.sqlite import driver_error, primary_code
 from ...connection import atomic
 from ...errors import NoSuchObject, ObjectExists, ObjectInUse, UnsupportedChange, WrongObject
 from ...sql_text import split_statements
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 __all__ = ["SQLiteSchema"]
+
+# What SQLite says of a statement. A lock, a full disk or a read-only file are no fault of the change.
+_REFUSALS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
 class SQLiteSchema:
@@ -215,6 +220,9 @@ class SQLiteSchema:
             try:
                 yield
             except DatabaseError as error:
+                said = driver_error(error)
+                if said is None or primary_code(said) not in _REFUSALS:
+                    raise
                 raise UnsupportedChange(
                     f"SQLite does not take the change of {table}: {error.orig}; nothing was changed.",
                     table=str(table),
@@ -285,7 +293,7 @@ class SQLiteSchema:
         """
         for entry in self.catalogue.entries(schema or "main", "name = ? COLLATE NOCASE", (name,)):
             if entry.kind != "trigger":
-                raise ObjectExists(entry.kind, entry.name)
+                raise ObjectExists(entry.kind, entry.name, hint="Take another name, or drop that one first.")
 
 
 def _require_one(sql: str, name: TableName) -> None:
