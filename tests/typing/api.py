@@ -35,6 +35,10 @@ class ByAttributes(BaseMigration):
 
     def down(self) -> None:
         self.drop_column("documents", "language")
+        with self.alter_table("documents") as documents:
+            documents.alter_column("title", type_=String, nullable=False, server_default=None)
+            documents.create_unique(None, ["title"])
+        assert_type(self.drop_constraint("documents", kind="unique", columns=["title"], if_exists=True), bool)
 
 
 class ByProperties(BaseMigration):
