@@ -284,3 +284,15 @@ def test_a_text_in_double_quotes_does_not_become_the_new_column(trial: Trial, sc
     with pytest.raises(ObjectInUse, match="single quotes"):
         trial.run(lambda o: o.add_column("t", Column("foo", String, server_default=default)))
     assert trial.dump() == before
+
+
+def test_short_rows_that_were_copied_raw_keep_their_default(trial: Trial) -> None:
+    """INSERT ... SELECT between like tables copies the records as they are."""
+    trial.set_up(
+        "CREATE TABLE o (id INTEGER PRIMARY KEY); WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i"
+        " WHERE n < 3000) INSERT INTO o SELECT n FROM i; ALTER TABLE o ADD COLUMN c INTEGER DEFAULT 5;"
+        " UPDATE o SET c = 5 WHERE id <= 1500; CREATE TABLE t (\n id INTEGER PRIMARY KEY,\n c INTEGER DEFAULT 5\n);"
+        " INSERT INTO t SELECT * FROM o"
+    )
+    trial.run(lambda o: o.alter_column("t", "c", server_default="9"))
+    assert trial.rows("SELECT c, count(*) FROM t GROUP BY c") == [(5, 3000)]

@@ -26,16 +26,18 @@ def short_rows(catalogue: Catalogue, table: TableName, definition: TableDefiniti
     """
     Whether any row is too short to hold a column.
 
-    The definition may prove that none is. Otherwise the column gets a default for a moment that is nobody's value,
-    and a row that reads it is short.
+    The definition may prove that none is, or the schema, if nothing in it was ever altered. Otherwise the column gets
+    a default for a moment that is nobody's value, and a row that reads it is short: one scan of the table.
     """
     if not can_edit(catalogue):
         return True
+    if _proved_by_definition(catalogue, definition, column):
+        return False
     name = f"{quoted(table.schema or 'main')}.{quoted(table.name)}"
     marker = f"x'{os.urandom(16).hex()}'"
     source = f"{name} NOT INDEXED"
-    if _is_original(catalogue, definition, column):
-        # The oldest rows are looked at all the same: somebody may have edited the definition by hand.
+    if _was_never_altered(catalogue, table.schema or "main"):
+        # INSERT ... SELECT from a like table of another file takes short rows along: the oldest are looked at.
         source = f"(SELECT {quoted(column)} AS {quoted(column)} FROM {name} NOT INDEXED LIMIT 1000)"
     marked = edits.set_default(definition, column, marker)
     with catalogue.undone():
@@ -43,26 +45,36 @@ def short_rows(catalogue: Catalogue, table: TableName, definition: TableDefiniti
         return bool(catalogue.run(f"SELECT 1 FROM {source} WHERE {quoted(column)} IS {marker} LIMIT 1"))
 
 
-def _is_original(catalogue: Catalogue, definition: TableDefinition, column: str) -> bool:
+def _was_never_altered(catalogue: Catalogue, schema: str) -> bool:
     """
-    Whether the column, or one behind it, cannot have come by ADD COLUMN.
+    Whether every change of the schema was the making of something that is there still.
 
-    A build with SQLITE_ENABLE_NULL_TRIM also leaves out what is NULL at the end of a record.
+    Each statement that changes the schema adds one to its version, VACUUM as well. The layout of the definition would
+    prove nothing: INSERT ... SELECT between like tables copies records as they are, short ones too.
     """
-    if any(row[0] == "ENABLE_NULL_TRIM" for row in catalogue.run("PRAGMA compile_options")):
-        return False
+    # Those that SQLite makes along with a table count with it.
+    made = "sql IS NOT NULL AND name <> 'sqlite_sequence'"
+    version = catalogue.value(f"PRAGMA {quoted(schema)}.schema_version")
+    return bool(version == len(catalogue.entries(schema, made)) and not _trims_nulls(catalogue))
+
+
+def _trims_nulls(catalogue: Catalogue) -> bool:
+    """A build with SQLITE_ENABLE_NULL_TRIM also leaves out what is NULL at the end of a record."""
+    return any(row[0] == "ENABLE_NULL_TRIM" for row in catalogue.run("PRAGMA compile_options"))
+
+
+def _proved_by_definition(catalogue: Catalogue, definition: TableDefinition, column: str) -> bool:
+    """Whether the column, or one behind it, cannot have come by ADD COLUMN."""
     rank = next(i for i, c in enumerate(definition.columns) if folded(c.name) == folded(column))
-    return rank == 0 or any(_proves(definition, i) for i in range(rank, len(definition.columns)))
+    proofs = (_proves(definition, found) for found in definition.columns[rank:])
+    return (rank == 0 or any(proofs)) and not _trims_nulls(catalogue)
 
 
-def _proves(definition: TableDefinition, rank: int) -> bool:
-    column = definition.columns[rank]
+def _proves(definition: TableDefinition, column: ColumnDefinition) -> bool:
     key = definition.primary_key
     if key is not None and folded(column.name) in map(folded, key.columns):
         return True
-    if column.generated:
-        return column.stored
-    return _has_no_constant_default(definition, column) or not _is_appended(definition, rank)
+    return column.stored if column.generated else _has_no_constant_default(definition, column)
 
 
 def _has_no_constant_default(definition: TableDefinition, column: ColumnDefinition) -> bool:
@@ -70,9 +82,3 @@ def _has_no_constant_default(definition: TableDefinition, column: ColumnDefiniti
     default = column.of_kind("default")
     body = definition.body_of(default) if default else "NULL"
     return not is_constant(body) or (body.upper() == "NULL" and column.of_kind("not_null") is not None)
-
-
-def _is_appended(definition: TableDefinition, rank: int) -> bool:
-    """Whether it stands as ADD COLUMN writes it: right behind a comma and one space, whatever is before them."""
-    start = definition.columns[rank].start
-    return definition.text[definition.columns[rank - 1].end : start].endswith(", ")
