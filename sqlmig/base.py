@@ -238,11 +238,7 @@ class BaseMigration(SchemaMethods):
 
     def add_column_if_not_exists(self, table: str, column: Column[Any]) -> bool:
         """Add a column unless the table has it, and tell whether it was added."""
-        with self._operations() as operations:
-            if operations.has_column(table, column.name):
-                return False
-            operations.add_column(table, column)
-            return True
+        return self.add_column(table, column, if_not_exists=True)
 
     def drop_column_if_exists(self, table: str, column: str, *, cascade: bool = False) -> bool:
         """Drop a column if the table has it, and tell whether it was there."""
@@ -270,19 +266,11 @@ class BaseMigration(SchemaMethods):
 
     def drop_table_if_exists(self, table: str) -> bool:
         """Drop a table if there is one (a view is none), and tell whether there was."""
-        with self._operations() as operations:
-            if not operations.is_table(table):
-                return False
-            operations.drop_table(table)
-            return True
+        return self.drop_table(table, if_exists=True)
 
     def drop_index_if_exists(self, index: str) -> bool:
         """Drop an index if there is one, and tell whether there was."""
-        with self._operations() as operations:
-            if not operations.index_exists(index):
-                return False
-            operations.drop_index(index)
-            return True
+        return self.drop_index(index, if_exists=True)
 
     def has_table(self, table: str) -> bool:
         """Whether there is such a table."""

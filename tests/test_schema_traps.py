@@ -296,3 +296,12 @@ def test_short_rows_that_were_copied_raw_keep_their_default(trial: Trial) -> Non
     )
     trial.run(lambda o: o.alter_column("t", "c", server_default="9"))
     assert trial.rows("SELECT c, count(*) FROM t GROUP BY c") == [(5, 3000)]
+
+
+def test_of_two_foreign_keys_to_itself_the_one_to_the_column_goes(trial: Trial) -> None:
+    trial.set_up(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, code INTEGER UNIQUE, a INTEGER, FOREIGN KEY (a) REFERENCES t(id),"
+        " FOREIGN KEY (a) REFERENCES t(code)); INSERT INTO t VALUES (1, 1, 1)"
+    )
+    trial.run(lambda o: o.drop_column("t", "code", cascade=True))
+    assert trial.rows('SELECT "from", "to" FROM pragma_foreign_key_list(\'t\')') == [("a", "id")]

@@ -9,7 +9,7 @@ from ...errors import ObjectInUse
 from ..changes import DropColumn, TableName
 from . import edits
 from .carry_out import finish
-from .definition import folded
+from .definition import Constraint, folded
 from .plan import TablePlan
 from .planning import apply
 from .tokens import quoted
@@ -77,8 +77,8 @@ def _drop(plan: TablePlan, user: User) -> None:
     if user.kind == "index":
         plan.catalogue.run(f"DROP INDEX {quoted(plan.table.schema or 'main')}.{quoted(user.name)}")
         plan.facts = plan.catalogue.facts(plan.table)
-    elif user.kind == "constraint" and user.constraint is not None:
-        _drop_constraint(plan, user)
+    elif user.constraint is not None:
+        _drop_constraint(plan, user.constraint, user.what)
     elif user.kind == "generated column" and plan.definition.has_column(user.name):
         change = DropColumn(user.name, cascade=True)
         let_go_of_column(plan, change)
@@ -87,10 +87,15 @@ def _drop(plan: TablePlan, user: User) -> None:
         drop_foreign_key(plan.catalogue, user.table, user.key)
 
 
-def _drop_constraint(plan: TablePlan, user: User) -> None:
+def _drop_constraint(plan: TablePlan, wanted: Constraint, described: str) -> None:
     """Where a constraint stands changes with each that is dropped before it; what it is does not."""
     for found in plan.definition.all_constraints:
-        if describe(plan.definition, found) == user.what:
+        alike = (found.kind, found.columns, found.target_columns) == (
+            wanted.kind,
+            wanted.columns,
+            wanted.target_columns,
+        )
+        if alike and describe(plan.definition, found) == described:
             plan.definition = edits.drop_constraint(plan.definition, found)
             return
 

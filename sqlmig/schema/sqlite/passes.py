@@ -19,7 +19,7 @@ from .constraint_indexes import arrange
 from .definition import TableDefinition
 from .rewrite import Update, edit_schema, update
 from .rows import copy_rows
-from .tokens import quoted, significant
+from .tokens import keys_and_condition, quoted, significant
 from .unique import refuse_duplicates
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def edit_in_place(plan: TablePlan, wanted: TableFacts) -> None:
     edit_schema(catalogue, schema, [table, *indexes.updates()])
     indexes.finish()
     for entry in _explicit(plan):
-        if plan.is_compared_otherwise(_columns(plan, entry), _keys_and_condition(entry)):
+        if plan.is_compared_otherwise(_columns(plan, entry), keys_and_condition(entry.sql or "")):
             _build(plan, plan.table, entry, f"REINDEX {quoted(schema)}.{quoted(entry.name)}")
     plan.ask(late=True, table=plan.name)
 
@@ -79,18 +79,13 @@ def _explicit(plan: TablePlan) -> list[Entry]:
 
 
 def _stays(plan: TablePlan, entry: Entry) -> bool:
-    return plan.keeps_index(_columns(plan, entry), _keys_and_condition(entry))
+    return plan.keeps_index(_columns(plan, entry), keys_and_condition(entry.sql or ""))
 
 
 def _columns(plan: TablePlan, entry: Entry) -> list[str]:
     """As SQLite tells them: in the text of an index even 'x' may be a column."""
     index = next(index for index in plan.facts.indexes if index.name == entry.name)
     return [name for _, name, _, _ in index.keys if name is not None]
-
-
-def _keys_and_condition(entry: Entry) -> str:
-    found = significant(entry.sql or "")
-    return (entry.sql or "")[next(token.start for token in found if token.text == "(") :]
 
 
 def _twin(plan: TablePlan, copy: TableName, entry: Entry) -> str:

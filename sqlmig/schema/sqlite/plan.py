@@ -199,10 +199,10 @@ class TablePlan:
             self._found(found, f"{self.table}.{name} cannot be NOT NULL", "rows have NULL there")
 
         late = self._is_touched(name)
-        if not self.facts_notnull(name):
+        if not self._keeps_null_out(name):
             self._ask(late, ask)
 
-    def facts_notnull(self, name: str) -> bool:
+    def _keeps_null_out(self, name: str) -> bool:
         """Whether SQLite has kept NULL out of the column until now, and its values stay."""
         return not self._is_touched(name) and bool(self.facts.column(name).notnull)
 

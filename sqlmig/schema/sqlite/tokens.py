@@ -15,6 +15,7 @@ from .definition import folded
 __all__ = [
     "Token",
     "ends_in_line_comment",
+    "keys_and_condition",
     "matching",
     "name_of",
     "quoted",
@@ -97,6 +98,12 @@ def matching(found: list[Token], position: int) -> int:
         if depth == 0:
             return index
     raise ValueError("a parenthesis is never closed")
+
+
+def keys_and_condition(sql: str) -> str:
+    """What follows the table in a CREATE INDEX."""
+    opening = next((token for token in significant(sql) if token.text == "("), None)
+    return sql[opening.start :] if opening else ""
 
 
 def undisturbing(sql: str) -> bool:

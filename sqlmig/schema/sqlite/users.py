@@ -11,7 +11,7 @@ from . import edits
 from .definition import Constraint, TableDefinition, folded
 from .programs import broken, update_of
 from .rewrite import can_edit, edit_schema, update
-from .tokens import name_of, quoted, refers_to, significant
+from .tokens import keys_and_condition, name_of, quoted, refers_to, significant
 
 if TYPE_CHECKING:
     from .catalogue import Catalogue, Entry, ForeignKey, TableFacts
@@ -80,15 +80,9 @@ def _indexes(catalogue: Catalogue, table: TableName, facts: TableFacts, column: 
         if index.origin != "c":
             continue
         keyed = any(name is not None and folded(name) == folded(column) for _, name, _, _ in index.keys)
-        if keyed or refers_to(_after_on(texts[index.name]), column):
+        if keyed or refers_to(keys_and_condition(texts[index.name]), column):
             found.append(User(f"index {index.name}", "index", index.name))
     return found
-
-
-def _after_on(sql: str) -> str:
-    """The keys and the condition of a CREATE INDEX."""
-    opening = next((token for token in significant(sql) if token.text == "("), None)
-    return sql[opening.start :] if opening else ""
 
 
 def _constraints(definition: TableDefinition, column: str) -> list[User]:
@@ -213,7 +207,7 @@ def _unknowable(catalogue: Catalogue) -> set[str]:
 def readers_of_text(catalogue: Catalogue, table: TableName, definition: TableDefinition, name: str) -> list[User]:
     """What has "name" as a text, which would become the column of that name."""
     stored = catalogue.entries(table.schema or "main", "type = 'index' AND tbl_name = ?", (table.name,))
-    found = [User(f"index {e.name}", "index") for e in stored if e.sql and _quotes(_after_on(e.sql), name)]
+    found = [User(f"index {e.name}", "index") for e in stored if e.sql and _quotes(keys_and_condition(e.sql), name)]
     bodies = [c for c in definition.all_constraints if c.kind in ("check", "generated", "default")]
     found += [User(describe(definition, c), c.kind) for c in bodies if _quotes(definition.body_of(c), name)]
     programs = [e for e in catalogue.all_entries() if e.kind in ("view", "trigger") and _names(e, table.name)]
