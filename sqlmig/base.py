@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from .errors import ConfigurationError, RollbackNotSupported
 from .schema.methods import SchemaMethods
 
 if TYPE_CHECKING:
+    import alembic.operations
     from sqlalchemy import Column, Table
     from sqlalchemy.engine import Connection
     from sqlalchemy.engine.reflection import Inspector
@@ -47,6 +49,10 @@ class BaseMigration(SchemaMethods):
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         self.sql_files: dict[str, str] = {}
 
+    # Alembic's operations, once they were asked for; and whether they are to be found in `alembic.op` as well.
+    _alembic: Any = None
+    _running = False
+
     # Properties, so that a type checker lets a subclass say them either way.
 
     @property
@@ -73,6 +79,21 @@ class BaseMigration(SchemaMethods):
     def rollback_supported(self) -> bool:
         """Whether it can be rolled back: by default, whether it has a `down` of its own."""
         return type(self).down is not BaseMigration.down
+
+    @property
+    def revision(self) -> str | None:
+        """The Alembic revision that it was imported from."""
+        return None
+
+    @property
+    def version_table(self) -> str:
+        """Where Alembic kept the revisions of the history that it was imported from."""
+        return "alembic_version"
+
+    @property
+    def naming_convention(self) -> Mapping[str, Any] | None:
+        """How `op` names the constraints that it makes, as in `MetaData(naming_convention=...)`."""
+        return None
 
     def up(self) -> None:
         """Apply the migration."""
@@ -137,6 +158,40 @@ class BaseMigration(SchemaMethods):
                 "Call run(), or wrap the call in `with migration.db.transaction():`"
             )
         return connection
+
+    @property
+    def op(self) -> alembic.operations.Operations:
+        """
+        Alembic's operations on the migration's connection, in its transaction. Needs `sqlmig[alembic]`.
+
+        Raises:
+            ConfigurationError: Alembic is not installed, or the migration is not running.
+        """
+        connection = self.connection
+        if self._alembic is None or self._alembic.connection is not connection:
+            from .alembic_op import AlembicOperations
+
+            self._release()
+            self._alembic = AlembicOperations(
+                connection, self.naming_convention, self.version_table, everywhere=self._running
+            )
+        operations: alembic.operations.Operations = self._alembic.operations
+        return operations
+
+    @contextmanager
+    def _run_by_sqlmig(self) -> Iterator[None]:
+        """The time in which its methods are called for good; `op` is given up at its end."""
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+            self._release()
+
+    def _release(self) -> None:
+        if self._alembic is not None:
+            self._alembic.close()
+            self._alembic = None
 
     @property
     def inspector(self) -> Inspector:

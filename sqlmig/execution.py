@@ -64,6 +64,11 @@ def perform(migration: BaseMigration, operation: str) -> bool:
     Raises:
         ChecksFailed: Its checks said no. Whatever the migration raises comes through as it is.
     """
+    with migration._run_by_sqlmig():
+        return _perform(migration, operation)
+
+
+def _perform(migration: BaseMigration, operation: str) -> bool:
     up: Callable[[], object] = migration.up
     down: Callable[[], object] = migration.down
     if operation == "rollback":
