@@ -98,7 +98,7 @@ def test_constraints_are_named_as_the_migration_says(folder: Folder, migrator: M
 )
 def test_it_cannot_end_the_transaction(ends: str, folder: Folder, migrator: Migrator, engine: Engine) -> None:
     folder.add(1, f"{BOTH}{ends}")
-    with pytest.raises(TransactionEnded, match="must not end the\n? *transaction") as caught:
+    with pytest.raises(TransactionEnded, match="must not end the transaction") as caught:
         migrator.migrate()
     assert "transactional = False" in str(caught.value)
     assert not inspect(engine).has_table("t")
