@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, NoReturn
 
 import click
@@ -34,10 +35,40 @@ class Options(NamedTuple):
 
 
 class Group(click.Group):
-    """Shows the commands in the order in which they were added."""
+    """
+    Shows the commands in the order in which they were added, and then those that other packages bring.
+
+    A package declares them as entry points in the group `sqlmig.commands`; one that is not installed whole tells so
+    when it is called.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return [*self.commands, *(name for name in _brought() if name not in self.commands)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.commands or cmd_name not in _brought():
+            return self.commands.get(cmd_name)
+        try:
+            command: click.Command = _brought()[cmd_name].load()
+        except ImportError as error:
+            return _unavailable(cmd_name, error)
+        return command
+
+
+def _brought() -> dict[str, EntryPoint]:
+    return {found.name: found for found in sorted(entry_points(group="sqlmig.commands"))}
+
+
+def _unavailable(name: str, error: ImportError) -> click.Command:
+    """Stands for a command whose package lacks what it needs."""
+    extra = "alembic" if (error.name or "").partition(".")[0] == "alembic" else None
+    needs = f"pip install 'sqlmig[{extra}]'" if extra else str(error)
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise click.UsageError(f"{name} cannot be loaded: {error}. Needed: {needs}")
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=fail, context_settings=settings, help=f"Needs {needs}.", add_help_option=False)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
