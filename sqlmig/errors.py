@@ -6,6 +6,7 @@ Every error that sqlmig raises on purpose.
     ├── UnsupportedDatabase       no backend for this database
     ├── ValidationFailed          the migration files are not fit to run
     ├── UnknownVersion            no migration has that version
+    ├── UnknownRevision           the database is at a revision of Alembic's that no migration carries
     ├── DatabaseTooNew            the database is ahead of the files
     ├── VersionMismatch           versions table and user_version disagree
     ├── InterruptedMigration      a migration was started and never finished
@@ -54,6 +55,7 @@ __all__ = [
     "RollbackNotSupported",
     "SchemaError",
     "TransactionEnded",
+    "UnknownRevision",
     "UnknownVersion",
     "UnsupportedChange",
     "UnsupportedDatabase",
@@ -103,6 +105,24 @@ class UnknownVersion(MigrationError):
         nearest = min(self.available, key=lambda v: abs(v - version), default=None)
         facts = f"  available: {_ranges(self.available)}; the nearest is {nearest}" if available else "  none there"
         super().__init__(f"There is no migration with version {version}.\n{facts}\nSee what there is: sqlmig status")
+
+
+class UnknownRevision(MigrationError):
+    """Alembic brought the database to a revision that no migration carries."""
+
+    def __init__(self, found: Sequence[str], known: Sequence[str]) -> None:
+        self.found, self.known = list(found), list(known)
+        nearest = [name for revision in self.found for name in near_matches(revision, self.known)]
+        shown = (
+            f"{len(self.known)} revisions are known, {self.known[0]} to {self.known[-1]}" if known else "none is known"
+        )
+        facts = f"{shown}; the nearest is {nearest[0]}" if nearest else shown
+        super().__init__(
+            f"The database is at Alembic's revision {' and '.join(self.found)}, which no migration carries.\n"
+            f"  {facts}; nothing was changed\n"
+            "Bring it to one of them with Alembic, or take the migrations of the release that it is from;"
+            " if you know what it has: sqlmig stamp N"
+        )
 
 
 class DatabaseTooNew(MigrationError):

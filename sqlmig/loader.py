@@ -80,6 +80,8 @@ class LoadedMigration:
         self.dependencies: list[int] = []
         self.rollback_supported = False
         self.transactional = True
+        self.revision: str | None = None
+        self.version_table = "alembic_version"
 
     def create(self, database: DatabaseConnection) -> BaseMigration:
         """The migration, on a connection."""
@@ -165,6 +167,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         version, description = migration.version, migration.description
         dependencies, transactional = migration.dependencies, migration.transactional
         rollback_supported = migration.rollback_supported
+        revision, version_table = migration.revision, migration.version_table
     except Exception as error:
         raise Unloadable(_import_issue(file, error)) from error
     if not isinstance(getattr(migration, "db", None), DatabaseConnection):
@@ -187,6 +190,9 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
     loaded.dependencies = list(dependencies)
     loaded.rollback_supported = rollback_supported and cls.down is not BaseMigration.down
     loaded.transactional = transactional
+    # An attribute of that name in an older migration means nothing to us.
+    loaded.revision = revision if isinstance(revision, str) else None
+    loaded.version_table = version_table if isinstance(version_table, str) else "alembic_version"
 
 
 _RUNS_LATER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR

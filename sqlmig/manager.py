@@ -7,9 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from . import planning, verification
+from . import planning, takeover, verification
 from .connection import Database, DatabaseConnection
-from .errors import ConfigurationError, DatabaseTooNew, RollbackNotSupported, UnknownVersion, ValidationFailed
+from .errors import (
+    ConfigurationError,
+    DatabaseTooNew,
+    RollbackNotSupported,
+    UnknownRevision,
+    UnknownVersion,
+    ValidationFailed,
+)
 from .loader import LoadedMigration, Unloadable, load
 from .results import Issue, Plan, Status
 from .sources import MigrationPaths, Sources
@@ -17,9 +24,12 @@ from .template import write_migration
 from .version_tracker import DatabaseState, VersionTracker
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from .base import BaseMigration
     from .planning import OutOfOrder
     from .sources import MigrationFile
+    from .takeover import Claim
     from .version_tracker import AppliedVersion
 
 __all__ = ["MigrationManager", "Prepared", "refuse_rollback", "require_version"]
@@ -87,6 +97,7 @@ class MigrationManager:
         self.sources = migrations if isinstance(migrations, Sources) else Sources(migrations)
         self.version_tracker = tracker if tracker is not None else VersionTracker(self.db)
         self.out_of_order = out_of_order
+        self.version_tracker.claims = self.claim
 
     def discover_migrations(self) -> dict[int, MigrationFile]:
         """The migration files by version, in order. No file is opened."""
@@ -108,7 +119,7 @@ class MigrationManager:
     def get_rollback_sequence(self, target: int) -> list[MigrationFile]:
         """The files that a rollback to *target* would take back, newest first."""
         require_version(target)
-        files, done = self.discover_migrations(), self._done(self.version_tracker.read())
+        files, done = self.discover_migrations(), self.version_tracker.read().done
         return [files[version] for version in planning.rollback_versions(done, target) if version in files]
 
     def validate_migration_sequence(self, target: int | None = None) -> list[Issue]:
@@ -160,7 +171,7 @@ class MigrationManager:
             target_version=self.get_target_version(),
             needs_migration=self.needs(state),
             available_versions=self.get_available_versions(),
-            applied_versions=self._done(state),
+            applied_versions=state.done,
             skipped_versions=[row.version for row in state.rows if row.state == "skipped"],
             pending_versions=self.pending(state),
             interrupted_versions=[row.version for row in state.interrupted],
@@ -230,12 +241,12 @@ class MigrationManager:
         down = target is not None and target < state.current_version and not up_only
         if down:
             migrations, issues = self._load_down(state, target or 0)
-            order = planning.rollback_versions(self._done(state), target or 0)
+            order = planning.rollback_versions(state.done, target or 0)
         else:
             order = self.pending(state, target)
             pending = set(order)
             migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
-            issues += planning.check_reachable(migrations, {*self._done(state), *order})
+            issues += planning.check_reachable(migrations, {*state.done, *order})
             # Checksums are verified when something is to be applied on top of them.
             issues += self._standing_issues(state, verify=bool(order))
         steps = [migrations[version].step() for version in order if version in migrations]
@@ -266,9 +277,11 @@ class MigrationManager:
 
     def pending(self, state: DatabaseState, target: int | None = None) -> list[int]:
         """The versions to apply in the state that the database is in."""
-        return planning.pending_versions(
-            self.sources.versions(), self._done(state), state.current_version, target, self.out_of_order
+        pending = planning.pending_versions(
+            self.sources.versions(), state.done, state.current_version, target, self.out_of_order
         )
+        late = {version for version in self._imported_late(state) if target is None or version <= target}
+        return sorted({*pending, *late})
 
     def refuse_newer(self, state: DatabaseState) -> None:
         """
@@ -287,16 +300,34 @@ class MigrationManager:
             raise ValidationFailed(duplicates)
         return verification.accepted(state.rows, self.discover_migrations())
 
-    def adopted(self, state: DatabaseState) -> list[int]:
-        """The versions that an untracked database has by its `user_version`."""
-        return [v for v in self.get_available_versions() if v <= state.user_version] if state.adoptable else []
+    def claim(self, connection: Connection, state: DatabaseState) -> Claim | None:
+        """What a database has by the word of something else: of Alembic, or of its `user_version`."""
+        return takeover.claim(connection, state, self)
+
+    def refuse_unknown(self, state: DatabaseState) -> None:
+        """
+        Leave a database alone of which it is not known what it has.
+
+        Raises:
+            UnknownRevision: Alembic brought it to a revision that no file carries.
+        """
+        if state.claim is not None and state.claim.unknown:
+            raise UnknownRevision(state.claim.unknown, state.claim.known)
 
     def load_what_loads(self, files: Iterable[MigrationFile]) -> dict[int, LoadedMigration]:
         """Those of *files* that import; the others are left out."""
         return self._load(files)[0]
 
-    def _done(self, state: DatabaseState) -> list[int]:
-        return state.done if state.tracked else self.adopted(state)
+    def _imported_late(self, state: DatabaseState) -> set[int]:
+        """
+        Versions below the current one that were never applied, and carry a revision of Alembic's.
+
+        What Alembic applied is a set, and need not be the first so many of them.
+        """
+        late = planning.late_versions(self.sources.versions(), state.done, state.current_version)
+        files = self.discover_migrations() if late else {}
+        loaded = self.load_what_loads(files[v] for v in late if takeover.says_revision(files[v]))
+        return {version for version, migration in loaded.items() if migration.revision is not None}
 
     def _load(self, files: Iterable[MigrationFile]) -> tuple[dict[int, LoadedMigration], list[Issue]]:
         migrations: dict[int, LoadedMigration] = {}
@@ -312,13 +343,13 @@ class MigrationManager:
     def _load_down(self, state: DatabaseState, target: int) -> tuple[dict[int, LoadedMigration], list[Issue]]:
         """The migrations of a rollback; one that its own checks skipped needs no file, for nothing is to be undone."""
         skipped = {row.version for row in state.rows if row.state == "skipped"}
-        order = [v for v in planning.rollback_versions(self._done(state), target) if v not in skipped]
+        order = [v for v in planning.rollback_versions(state.done, target) if v not in skipped]
         files = self.discover_migrations()
         migrations, issues = self._load(files[version] for version in order if version in files)
         issues = [issue for issue in issues if issue.kind != "dependency"]
         rows = [row for row in state.rows if row.version in migrations]
         issues += verification.edits(rows, files) + planning.check_duplicates(self.sources.files())
-        if target != 0 and target not in self._done(state):
+        if target != 0 and target not in state.done:
             issues.append(planning.never_applied(target))
         issues += [
             Issue(f"the file of migration {version} is gone", kind="missing_file", version=version)
@@ -337,7 +368,12 @@ class MigrationManager:
         files, versions = self.discover_migrations(), self.get_available_versions()
         issues = planning.check_numbers(self.sources.files(), self.out_of_order, state.done)
         if state.tracked:
-            issues += planning.check_history(versions, state, self.out_of_order)
+            found = planning.check_history(versions, state, self.out_of_order)
+            late = self._imported_late(state) if found else ()
+            issues += [issue for issue in found if issue.kind != "out_of_order" or issue.version not in late]
+        if state.claim is not None and state.claim.unknown:
+            error = UnknownRevision(state.claim.unknown, state.claim.known)
+            issues.append(Issue(str(error).partition("\n")[0], kind="revision", hint=str(error).rpartition("\n")[2]))
         if self.version_tracker.disagrees(state) and not state.interrupted:
             text = f"user_version is {state.user_version}, but the versions table says {state.current_version}"
             issues.append(Issue(text, kind="mismatch", hint="If the table is right: sqlmig repair"))

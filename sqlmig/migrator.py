@@ -76,28 +76,24 @@ class Migrator:
             "schema": schema,
         }
         self._head: tuple[tuple[int, ...], str, tuple[Any, ...]] | None = None
-        self._tracker: VersionTracker | None = None
         self._manager: MigrationManager | None = None
         self._runner: MigrationRunner | None = None
 
     @property
     def version_tracker(self) -> VersionTracker:
         """The versions table and the audit log."""
-        if self._tracker is None:
-            from .version_tracker import VersionTracker
-
-            self._tracker = VersionTracker(self.db, **self._tables, lock_timeout=self.backend.lock_timeout)
-        return self._tracker
+        # The manager's: it knows the files, and so what a database has that something else brought here.
+        return self.manager.version_tracker
 
     @property
     def manager(self) -> MigrationManager:
         """What finds, checks and plans."""
         if self._manager is None:
             from .manager import MigrationManager
+            from .version_tracker import VersionTracker
 
-            self._manager = MigrationManager(
-                self.db, self._sources, tracker=self.version_tracker, out_of_order=self._out_of_order
-            )
+            tracker = VersionTracker(self.db, **self._tables, lock_timeout=self.backend.lock_timeout)
+            self._manager = MigrationManager(self.db, self._sources, tracker=tracker, out_of_order=self._out_of_order)
         return self._manager
 
     @property

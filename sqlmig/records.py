@@ -6,13 +6,14 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from .errors import DatabaseLocked, UnknownVersion
+from .errors import DatabaseLocked, UnknownRevision, UnknownVersion
 from .provenance import is_running
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .manager import MigrationManager
+    from .takeover import Claim
     from .version_tracker import DatabaseState, VersionTracker
 
 __all__ = ["adopt", "repair", "stamp"]
@@ -20,20 +21,25 @@ __all__ = ["adopt", "repair", "stamp"]
 logger = logging.getLogger("sqlmig.records")
 
 
-def adopt(connection: Connection, manager: MigrationManager, state: DatabaseState) -> None:
+def adopt(connection: Connection, manager: MigrationManager, claim: Claim) -> None:
     """
-    Take over a database that something else brought to `user_version`.
+    Take over a database that something else brought where it is, as *claim* says.
 
     Raises:
-        UnknownVersion: No migration has that version, so what the database has is not known.
+        UnknownRevision: Alembic brought it to a revision that no migration carries.
+        UnknownVersion: No migration has its `user_version`, so what the database has is not known.
     """
-    tracker, version = manager.version_tracker, state.user_version
-    adopted = manager.adopted(state)
-    if version not in adopted:
-        raise UnknownVersion(version, manager.get_available_versions())
-    _record_unrun(connection, manager, adopted)
-    text = f"adopted at version {version}, as PRAGMA user_version says"
-    tracker.log(connection, version, text, "adopt", metadata={"versions": adopted})
+    tracker = manager.version_tracker
+    if claim.unknown:
+        raise UnknownRevision(claim.unknown, claim.known)
+    if claim.version and claim.version not in claim.versions:
+        raise UnknownVersion(claim.version, manager.get_available_versions())
+    for row in claim.replaces:
+        tracker.remove(connection, row.version)
+    _record_unrun(connection, manager, claim.versions)
+    tracker.set_user_version(connection, claim.version)
+    text = f"adopted at version {claim.version}, {claim.source}"
+    tracker.log(connection, claim.version, text, "adopt", metadata={"versions": list(claim.versions), **claim.facts})
     logger.info(text)
 
 
@@ -51,7 +57,7 @@ def stamp(connection: Connection, manager: MigrationManager, version: int) -> No
     state = tracker.read(connection)
     _refuse_running(tracker, state, f"sqlmig stamp {version}")
     kept = {row.version for row in state.rows if row.done and row.version <= version}
-    for row in state.rows:
+    for row in (*state.rows, *(state.claim.replaces if state.claim is not None else ())):
         if row.version not in kept:
             tracker.remove(connection, row.version)
     _record_unrun(connection, manager, (v for v in available if v <= version and v not in kept))

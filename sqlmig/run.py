@@ -12,7 +12,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .connection import DatabaseConnection
-from .errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, DiskFull, MigrationError, shorten
+from .errors import (
+    DatabaseLocked,
+    DatabaseTooNew,
+    DatabaseUnavailable,
+    DiskFull,
+    MigrationError,
+    UnknownRevision,
+    shorten,
+)
 from .execution import explain, reason, statement_of
 from .results import MigrationResult
 
@@ -143,7 +151,7 @@ class Run:
             description = self._migration.description if self._migration else "refused"
             # Before its first migration a locked database takes no row, and a newer one must get none from here.
             locked = isinstance(raised, DatabaseLocked) and self._migration is None
-            if not locked and not isinstance(raised, DatabaseTooNew):
+            if not locked and not isinstance(raised, DatabaseTooNew | UnknownRevision):
                 self._log(session, version, description, raised, error, clock)
             if isinstance(raised, MigrationError):
                 raised.result = self.result(self._reached(session), success=False)
@@ -157,8 +165,8 @@ class Run:
         clock = Clock()
         try:
             yield
-        except (DatabaseTooNew, DatabaseUnavailable):
-            # The first must not be touched by this program, the others cannot be.
+        except (DatabaseTooNew, UnknownRevision, DatabaseUnavailable):
+            # The first two must not be touched by this program, the others cannot be.
             raise
         except MigrationError as error:
             about = error.version if error.version is not None else version if isinstance(version, int) else 0

@@ -69,7 +69,7 @@ class MigrationRunner:
             prepared = self._prepare(target, up_only=True)
             self._refuse(prepared, all_or_nothing)
         state = prepared.state
-        if not (prepared.plan.steps or state.adoptable or state.outdated or state.interrupted):
+        if not (prepared.plan.steps or state.claim or state.outdated or state.interrupted):
             return run.result(state.current_version)
         with self.backend.session() as session:
             prepared = self._open(session, run, prepared, target, all_or_nothing)
@@ -126,6 +126,7 @@ class MigrationRunner:
         self.manager.require_files()
         state = state if state is not None else self.tracker.read()
         self.manager.refuse_newer(state)
+        self.manager.refuse_unknown(state)
         return self.manager.prepare(target, state, up_only=up_only)
 
     def _refuse(self, prepared: Prepared, all_or_nothing: bool = False, down_to: int | None = None) -> None:
@@ -168,8 +169,8 @@ class MigrationRunner:
                     # Before the tables are there: without its versions table, user_version is what a database says.
                     state = self.tracker.read(session.connection)
                     self.tracker.prepare(session.connection)
-                    if state.adoptable:
-                        records.adopt(session.connection, self.manager, state)
+                    if state.claim is not None:
+                        records.adopt(session.connection, self.manager, state.claim)
                     return self._look_again(session, run, prepared, target, all_or_nothing)
 
     def _look_again(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
+    from .takeover import Claim
+
 T = TypeVar("T")
 
 __all__ = ["AppliedVersion", "DatabaseState", "VersionTracker"]
@@ -65,9 +67,14 @@ class DatabaseState(NamedTuple):
     original: bool = False
     """Whether that form is the original system's."""
 
+    claim: Claim | None = None
+    """What something else says is applied, where the word is not ours; then there are no rows."""
+
     @property
     def done(self) -> list[int]:
         """The versions that count, in order."""
+        if self.claim is not None:
+            return list(self.claim.versions)
         return sorted([row.version for row in self.rows if row.done] + self.inherited)
 
     @property
@@ -87,13 +94,10 @@ class DatabaseState(NamedTuple):
 
     @property
     def current_version(self) -> int:
-        """The highest version that counts; of a database that is not tracked yet, its user_version."""
+        """The highest version that counts; of a database that is not tracked yet, what something else says."""
+        if self.claim is not None:
+            return self.claim.version
         return max(self.done, default=0) if self.tracked else self.user_version
-
-    @property
-    def adoptable(self) -> bool:
-        """Whether something else brought it to user_version."""
-        return not self.tracked and self.user_version > 0
 
 
 class VersionTracker:
@@ -129,6 +133,8 @@ class VersionTracker:
         # Two histories in one file would overwrite each other's.
         self.keeps_user_version = versions_table == VERSIONS_TABLE and schema in (None, "main")
         self._inserts: dict[Table, tuple[str, list[str], bool]] = {}
+        self.claims: Callable[[Connection, DatabaseState], Claim | None] | None = None
+        """What else to ask which versions a database has; the manager, which knows the files, sets it."""
 
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
@@ -167,7 +173,12 @@ class VersionTracker:
 
     def read(self, connection: Connection | None = None) -> DatabaseState:
         """What the database says of itself. Read-only."""
-        return self._reading(self._read, connection)
+        return self._reading(self._read_with_claim, connection)
+
+    def _read_with_claim(self, connection: Connection) -> DatabaseState:
+        state = self._read(connection)
+        claim = self.claims(connection, state) if self.claims is not None else None
+        return state if claim is None else state._replace(rows=(), tracked=False, claim=claim)
 
     def _read(self, connection: Connection) -> DatabaseState:
         columns = self._columns(connection, self.versions)
