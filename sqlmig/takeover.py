@@ -70,7 +70,8 @@ def _by_revisions(state: DatabaseState) -> bool:
 
 
 def _by_alembic(connection: Connection, state: DatabaseState, manager: MigrationManager) -> Claim | None:
-    tables = set(inspect(connection).get_table_names())
+    tracker = manager.version_tracker
+    tables = {*inspect(connection).get_table_names()} - {tracker.versions.name, tracker.history.name}
     # A database without tables is at the beginning, whatever the files say.
     carrying = _carrying(manager) if tables else {}
     heads: dict[tuple[str, str], None] = {}
