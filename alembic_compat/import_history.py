@@ -44,17 +44,18 @@ def import_history(
     Args:
         location: Alembic's folder, "package:folder", the path of an alembic.ini, or a Config.
         out: The folder to write to; no migration may be in it.
-        naming_convention: As in the `MetaData(naming_convention=...)` of the project's env.py.
+        naming_convention: As in the `MetaData(naming_convention=...)` of the project's env.py; {} where it has none.
         version_table: Where the project keeps its revisions.
 
     Raises:
         ConfigurationError: There is no history there, or *out* is taken.
         ValidationFailed: A revision cannot be written as a migration; nothing was written.
     """
-    scripts, folder = _history(location), Path(out)
+    scripts, folder, naming = _history(location), Path(out), _naming(naming_convention)
     _require_free(folder)
     versions = {script.revision: number for number, script in enumerate(scripts, 1)}
-    files, notes, issues = [], [], []
+    files, issues = [], []
+    notes = [] if naming_convention is not None else [_UNNAMED]
     for script in scripts:
         path, version = Path(script.path), versions[script.revision]
         try:
@@ -63,7 +64,7 @@ def import_history(
                 version=version,
                 revision=script.revision,
                 dependencies=[versions[name] for name in _needs(script)],
-                naming_convention=naming_convention,
+                naming_convention=naming,
                 version_table=version_table,
             )
         except Unconvertible as error:
@@ -74,6 +75,30 @@ def import_history(
     if issues:
         raise ValidationFailed(issues)
     return Imported(_write(files, folder), notes)
+
+
+_UNNAMED = (
+    "env.py was not run: where its target_metadata has a naming_convention, each file must say the same"
+    " (`naming_convention = {...}`), for the names of constraints hang on it"
+)
+
+
+def _naming(convention: Mapping[str, str] | None) -> dict[str, str]:
+    """
+    What can be written into a file of a naming convention.
+
+    Raises:
+        ConfigurationError: Something in it is no text.
+    """
+    found = dict(convention or {})
+    wrong = [key for key, value in found.items() if not isinstance(key, str) or not isinstance(value, str)]
+    if wrong:
+        raise ConfigurationError(
+            f"The naming convention cannot be written into a file: {wrong[0]!r} is more than a text.\n"
+            "  Nothing was written.\n"
+            "Pass naming_convention={} to import_history(), and import the convention in the files that need it."
+        )
+    return found
 
 
 def _history(location: str | os.PathLike[str] | Config) -> list[Script]:

@@ -375,9 +375,9 @@ def test_names_are_made_of_any_message(message: str, name: str, tmp_path: Path) 
     assert convert(text, version=3, revision="ae10").name == name
     assert "t" in ran(text, tmp_path)
     file = convert(text, version=1, revision="ae10")
-    assert f"description = {message.strip()!r}" in file.text.replace('description = "', "description = '").replace(
-        '"\n    revision', "'\n    revision"
-    ) or message.startswith("Add")
+    tree = next(node for node in ast.parse(file.text).body if isinstance(node, ast.ClassDef))
+    said = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
+    assert ast.literal_eval(said["description"]) == message.strip()
 
 
 def test_a_revision_without_a_message() -> None:
@@ -577,6 +577,18 @@ def test_a_revision_that_can_be_loaded_once_only(project: AlembicProject, tmp_pa
         del sys.modules["sqlalchemy"].__dict__["seen_once"]
     assert not (tmp_path / "native").exists()
     assert not list(tmp_path.glob(".sqlmig*"))
+
+
+def test_a_naming_convention_that_is_code(project: AlembicProject, tmp_path: Path) -> None:
+    wrong: Any = {"uq": "uq_%(short)s", "short": lambda constraint, table: "x"}
+    with pytest.raises(ConfigurationError, match="'short' is more than a text"):
+        import_history(project.path, tmp_path / "native", naming_convention=wrong)
+    assert not (tmp_path / "native").exists()
+
+
+def test_without_a_naming_convention_a_human_is_told(project: AlembicProject, tmp_path: Path) -> None:
+    assert "naming_convention" in import_history(project.path, tmp_path / "one").notes[0]
+    assert import_history(project.path, tmp_path / "two", naming_convention={}).notes == []
 
 
 @pytest.mark.parametrize("location", ["nowhere", "empty"])

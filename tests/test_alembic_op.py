@@ -203,6 +203,20 @@ def test_threads_migrate_two_databases(tmp_path: Path) -> None:
     assert proxied() is None
 
 
+def test_packages_prepare_the_context(
+    folder: Folder, migrator: Migrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "context_hook.py").write_text("def prepare(context):\n    context.opts['prepared'] = True\n")
+    (tmp_path / "hook-1.dist-info").mkdir()
+    (tmp_path / "hook-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: hook\nVersion: 1\n")
+    (tmp_path / "hook-1.dist-info" / "entry_points.txt").write_text(
+        "[sqlmig.alembic_contexts]\nhook = context_hook:prepare\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    folder.add(1, "assert self.op.get_context().opts['prepared']")
+    assert migrator.migrate().applied == [1]
+
+
 WITHOUT = """
 import sys
 
