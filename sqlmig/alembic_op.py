@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, column, inspect, or_, select
+from sqlalchemy import table as a_table
 
-from .errors import ConfigurationError, TransactionMisused
+from .errors import ConfigurationError, TransactionMisused, UnsupportedChange
 
 try:
     import alembic.op
@@ -28,7 +29,9 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
     from sqlalchemy.engine import Connection
+    from sqlalchemy.engine.reflection import Inspector
 
 __all__ = ["AlembicOperations"]
 
@@ -72,7 +75,35 @@ class AlembicOperations:
 
 
 class _Context(MigrationContext):
-    """Never ends the transaction that the migration runs in."""
+    """Never ends the transaction that the migration runs in, and loses no rows of other tables in a rebuild."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._drop = self.impl.drop_table
+        # One place for what is done instead: a hook may set another.
+        self.impl.drop_table = self._drop_table  # type: ignore[method-assign]
+
+    def _drop_table(self, table: Table, **options: Any) -> None:
+        """
+        Drop a table, unless Alembic does so to put a copy in its place, and rows refer to it.
+
+        Raises:
+            UnsupportedChange: SQLite would delete or change those rows first.
+        """
+        connection = self.connection
+        if connection is not None and connection.dialect.name == "sqlite" and _enforced(connection):
+            inspector = inspect(connection)
+            names = inspector.get_table_names()
+            if f"_alembic_tmp_{table.name}"[:50] in names:
+                users = [name for name in names if _refers(connection, inspector, name, table.name)]
+                if users:
+                    raise UnsupportedChange(
+                        f"Alembic would drop {table.name} to rebuild it, and rows of {', '.join(users)} refer to it.",
+                        table=table.name,
+                        facts="With foreign_keys=ON SQLite deletes or changes such rows then; nothing was changed.",
+                        hint="Use sqlmig's own operations (self.alter_table, self.add_column, ...), which keep them.",
+                    )
+        self._drop(table, **options)
 
     @contextmanager
     def autocommit_block(self) -> Iterator[None]:
@@ -89,6 +120,22 @@ class _Context(MigrationContext):
                 " the transaction that it runs in (say `transactional = False` in the migration)"
             )
         yield
+
+
+def _enforced(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
+
+
+def _refers(connection: Connection, inspector: Inspector, name: str, parent: str) -> bool:
+    """Whether rows of the table *name* refer to *parent*; those that it has of its own go into its copy."""
+    if name == parent:
+        return False
+    keys = [k for k in inspector.get_foreign_keys(name) if k["referred_table"].lower() == parent.lower()]
+    filled = [column(one).is_not(None) for key in keys for one in key["constrained_columns"]]
+    return (
+        bool(filled)
+        and connection.execute(select(1).select_from(a_table(name)).where(or_(*filled))).first() is not None
+    )
 
 
 class _Everywhere:

@@ -11,7 +11,7 @@ from pathlib import Path
 import alembic.op
 import pytest
 from conftest import Folder, contents
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, event, inspect
 
 from sqlmig import BaseMigration, ConfigurationError, MigrationFailed, Migrator, TransactionEnded
 
@@ -201,6 +201,27 @@ def test_threads_migrate_two_databases(tmp_path: Path) -> None:
         thread.join()
     assert failed == []
     assert proxied() is None
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "NO ACTION"])
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_rebuild_never_costs_child_rows(
+    action: str, enforced: bool, folder: Folder, migrator: Migrator, engine: Engine
+) -> None:
+    event.listen(engine, "connect", lambda raw, _: raw.execute(f"PRAGMA foreign_keys = {int(enforced)}"))
+    child = f"CREATE TABLE child (id INTEGER, t INTEGER REFERENCES t (id) ON DELETE {action})"
+    batch = "with self.op.batch_alter_table('t', recreate='always') as b: b.alter_column('n', nullable=False)"
+    folder.add(1, f"{BOTH}self.op.execute({child!r})\n{batch}\nself.op.execute('INSERT INTO child VALUES (7, 1)')")
+    folder.add(2, batch)
+    if enforced:
+        with pytest.raises(MigrationFailed, match="rows of child refer to it") as caught:
+            migrator.migrate()
+        assert "self.alter_table" in str(caught.value)
+    else:
+        migrator.migrate()
+    assert migrator.get_current_version() == (1 if enforced else 2)
+    assert contents(engine)["rows"]["child"] == [(7, 1)]
+    assert contents(engine)["rows"]["t"] == [(1, 1), (2, 2)]
 
 
 def test_packages_prepare_the_context(
