@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from alembic.runtime.migration import MigrationContext
 
 from sqlmig import MigrationError, Migrator
+from sqlmig import UnknownRevision as UncarriedRevision
 
 __all__ = ["UnknownRevision", "adopt"]
 
 
-class UnknownRevision(MigrationError):
+class UnknownRevision(UncarriedRevision):
     """The database is at a revision of Alembic's that no version stands for."""
 
     def __init__(self, found: Sequence[str], known: Sequence[str]) -> None:
         self.found, self.known = list(found), list(known)
-        super().__init__(
+        MigrationError.__init__(
+            self,
             f"The database is at Alembic's revision {' and '.join(found)}, which no version stands for.\n"
             f"  known: {', '.join(known)}; nothing was changed\n"
-            f"Bring it to one of them with Alembic (alembic upgrade {known[-1] if known else 'head'}), or add it here."
+            f"Bring it to one of them with Alembic (alembic upgrade {known[-1] if known else 'head'}), or add it here.",
         )
 
 
