@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .loader import LoadedMigration
 
-__all__ = ["ChecksFailed", "attempt", "explain", "perform", "reason", "statement_of"]
+__all__ = ["ChecksFailed", "TryAgain", "attempt", "explain", "perform", "reason", "statement_of"]
+
+
+class TryAgain(BaseException):
+    """
+    The step is to be undone and begun anew, with the connection prepared otherwise.
+
+    No Exception, so that a migration which catches its errors does not catch this.
+    """
 
 
 class ChecksFailed(Exception):

@@ -43,6 +43,8 @@ class Prepared(NamedTuple):
     plan: Plan
     migrations: dict[int, LoadedMigration]
     state: DatabaseState
+    order: Sequence[int] = ()
+    """The versions of its steps; of a rollback, those without a file as well."""
 
     @property
     def transactional(self) -> bool:
@@ -54,9 +56,9 @@ class Prepared(NamedTuple):
         done = set(self.state.done)
         return [self.migrations[s.version] for s in self.plan.migrations_to_apply if s.version not in done]
 
-    def applied_above(self, target: int) -> list[AppliedVersion]:
+    def to_roll_back(self) -> list[AppliedVersion]:
         """What a rollback takes back, newest first."""
-        return [row for row in reversed(self.state.rows) if row.done and row.version > target]
+        return [row for row in reversed(self.state.rows) if row.done and row.version in self.order]
 
     def loose(self, rows: Sequence[AppliedVersion]) -> LoadedMigration | None:
         """The first migration of *rows* that refuses to run in a transaction."""
@@ -84,6 +86,9 @@ class MigrationManager:
         out_of_order: What a migration is that appeared below the current version: an `"error"`, to
             `"apply"`, or to `"ignore"`.
     """
+
+    refuses_edits = True
+    """Whether a file that was edited after it was applied stops a run."""
 
     def __init__(
         self,
@@ -119,8 +124,10 @@ class MigrationManager:
     def get_rollback_sequence(self, target: int) -> list[MigrationFile]:
         """The files that a rollback to *target* would take back, newest first."""
         require_version(target)
-        files, done = self.discover_migrations(), self.version_tracker.read().done
-        return [files[version] for version in planning.rollback_versions(done, target) if version in files]
+        files = self.discover_migrations()
+        return [
+            files[version] for version in self.to_roll_back(self.version_tracker.read(), target) if version in files
+        ]
 
     def validate_migration_sequence(self, target: int | None = None) -> list[Issue]:
         """
@@ -216,7 +223,7 @@ class MigrationManager:
         if what not in files:
             raise UnknownVersion(what, list(files))
         try:
-            return load(files[what], self.db).create(self.db)
+            return self.load_file(files[what]).create(self.db)
         except Unloadable as error:
             raise ValidationFailed([error.issue]) from error
 
@@ -238,17 +245,17 @@ class MigrationManager:
         available = self.get_available_versions()
         if target is not None and target != 0 and target not in available:
             raise UnknownVersion(target, available)
-        down = target is not None and target < state.current_version and not up_only
+        down = target is not None and not up_only and self.goes_down(state, target)
         if down:
             migrations, issues = self._load_down(state, target or 0)
-            order = planning.rollback_versions(state.done, target or 0)
+            order = self.to_roll_back(state, target or 0)
         else:
             order = self.pending(state, target)
             pending = set(order)
             migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
             issues += planning.check_reachable(migrations, {*state.done, *order})
             # Checksums are verified when something is to be applied on top of them.
-            issues += self._standing_issues(state, verify=bool(order))
+            issues += self._standing_issues(state, verify=bool(order) and self.refuses_edits)
         steps = [migrations[version].step() for version in order if version in migrations]
         plan = Plan(
             current_version=state.current_version,
@@ -259,7 +266,7 @@ class MigrationManager:
             validation_issues=issues,
             estimated_time_ms=0.0 if not order else self._estimate(order) if estimate else None,
         )
-        return Prepared(plan, migrations, state)
+        return Prepared(plan, migrations, state, order)
 
     def require_files(self) -> None:
         """
@@ -282,6 +289,23 @@ class MigrationManager:
         )
         late = {version for version in self._imported_late(state) if target is None or version <= target}
         return sorted({*pending, *late})
+
+    def goes_down(self, state: DatabaseState, target: int) -> bool:
+        """Whether the way to *target* is a rollback."""
+        return target < state.current_version
+
+    def to_roll_back(self, state: DatabaseState, target: int) -> list[int]:
+        """The versions that a rollback to *target* takes back, newest first."""
+        return planning.rollback_versions(state.done, target)
+
+    def load_file(self, file: MigrationFile) -> LoadedMigration:
+        """
+        A migration file brought to life.
+
+        Raises:
+            Unloadable: It holds no migration that can be run.
+        """
+        return load(file, self.db)
 
     def refuse_newer(self, state: DatabaseState) -> None:
         """
@@ -334,7 +358,7 @@ class MigrationManager:
         issues = []
         for file in files:
             try:
-                migrations[file.version] = load(file, self.db)
+                migrations[file.version] = self.load_file(file)
             except Unloadable as error:
                 issues.append(error.issue)
         known = set(self.sources.versions())
@@ -343,12 +367,14 @@ class MigrationManager:
     def _load_down(self, state: DatabaseState, target: int) -> tuple[dict[int, LoadedMigration], list[Issue]]:
         """The migrations of a rollback; one that its own checks skipped needs no file, for nothing is to be undone."""
         skipped = {row.version for row in state.rows if row.state == "skipped"}
-        order = [v for v in planning.rollback_versions(state.done, target) if v not in skipped]
+        order = [v for v in self.to_roll_back(state, target) if v not in skipped]
         files = self.discover_migrations()
         migrations, issues = self._load(files[version] for version in order if version in files)
         issues = [issue for issue in issues if issue.kind != "dependency"]
         rows = [row for row in state.rows if row.version in migrations]
-        issues += verification.edits(rows, files) + planning.check_duplicates(self.sources.files())
+        issues += (verification.edits(rows, files) if self.refuses_edits else []) + planning.check_duplicates(
+            self.sources.files()
+        )
         if target != 0 and target not in state.done:
             issues.append(planning.never_applied(target))
         issues += [

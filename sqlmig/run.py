@@ -100,6 +100,11 @@ class Run:
             self._told += 1
             self._tell(f"{version:03} {description}")
 
+    def forget(self) -> None:
+        """What was noted is undone, and begins anew."""
+        self._told -= len(self._uncommitted) if self.together else 0
+        self._uncommitted.clear()
+
     def committed(self) -> None:
         """The steps that were noted count from now on."""
         for outcome, version, description, took in self._uncommitted:
@@ -142,9 +147,8 @@ class Run:
         try:
             yield
         except BaseException as error:
-            self._told -= len(self._uncommitted) if self.together else 0
             at_commit = bool(self._uncommitted) and not self._running
-            self._uncommitted.clear()
+            self.forget()
             session.restore_settings()
             raised = self._worded(error, at_commit=at_commit)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from

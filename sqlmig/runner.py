@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import records
 from .errors import ConfigurationError, InterruptedMigration, NotAtomic, ValidationFailed
-from .execution import perform
+from .execution import TryAgain, perform
 from .manager import refuse_rollback, require_version
 from .provenance import is_running
 from .run import Clock, Progress, Run
@@ -49,7 +49,7 @@ class MigrationRunner:
         """Bring the database to *version*, up or down."""
         with Run(self.tracker, "apply").recording_refusals(version):
             require_version(version)
-        if version < self.tracker.get_current_version():
+        if self.manager.goes_down(self.tracker.read(), version):
             return self.rollback(version)
         return self.apply(version, all_or_nothing=all_or_nothing)
 
@@ -72,13 +72,15 @@ class MigrationRunner:
         if not (prepared.plan.steps or state.claim or state.outdated or state.interrupted):
             return run.result(state.current_version)
         with self.backend.session() as session:
-            prepared = self._open(session, run, prepared, target, all_or_nothing)
-            run.begin(prepared.plan)
-            if all_or_nothing:
-                self._apply_together(session, run, prepared, target)
-            else:
-                self._apply_each(session, run, prepared, target)
-            return run.result(self._reached(session))
+
+            def carry_out() -> MigrationResult:
+                ready = self._open(session, run, prepared, target, all_or_nothing)
+                run.begin(ready.plan)
+                apply = self._apply_together if all_or_nothing else self._apply_each
+                apply(session, run, ready, target)
+                return run.result(self._reached(session))
+
+            return self._around(session, carry_out)
 
     def rollback(self, target: int) -> MigrationResult:
         """
@@ -94,13 +96,17 @@ class MigrationRunner:
             require_version(target)
             prepared = self._prepare(target, up_only=False)
             self._refuse(prepared, down_to=target)
-        if prepared.state.current_version == target and not prepared.state.interrupted:
-            return run.result(target)
+        if not (prepared.order or prepared.state.interrupted):
+            return run.result(prepared.state.current_version)
         with self.backend.session() as session:
-            prepared = self._open(session, run, prepared, target)
-            run.begin(prepared.plan)
-            self._roll_back_to(session, run, prepared, target)
-            return run.result(self._reached(session))
+
+            def carry_out() -> MigrationResult:
+                ready = self._open(session, run, prepared, target)
+                run.begin(ready.plan)
+                self._roll_back_to(session, run, ready, target)
+                return run.result(self._reached(session))
+
+            return self._around(session, carry_out)
 
     def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
         """Record that the database is at *version*, without running anything; tell whether it was recorded."""
@@ -119,6 +125,14 @@ class MigrationRunner:
         """Accept edited files, clear marks of interrupted migrations, put `user_version` right."""
         with self.backend.session() as session, session.transaction():
             return records.repair(session.connection, self.manager)
+
+    # What a subclass may do around a run, and before each of its transactions
+
+    def _around(self, session: SQLiteSession, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
+        return carry_out()
+
+    def _before(self, session: SQLiteSession, migrations: Sequence[LoadedMigration]) -> None:
+        pass
 
     # Before the first step
 
@@ -220,6 +234,7 @@ class MigrationRunner:
         todo, highest = prepared.to_apply(), prepared.state.current_version
         while todo:
             with run.recording(session):
+                self._before(session, todo[:1])
                 try:
                     with session.transaction():
                         if not session.unchanged():
@@ -227,12 +242,15 @@ class MigrationRunner:
                             todo, highest = prepared.to_apply(), prepared.state.current_version
                             if not todo:
                                 break
-                        migration = todo.pop(0)
+                        migration = todo[0]
                         highest = max(highest, migration.version)
                         self._apply_one(session, run, migration, highest)
+                except TryAgain:
+                    continue
                 except _Interrupted:
                     self._wait_for_interrupted(session)
                     continue
+                del todo[0]
                 if not migration.transactional:
                     self._apply_loose(session, run, migration, highest)
             run.committed()
@@ -242,7 +260,9 @@ class MigrationRunner:
         done = False
         with run.recording(session):
             while not done:
-                with suppress(_Interrupted), session.transaction():
+                run.forget()
+                self._before(session, prepared.to_apply())
+                with suppress(_Interrupted, TryAgain), session.transaction():
                     if not session.unchanged():
                         prepared = self._look_again(session, run, prepared, target, all_or_nothing=True)
                     highest = prepared.state.current_version
@@ -313,18 +333,22 @@ class MigrationRunner:
     # Steps down
 
     def _roll_back_to(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int) -> None:
-        rows = prepared.applied_above(target)
+        rows = prepared.to_roll_back()
         while rows:
             with run.recording(session):
+                run.forget()
+                self._before(session, list(prepared.migrations.values()))
                 try:
                     with session.transaction():
                         if not session.unchanged():
                             prepared = self._look_again(session, run, prepared, target)
-                            rows = prepared.applied_above(target)
+                            rows = prepared.to_roll_back()
                             if not rows:
                                 break
                         batch = rows if prepared.transactional else rows[:1]
                         loose = self._roll_back_batch(session, run, prepared, batch)
+                except TryAgain:
+                    continue
                 except _Interrupted:
                     self._wait_for_interrupted(session)
                     continue

@@ -67,17 +67,19 @@ class SQLiteSession:
     Attributes:
         connection: For everything that runs inside.
         joined: Whether the transaction is the caller's, which is never committed here.
+        driver_begins: Whether the application's connection begins transactions by itself.
     """
 
     connection: Connection
     joined: bool
+    driver_begins: bool
 
     def __init__(self, backend: SQLiteBackend) -> None:
         self._backend = backend
         self._stack = ExitStack()
         self._guarding = False
         self._attempted: str | None = None
-        self._pragmas = False
+        self._pragmas = self._left = False
         self._seen: list[Any] = []
         self._schemas = ["main"]
         self._settings: dict[str, Any] = {}
@@ -102,6 +104,7 @@ class SQLiteSession:
             self.connection = given if given is not None else stack.enter_context(self._backend.patiently(connect))
             raw: Any = self.connection.connection.dbapi_connection
             self._raw = raw
+            self.driver_begins = not in_autocommit(raw)
             self._settle()
             self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))
             if self.joined:
@@ -132,6 +135,11 @@ class SQLiteSession:
     def translate(self, error: BaseException) -> MigrationError | None:
         """The typed error for what SQLite said."""
         return self._backend.translate(error)
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection."""
+        return self._raw
 
     @property
     def in_transaction(self) -> bool:
@@ -185,7 +193,7 @@ class SQLiteSession:
         Raises:
             TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
         """
-        self._attempted, self._guarding, self._pragmas = None, True, False
+        self._attempted, self._guarding, self._pragmas, self._left = None, True, False, False
         stack = ExitStack()
         # Refused before SQLAlchemy has taken its own transaction for ended.
         stack.enter_context(self._refusing("commit", "rollback", *_LOSING_METHODS))
@@ -194,7 +202,7 @@ class SQLiteSession:
         try:
             yield
         except BaseException as error:
-            if isinstance(error, Exception) and (self._attempted or self._lost_to(error)):
+            if isinstance(error, Exception) and not self._left and (self._attempted or self._lost_to(error)):
                 raise self._ended() from error
             raise
         finally:
@@ -207,6 +215,19 @@ class SQLiteSession:
                 self.restore_settings()
         if self._attempted or not self.in_transaction:
             raise self._ended()
+
+    def leave(self) -> None:
+        """Commit, in the middle of a migration that needs it; from here on its statements stand for themselves."""
+        self._guarding, self._left = False, True
+        self._raw.set_authorizer(None)
+        self._commit()
+        self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
+
+    def come_back(self) -> None:
+        """Begin again, so that the migration ends as every other does."""
+        self._wait_for(100)
+        self._begin()
+        self._left = False
 
     @contextmanager
     def _refusing(self, *methods: str) -> Iterator[None]:
