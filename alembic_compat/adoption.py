@@ -6,23 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from alembic.runtime.migration import MigrationContext
 
-from sqlmig import MigrationError, Migrator
-from sqlmig import UnknownRevision as UncarriedRevision
+from sqlmig import Migrator
 
-__all__ = ["UnknownRevision", "adopt"]
+from .errors import UnknownRevision
 
-
-class UnknownRevision(UncarriedRevision):
-    """The database is at a revision of Alembic's that no version stands for."""
-
-    def __init__(self, found: Sequence[str], known: Sequence[str]) -> None:
-        self.found, self.known = list(found), list(known)
-        MigrationError.__init__(
-            self,
-            f"The database is at Alembic's revision {' and '.join(found)}, which no version stands for.\n"
-            f"  known: {', '.join(known)}; nothing was changed\n"
-            f"Bring it to one of them with Alembic (alembic upgrade {known[-1] if known else 'head'}), or add it here.",
-        )
+__all__ = ["adopt"]
 
 
 def adopt(
@@ -58,6 +46,14 @@ def adopt(
     if not heads:
         return None
     if len(heads) > 1 or heads[0] not in versions:
-        raise UnknownRevision(heads, list(versions))
+        raise UnknownRevision(heads, list(versions), _unknown(heads, list(versions)))
     version = versions[heads[0]]
     return version if migrator.stamp(version, if_untracked=True) else None
+
+
+def _unknown(found: Sequence[str], known: Sequence[str]) -> str:
+    return (
+        f"The database is at Alembic's revision {' and '.join(found)}, which no version stands for.\n"
+        f"  known: {', '.join(known)}; nothing was changed\n"
+        f"Bring it to one of them with Alembic (alembic upgrade {known[-1] if known else 'head'}), or add it here."
+    )

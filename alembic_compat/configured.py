@@ -1,0 +1,47 @@
+"""What env.py says of the version table, read off its text: a boot at head does not run it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["version_table_in"]
+
+_ASKED = ("version_table", "version_table_schema")
+
+
+def version_table_in(path: str) -> Mapping[str, Any] | None:
+    """The two options as `configure()` gets them, left out where it does not; None where the text does not tell."""
+    try:
+        with open(path, "rb") as stream:
+            tree = ast.parse(stream.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "attr", None) or getattr(node.func, "id", "")) == "configure"
+    ]
+    found: dict[str, Any] = {}
+    for call in calls:
+        for keyword in call.keywords:
+            if keyword.arg is None:
+                return None
+            if keyword.arg in _ASKED:
+                value = keyword.value
+                if isinstance(value, ast.Constant):
+                    found[keyword.arg] = value.value
+                elif isinstance(value, ast.Name) and value.id in constants:
+                    found[keyword.arg] = constants[value.id]
+                else:
+                    return None
+    return found if calls else None

@@ -1,0 +1,338 @@
+"""env.py, run the way Alembic runs it, with our connection where it would make its own."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alembic.runtime.migration import HeadMaintainer, MigrationContext, RevisionStep
+from sqlalchemy import MetaData
+
+from sqlmig import DatabaseLocked, MigrationError
+from sqlmig.execution import TryAgain
+
+from .errors import EnvironmentFailed
+from .handed import HandedEngine, Handover, routed
+from .project import HandedContext, Project
+from .rebuild import keep_child_rows
+
+if TYPE_CHECKING:
+    from alembic.script import Script
+
+T = TypeVar("T")
+
+__all__ = ["Environment"]
+
+# Alembic's `op` and `context` are the process's.
+_turn = threading.RLock()
+
+
+class Environment:
+    """
+    How the revisions of a project are run.
+
+    Args:
+        project: Whose env.py.
+        run_env: Whether env.py is run at all.
+        options: What `context.configure()` is given where env.py is not run, or says nothing of it.
+        arguments: What `upgrade()` is given where env.py is not run.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        run_env: bool,
+        options: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.project, self.run_env = project, run_env
+        self.options, self.arguments = dict(options), dict(arguments or {})
+        self.said: dict[str, Any] | None = None
+        self.handover: Handover | None = None
+        self._context: MigrationContext | None = None
+
+    @contextmanager
+    def turn(self, timeout: float, name: str) -> Iterator[None]:
+        """Keep other threads out: a process has one `alembic.op`."""
+        if not _turn.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
+            raise DatabaseLocked(name, timeout, "another thread runs Alembic revisions in this process")
+        try:
+            yield
+        finally:
+            _turn.release()
+
+    def run(self, handover: Handover, action: Callable[[], T], destination: str = "heads") -> T:
+        """
+        The result of *action*, called where env.py calls `run_migrations()`.
+
+        Raises:
+            EnvironmentFailed: env.py raised by itself, or never came so far.
+        """
+        outcome = _Outcome(action)
+        outer = vars(_alembic_context()).get("_proxy")
+        before = self.project.config.attributes.get("connection", _MISSING)
+        disabled = {name: one.disabled for name, one in _loggers()}
+        self.handover = handover
+        try:
+            with routed(handover):
+                connection = handover.connection()
+                self.project.config.attributes["connection"] = connection
+                try:
+                    context = _Context(self, outcome, destination)
+                    with context:
+                        self._execute(context, connection)
+                finally:
+                    connection.close()
+        except TryAgain:
+            raise
+        except BaseException as error:
+            if outcome.error is None:
+                raise self._failed(error) from error
+        finally:
+            self._restore(before, outer, disabled)
+        if outcome.error is not None:
+            raise outcome.error
+        if not outcome.ran:
+            what = "context.run_migrations()" if self.said is not None else "context.configure()"
+            raise EnvironmentFailed(
+                self.project.env_py, f"it never called {what}", "Have it call what Alembic's own templates call."
+            )
+        value: T = outcome.value
+        return value
+
+    def _execute(self, context: _Context, connection: Any) -> None:
+        if self.run_env:
+            _execute_file(self.project.env_py, self.handover)
+            return
+        context.configure(connection=connection, **self.options)
+        context.run_migrations(**self.arguments)
+
+    def _failed(self, error: BaseException) -> BaseException:
+        if isinstance(error, MigrationError) or not isinstance(error, Exception | SystemExit):
+            return error
+        if isinstance(error, FileNotFoundError) and not os.path.exists(self.project.env_py):
+            return EnvironmentFailed(self.project.env_py, "there is no such file")
+        text = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{error}"
+        return EnvironmentFailed(self.project.env_py, f"{type(error).__name__}: {text}")
+
+    def _restore(self, before: Any, outer: Any, disabled: Mapping[str, bool]) -> None:
+        self.handover = self._context = None
+        if before is _MISSING:
+            self.project.config.attributes.pop("connection", None)
+        else:
+            self.project.config.attributes["connection"] = before
+        if outer is not None:
+            outer._install_proxy()
+        # fileConfig() of an env.py silences every logger that the application has.
+        for name, one in _loggers():
+            if name in disabled:
+                one.disabled = disabled[name]
+
+    def configured(self, context: MigrationContext, said: dict[str, Any]) -> None:
+        """env.py has called `configure()`."""
+        keep_child_rows(context)
+        self._context, self.said = context, said
+
+    def carry_out(self, script: Script, *, up: bool) -> None:
+        """Run one revision, and move Alembic's heads, where a transaction of ours is open."""
+        context, handover = self._context, self.handover
+        assert context is not None
+        assert handover is not None
+        if context.connection is None or context.connection.closed or context.connection.invalidated:
+            options = context.connection.get_execution_options() if context.connection is not None else {}
+            context.connection = context.impl.connection = handover.connection().execution_options(**options)
+        step = RevisionStep(self.project.directory.revision_map, script, up)
+        with context.begin_transaction(_per_migration=True):
+            step.migration_fn(**self.arguments)
+        # The script may have ended that transaction, and begun another.
+        _commit(context)
+        handover.come_back()
+        heads = context.get_current_heads()
+        if not heads:
+            context._ensure_version_table()
+        maintainer = HeadMaintainer(context, heads)
+        maintainer.update_to_step(step)
+        for callback in context.on_version_apply_callbacks:
+            callback(ctx=context, step=step.info, heads=set(maintainer.heads), run_args=self.arguments)
+        _commit(context)
+
+
+def _commit(context: MigrationContext) -> None:
+    """End what is open on the connection: for SQLite a savepoint of ours."""
+    connection = context.connection
+    assert connection is not None
+    context._transaction = None
+    transaction = connection.get_transaction()
+    if transaction is not None:
+        connection.commit() if transaction.is_active else connection.rollback()
+    raw: Any = connection.connection.dbapi_connection
+    raw.commit()
+
+
+class _Outcome:
+    """What came of the one call that is made where env.py runs migrations."""
+
+    def __init__(self, action: Callable[[], Any]) -> None:
+        self._action = action
+        self.ran = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        if self.ran:
+            return
+        self.ran = True
+        try:
+            self.value = self._action()
+        except BaseException as error:
+            # env.py may catch it, or fail by its consequences.
+            self.error = error
+            raise
+
+
+class _Context(HandedContext):
+    def __init__(self, environment: Environment, outcome: _Outcome, destination: str) -> None:
+        self._environment, self._outcome = environment, outcome
+        super().__init__(
+            environment.project.config,
+            environment.project.directory,
+            fn=lambda heads, context: [],
+            as_sql=False,
+            destination_rev=destination,
+        )
+
+    def configure(self, connection: Any = None, *positional: Any, **said: Any) -> None:
+        environment, handover = self._environment, self._environment.handover
+        assert handover is not None
+        if connection is None or getattr(connection.connection.dbapi_connection, "run", None) is not handover:
+            connection = environment.project.config.attributes["connection"]
+        for option in ("url", "dialect_name", "dialect"):
+            said.pop(option, None)
+        said = {**environment.options, **{key: value for key, value in said.items() if value is not None}}
+        super().configure(connection=connection, **said)
+        context = self.get_context()
+        context.__class__ = _RunContext
+        environment.configured(context, said)
+
+    def run_migrations(self, **arguments: Any) -> None:
+        self._environment.arguments = arguments
+        super().run_migrations(**arguments)
+
+
+class _RunContext(MigrationContext):
+    """Runs what sqlmig has planned, and commits nothing by itself."""
+
+    environment_context: _Context
+
+    def run_migrations(self, **arguments: Any) -> None:
+        self.impl.start_migrations()
+        self.environment_context._outcome()
+
+    @contextmanager
+    def autocommit_block(self) -> Iterator[None]:
+        """Run statements for themselves; what came before is committed, and the migration marked as started."""
+        handover = self.environment_context._environment.handover
+        assert handover is not None
+        assert self.connection is not None
+        handover.leave("autocommit_block()")
+        raw: Any = self.connection.connection.dbapi_connection
+        raw.commit()
+        implicit, raw.implicit = raw.implicit, False
+        try:
+            yield
+        finally:
+            raw.implicit = implicit
+
+
+_MISSING: Any = object()
+
+
+def _loggers() -> Sequence[tuple[str, logging.Logger]]:
+    known = logging.root.manager.loggerDict
+    return [(name, one) for name, one in list(known.items()) if isinstance(one, logging.Logger)]
+
+
+def _alembic_context() -> ModuleType:
+    import alembic.context
+
+    return alembic.context
+
+
+def _execute_file(path: str, handover: Handover | None) -> None:
+    spec = importlib.util.spec_from_file_location("env_py", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    code = spec.loader.get_code("env_py")  # type: ignore[attr-defined]
+    assert handover is not None
+    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(handover)}
+    exec(code, module.__dict__)
+
+
+def _importer(handover: Handover) -> Callable[..., ModuleType]:
+    """An import for env.py alone, whose sqlalchemy makes no engines but ours."""
+
+    def engine(*_: Any, **__: Any) -> HandedEngine:
+        return HandedEngine(handover)
+
+    def async_engine(*_: Any, **__: Any) -> Any:
+        from .handed_async import HandedAsyncEngine
+
+        return HandedAsyncEngine(HandedEngine(handover))
+
+    plain = {"create_engine": engine, "engine_from_config": engine}
+    asynchronous = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}
+    replaced: dict[str, Mapping[str, Any]] = {
+        "sqlalchemy": plain,
+        "sqlalchemy.engine": plain,
+        "sqlalchemy.engine.create": plain,
+        "sqlalchemy.future": plain,
+        "sqlmodel": plain,
+        "sqlalchemy.ext": {},
+        "sqlalchemy.ext.asyncio": asynchronous,
+        "sqlalchemy.ext.asyncio.engine": asynchronous,
+    }
+
+    def import_(name: str, *arguments: Any, **named: Any) -> ModuleType:
+        return overlaid(builtins.__import__(name, *arguments, **named))
+
+    def overlaid(module: ModuleType) -> ModuleType:
+        return _Overlay(module, replaced, overlaid) if module.__name__ in replaced else module
+
+    return import_
+
+
+class _Overlay(ModuleType):
+    """A module with some of its names replaced, for whoever has this object."""
+
+    def __init__(
+        self, real: ModuleType, replaced: Mapping[str, Mapping[str, Any]], again: Callable[[ModuleType], ModuleType]
+    ) -> None:
+        super().__init__(real.__name__)
+        self.__dict__.update(_real=real, _names=replaced[real.__name__], _again=again)
+        for name in ("__doc__", "__package__", "__loader__", "__spec__"):
+            self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._names and hasattr(self._real, name):
+            return self._names[name]
+        found = getattr(self._real, name)
+        return self._again(found) if isinstance(found, ModuleType) else found
+
+    def __dir__(self) -> list[str]:
+        return dir(self._real)
+
+
+def metadata_options(target_metadata: Any, naming_convention: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What says how constraints are named."""
+    if naming_convention is not None:
+        return {"target_metadata": MetaData(naming_convention=naming_convention)}
+    return {} if target_metadata is None else {"target_metadata": target_metadata}

@@ -1,0 +1,199 @@
+"""AlembicMigrator: Migrator's front door over an Alembic project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlmig import Migrator
+from sqlmig.backends.sqlite import quoted
+
+from .configured import version_table_in
+from .environment import Environment, metadata_options
+from .handed import Handover
+from .history import History
+from .managing import RevisionManager
+from .project import Project
+from .reading import Heads
+from .running import RevisionRunner
+from .tracking import RevisionTracker
+
+if TYPE_CHECKING:
+    from sqlmig.connection import Database
+    from sqlmig.results import MigrationResult, Plan
+
+    from .project import ScriptLocation
+
+__all__ = ["AlembicMigrator"]
+
+
+class AlembicMigrator(Migrator):
+    """
+    Runs an existing Alembic project, unmodified, with everything that Migrator promises.
+
+    `AlembicMigrator(engine, "alembic").migrate()` instead of `alembic upgrade heads`. The revisions are the versions
+    1 to N; their names are taken wherever a version is, and mean what they mean to Alembic. `alembic_version` is kept
+    in step in the same transaction, so that either tool goes on where the other stopped.
+
+    Args:
+        database: As in Migrator.
+        script_location: Alembic's folder, "package:folder", the path of an alembic.ini, or a Config.
+        env: Whether env.py is run, on our connection; False goes without it.
+        target_metadata, naming_convention: What names the constraints, where env.py does not say it.
+        version_table, version_table_schema: Where Alembic keeps its heads; else as env.py says.
+        x_arguments: As `alembic -x`: a mapping, or texts "name=value".
+        configure: More options of `context.configure()`, where env.py does not say them.
+        arguments: Passed to upgrade() and downgrade() under env=False.
+        options: Those of Migrator.
+
+    Raises:
+        ConfigurationError: There is no such project, or the database cannot be what was passed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        script_location: ScriptLocation,
+        *,
+        env: bool = True,
+        target_metadata: Any = None,
+        naming_convention: Mapping[str, Any] | None = None,
+        version_table: str | None = None,
+        version_table_schema: str | None = None,
+        x_arguments: Mapping[str, str] | Sequence[str] | None = None,
+        configure: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        options.setdefault("out_of_order", "apply")
+        # The folder is never looked into: the revisions are the files.
+        super().__init__(database, ".", **options)
+        url = self.db.engine.url.render_as_string(hide_password=False)
+        self.project = Project(script_location, url, x_arguments)
+        given = {**(configure or {}), **metadata_options(target_metadata, naming_convention)}
+        given |= {"version_table": version_table} if version_table else {}
+        given |= {"version_table_schema": version_table_schema} if version_table_schema else {}
+        self.environment = Environment(self.project, run_env=env, options=given, arguments=arguments)
+        self._named = {name for name in ("versions_table", "history_table") if name in options}
+        self._history: History | None = None
+        self._place: tuple[str, str | None] | None = None
+        self._heads = Heads(self.project)
+
+    @property
+    def history(self) -> History:
+        """The revisions, read anew when a file has changed."""
+        if self._history is None or self._heads.changed():
+            self.project._directory = None
+            self._history = History(self.project)
+        return self._history
+
+    @property
+    def version_table(self) -> tuple[str, str | None]:
+        """Where Alembic keeps its heads, with the schema; env.py is run for it only where its text does not tell."""
+        if self._place is None:
+            told = self._told() if self.environment.run_env else self.environment.options
+            said = self._asked() if told is None else told
+            self._place = str(said.get("version_table") or "alembic_version"), said.get("version_table_schema")
+        return self._place
+
+    def _asked(self) -> Mapping[str, Any]:
+        with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.backend.session() as session:
+            self.environment.run(Handover(session, self.db.engine), lambda: None)
+        return self.environment.said or {}
+
+    def _records(self) -> dict[str, Any]:
+        """Tables of our own for each history of a database."""
+        name, schema = self.version_table
+        other = "_".join(part for part in (schema, name if name != "alembic_version" else None) if part)
+        tables = dict(self._tables)
+        for key in ("versions_table", "history_table"):
+            if other and key not in self._named:
+                tables[key] = f"{tables[key]}_{other}"
+        return tables
+
+    @property
+    def manager(self) -> RevisionManager:
+        """What finds, checks and plans."""
+        if self._manager is None:
+            tracker = RevisionTracker(
+                self.db,
+                lambda: self.history,
+                *self.version_table,
+                **self._records(),
+                lock_timeout=self.backend.lock_timeout,
+            )
+            self._manager = RevisionManager(self.db, lambda: self.history, tracker, self.environment)
+        assert isinstance(self._manager, RevisionManager)
+        return self._manager
+
+    @property
+    def runner(self) -> RevisionRunner:
+        """What applies and rolls back."""
+        if self._runner is None:
+            self._runner = RevisionRunner(self.manager, self.environment, self._progress)
+        assert isinstance(self._runner, RevisionRunner)
+        return self._runner
+
+    def migrate_to_version(self, version: int | str, *, all_or_nothing: bool | None = None) -> MigrationResult:
+        """Bring the database to a version, up or down; a name means that revision and what it needs."""
+        return super().migrate_to_version(self._target(version), all_or_nothing=all_or_nothing)
+
+    def rollback_to_version(self, version: int | str) -> MigrationResult:
+        """Roll back every migration above a version; of a name, what descends from it."""
+        return super().rollback_to_version(self._target(version, down=True))
+
+    def get_migration_plan(self, target: int | str | None = None) -> Plan:
+        """What `migrate()` or `migrate_to_version(target)` would do. Read-only."""
+        return self.manager.get_migration_plan(target)
+
+    def stamp(self, version: int | str, *, if_untracked: bool = False) -> bool:
+        """Record that the database is at a version, in Alembic's table too, without running anything."""
+        return self.runner.stamp(version, if_untracked=if_untracked)
+
+    def set_version(self, version: int | str) -> None:
+        """The same as `stamp`."""
+        self.stamp(version)
+
+    def _target(self, version: int | str, *, down: bool | None = None) -> int:
+        from sqlmig.manager import require_version
+
+        found = self.manager.target(version, down=down)
+        require_version(found)
+        assert found is not None
+        return found
+
+    def _version_at_head(self) -> int | None:
+        """N, where one small read shows that every revision is applied and recorded."""
+        try:
+            names, heads = self._heads.read()
+        except Exception:
+            # The long way meets the same, and says it.
+            return None
+        if not names or (self.environment.run_env and self._place is None and self._told() is None):
+            return None
+        sql = self._head_query(heads)
+        try:
+            return len(names) if self.backend.read_row(sql) == (len(names), None, len(heads), len(heads)) else None
+        except Exception:
+            return None
+
+    def _told(self) -> Mapping[str, Any] | None:
+        """What env.py's text says of the version table."""
+        return (
+            self.environment.options
+            if self.environment.options.get("version_table")
+            else version_table_in(self.project.env_py)
+        )
+
+    def _head_query(self, heads: Sequence[str]) -> str:
+        name, schema = self.version_table
+        place = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
+        tables = self._records()
+        versions = quoted(tables["versions_table"])
+        versions = f"{quoted(tables['schema'])}.{versions}" if tables["schema"] else versions
+        listed = ", ".join("'" + head.replace("'", "''") + "'" for head in heads)
+        return (
+            f"SELECT (SELECT count(*) FROM {versions} WHERE state <> 'started'),"
+            f" (SELECT version FROM {versions} WHERE state = 'started' LIMIT 1),"
+            f" (SELECT count(*) FROM {place}), (SELECT count(*) FROM {place} WHERE version_num IN ({listed}))"
+        )

@@ -1,0 +1,156 @@
+"""An Alembic project as it lies on disk: its configuration and its folder."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from sqlmig import ConfigurationError
+
+__all__ = ["HandedContext", "Project", "ScriptLocation", "quietly"]
+
+
+class HandedContext(EnvironmentContext):
+    """An EnvironmentContext that can be inherited from, and is what `alembic.context` stands for all the same."""
+
+    def __init_subclass__(cls) -> None:
+        # Alembic keeps what is to be set in its module by the very class.
+        setups: Any = EnvironmentContext._setups
+        setups[cls] = setups[EnvironmentContext]
+
+
+ScriptLocation: TypeAlias = "str | os.PathLike[str] | Config"
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Alembic's advice on configurations is for those who write them, not for an application that boots."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Project:
+    """
+    One Alembic project.
+
+    Args:
+        location: Alembic's folder, "package:folder", the path of an alembic.ini (or of a folder that has one), or a
+            Config, which is taken as it is.
+        url: What `sqlalchemy.url` is to be where the Config is ours.
+        x_arguments: As `alembic -x`: a mapping, or texts "name=value".
+
+    Raises:
+        ConfigurationError: There is nothing.
+    """
+
+    def __init__(
+        self, location: ScriptLocation, url: str, x_arguments: Mapping[str, str] | Sequence[str] | None = None
+    ) -> None:
+        if isinstance(location, Config):
+            self.config = location
+        elif isinstance(location, str | os.PathLike) and os.fspath(location):
+            self.config = _config(os.path.expanduser(os.fspath(location)))
+            self.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        else:
+            raise ConfigurationError(
+                f"{location!r} names no Alembic project.\n  found {type(location).__name__}\n"
+                "Pass Alembic's folder, the path of its alembic.ini, or a Config."
+            )
+        if x_arguments is not None:
+            given = [f"{k}={v}" for k, v in x_arguments.items()] if isinstance(x_arguments, Mapping) else x_arguments
+            options = dict(vars(self.config.cmd_opts)) if self.config.cmd_opts is not None else {}
+            self.config.cmd_opts = SimpleNamespace(**{**options, "x": list(given)})  # type: ignore[assignment]
+        self._directory: ScriptDirectory | None = None
+
+    @property
+    def directory(self) -> ScriptDirectory:
+        """Alembic's own view of the folder."""
+        if self._directory is None:
+            before = list(sys.path)
+            try:
+                with quietly():
+                    self._directory = ScriptDirectory.from_config(self.config)
+                    self._extend_path()
+                    places = [str(place) for place in self._directory._version_locations]
+            except CommandError as error:
+                raise self._nothing(str(error)) from error
+            except Exception as error:
+                raise self._nothing(f"{type(error).__name__}: {error}") from error
+            finally:
+                # from_config() puts the same entries there again for each caller.
+                sys.path[:] = dict.fromkeys([*sys.path, *before])
+            if not any(os.path.isdir(place) for place in places):
+                self._directory = None
+                raise self._nothing(f"there is no folder of revisions: {', '.join(places)}")
+        return self._directory
+
+    @property
+    def env_py(self) -> str:
+        """Where env.py is."""
+        return os.path.join(self.directory.dir, "env.py")
+
+    def _extend_path(self) -> None:
+        """`prepend_sys_path = .` means the folder of the ini file, wherever the application was started."""
+        home = os.path.dirname(os.path.abspath(self.config.config_file_name or "."))
+        for entry in self.config.get_prepend_sys_paths_list() or []:
+            place = os.path.normpath(os.path.join(home, entry))
+            if place not in sys.path:
+                sys.path.insert(0, place)
+
+    def _nothing(self, reason: str) -> ConfigurationError:
+        where = self.config.get_main_option("script_location") or self.config.config_file_name
+        return ConfigurationError(
+            f"No Alembic history was found in {where}.\n  {reason}\n"
+            "Name the folder with env.py and versions, or the alembic.ini."
+        )
+
+
+def _config(place: str) -> Config:
+    if os.path.isfile(place):
+        return Config(place)
+    if not os.path.isdir(place):
+        config = Config()
+        config.set_main_option("script_location", place.replace("%", "%%"))
+        return config
+    place = os.path.abspath(place)
+    within, beside = os.path.join(place, "alembic.ini"), os.path.join(os.path.dirname(place), "alembic.ini")
+    is_scripts = os.path.isfile(os.path.join(place, "env.py")) or os.path.isdir(os.path.join(place, "versions"))
+    if os.path.isfile(within) and not is_scripts:
+        return Config(within)
+    ini = next((file for file in (within, beside) if os.path.isfile(file) and _points_to(file, place)), None)
+    toml = os.path.join(os.path.dirname(place), "pyproject.toml")
+    config = Config(ini, toml_file=toml) if _takes_toml() and os.path.isfile(toml) else Config(ini) if ini else Config()
+    config.set_main_option("script_location", place.replace("%", "%%"))
+    return config
+
+
+def _takes_toml() -> bool:
+    import inspect
+
+    return "toml_file" in inspect.signature(Config.__init__).parameters
+
+
+def _points_to(ini: str, folder: str) -> bool:
+    """Whether an ini file is of this folder; one inside the folder always is."""
+    home = os.path.dirname(ini)
+    if home == folder:
+        return True
+    parser = configparser.ConfigParser({"here": home})
+    try:
+        parser.read(ini, encoding="utf-8")
+        said = parser.get("alembic", "script_location")
+    except (configparser.Error, UnicodeDecodeError):
+        return False
+    return any(os.path.realpath(os.path.join(root, said)) == os.path.realpath(folder) for root in (home, os.getcwd()))

@@ -1,0 +1,108 @@
+"""The ids and the heads of a history, read off its files: none of them is run for a boot at head."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from typing import Any
+
+from .project import Project
+
+__all__ = ["Heads"]
+
+_FILE = re.compile(r"(?!\.#|__init__).*\.py$")
+_SAID = re.compile(rb"^(revision|down_revision|depends_on)\b[ \t]*(?::[^=\n]+)?=[ \t]*(.*)$", re.MULTILINE)
+
+
+class Unclear(Exception):
+    """A file does not tell by its text; Alembic has to run it."""
+
+
+class Heads:
+    """
+    What the files of a project say.
+
+    Args:
+        project: Whose.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._listed: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[int, int]] | None = None
+        self._found: tuple[list[str], list[str]] | None = None
+
+    def changed(self) -> bool:
+        """Whether the files are others than at the last call."""
+        listed = self._listing()
+        changed, self._seen = listed != self._seen, listed
+        return changed
+
+    def read(self) -> tuple[list[str], list[str]]:
+        """
+        The ids of all revisions, and of those that nothing needs.
+
+        Raises:
+            Unclear: A text does not tell.
+        """
+        listed = self._listing()
+        if self._found is None or listed != self._listed:
+            said = [_said(path) for path in listed]
+            names = [one["revision"] for one in said]
+            needed = {parent for one in said for key in ("down_revision", "depends_on") for parent in _list(one[key])}
+            if not needed <= set(names) or len(set(names)) != len(names):
+                # A label, or something broken.
+                raise Unclear
+            self._found, self._listed = (names, [name for name in names if name not in needed]), listed
+        return self._found
+
+    def _listing(self) -> dict[str, tuple[int, int]]:
+        directory = self._project.directory
+        if directory.sourceless:
+            raise Unclear
+        found: dict[str, tuple[int, int]] = {}
+        for place in directory._version_locations:
+            for folder, below, names in os.walk(place):
+                if not directory.recursive_version_locations:
+                    below.clear()
+                below[:] = [name for name in below if name != "__pycache__"]
+                for name in names:
+                    if _FILE.match(name):
+                        path = os.path.realpath(os.path.join(folder, name))
+                        facts = os.stat(path)
+                        found[path] = facts.st_mtime_ns, facts.st_size
+        return found
+
+
+def _said(path: str) -> dict[str, Any]:
+    with open(path, "rb") as stream:
+        text = stream.read()
+    said: dict[str, Any] = {"down_revision": None, "depends_on": None}
+    for key, value in _SAID.findall(text):
+        try:
+            said[key.decode()] = ast.literal_eval(value.decode().strip())
+        except (ValueError, SyntaxError):
+            return _parsed(text)
+    if not isinstance(said.get("revision"), str):
+        return _parsed(text)
+    return said
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    said: dict[str, Any] = {"down_revision": None, "depends_on": None}
+    try:
+        for node in ast.parse(text).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for target in targets:
+                if isinstance(target, ast.Name) and target.id in ("revision", *said) and node.value is not None:  # type: ignore[attr-defined]
+                    said[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    except (ValueError, SyntaxError) as error:
+        raise Unclear from error
+    if not isinstance(said.get("revision"), str):
+        raise Unclear
+    return said
+
+
+def _list(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,101 @@
+"""
+Alembic's rebuild of a table in SQLite, without the DROP TABLE that deletes the rows which refer to it.
+
+Alembic makes the new table beside the old one, drops the old one and renames the new. Under `foreign_keys=ON` the
+DROP is a DELETE first, with all that hangs on it. Here the two exchange their names in `sqlite_schema`, and what is
+dropped is a table that nothing refers to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlmig import UnsupportedChange
+from sqlmig.schema.sqlite.catalogue import Catalogue, Entry
+from sqlmig.schema.sqlite.edits import rename_table
+from sqlmig.schema.sqlite.reader import DefinitionError, parse
+from sqlmig.schema.sqlite.rewrite import can_edit, edit_schema, update
+from sqlmig.schema.sqlite.tokens import quoted
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import Table
+
+__all__ = ["keep_child_rows"]
+
+
+def keep_child_rows(context: MigrationContext) -> None:
+    """Have the batch operations of *context* exchange tables where foreign keys are enforced."""
+    if context.dialect.name == "sqlite" and not context.as_sql:
+        _Rebuild(context)
+
+
+class _Rebuild:
+    def __init__(self, context: MigrationContext) -> None:
+        impl: Any = context.impl
+        self._context, self._pending = context, ""
+        self._prepare, self._drop, self._rename = impl.prep_table_for_batch, impl.drop_table, impl.rename_table
+        impl.prep_table_for_batch, impl.drop_table, impl.rename_table = self.prepare, self.drop, self.rename
+
+    def prepare(self, batch: Any, table: Table) -> None:
+        """Alembic begins to rebuild *table*."""
+        self._pending = ""
+        if self._context.connection is not None:
+            catalogue = Catalogue(self._context.connection)
+            if catalogue.value("PRAGMA foreign_keys") and can_edit(catalogue):
+                self._pending = str(batch.temp_table_name)
+        self._prepare(batch, table)
+
+    def drop(self, table: Table, **options: Any) -> None:
+        """Drop a table, but the old one of a rebuild only in `rename`."""
+        if str(table.name) == self._pending:
+            # The copy failed.
+            self._pending = ""
+        if not self._pending:
+            self._drop(table, **options)
+
+    def rename(self, old: str, new: str, schema: str | None = None) -> None:
+        """Rename a table; in a rebuild, exchange the two and drop the old one."""
+        if not self._pending:
+            self._rename(old, new, schema=schema)
+            return
+        self._pending = ""
+        assert self._context.connection is not None
+        _exchange(Catalogue(self._context.connection), schema or "main", str(old), str(new))
+
+
+def _exchange(catalogue: Catalogue, schema: str, spare: str, name: str) -> None:
+    entries = catalogue.entries(schema)
+    of_old = [entry for entry in entries if entry.table.lower() == name.lower()]
+    of_new = [entry for entry in entries if entry.table.lower() == spare.lower()]
+    for entry in of_old:
+        if entry.kind == "trigger" or (entry.kind == "index" and entry.sql is not None):
+            catalogue.run(f"DROP {entry.kind} {quoted(schema)}.{quoted(entry.name)}")
+    stays = [entry for entry in of_old if entry.kind == "table" or entry.sql is None]
+    updates = [_renamed(entry, spare) for entry in stays if entry.kind != "trigger"]
+    updates += [_renamed(entry, name) for entry in of_new]
+    edit_schema(catalogue, schema, updates)
+    if any(entry.name == "sqlite_sequence" for entry in entries):
+        sequence = f"{quoted(schema)}.sqlite_sequence"
+        catalogue.run(f"DELETE FROM {sequence} WHERE name = ?", (name,))
+        catalogue.run(f"UPDATE {sequence} SET name = ? WHERE name = ?", (name, spare))
+    for statistics in ("sqlite_stat1", "sqlite_stat4"):
+        if any(entry.name == statistics for entry in entries):
+            catalogue.run(f"DELETE FROM {quoted(schema)}.{statistics} WHERE tbl = ?", (name,))
+    catalogue.run(f"DROP TABLE {quoted(schema)}.{quoted(spare)}")
+
+
+def _renamed(entry: Entry, name: str) -> Any:
+    if entry.kind != "table":
+        number = entry.name.rpartition("_")[2]
+        return update(entry, name=f"sqlite_autoindex_{name}_{number}", tbl_name=name)
+    try:
+        text = rename_table(parse(entry.sql or ""), name).text
+    except DefinitionError as error:
+        raise UnsupportedChange(
+            f"The definition of {entry.name} cannot be read, so it cannot be rebuilt under foreign_keys=ON.",
+            table=entry.name,
+            facts=str(error),
+            hint="Say PRAGMA foreign_keys=OFF at the beginning of the revision.",
+        ) from error
+    return update(entry, name=name, tbl_name=name, sql=text)

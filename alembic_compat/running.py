@@ -1,0 +1,201 @@
+"""MigrationRunner that runs revisions inside their env.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlmig import MigrationRunner, NotAtomic, UnknownVersion
+from sqlmig.execution import TryAgain
+from sqlmig.manager import require_version
+from sqlmig.run import Run
+
+from .environment import Environment
+from .errors import EnvironmentFailed, OverlappingHeads, UnknownRevision
+from .handed import Handover
+from .history import RevisionTarget
+from .managing import LoadedRevision, RevisionManager
+from .tracking import RevisionTracker
+
+if TYPE_CHECKING:
+    from sqlmig.backends.sqlite_session import SQLiteSession
+    from sqlmig.loader import LoadedMigration
+    from sqlmig.results import MigrationResult
+    from sqlmig.version_tracker import AppliedVersion
+
+__all__ = ["RevisionRunner"]
+
+_TURNS_OFF = re.compile(r"foreign_keys\s*(?:=|\()\s*['\"]?(?:off|0|false|no)\b", re.IGNORECASE)
+
+
+class RevisionRunner(MigrationRunner):
+    """Applies and rolls back revisions."""
+
+    manager: RevisionManager
+    tracker: RevisionTracker
+
+    def __init__(self, manager: RevisionManager, environment: Environment, progress: Any = None) -> None:
+        super().__init__(manager, progress)
+        self.environment = environment
+        self._handover: Handover | None = None
+        self._destination = "heads"
+        self._without_foreign_keys: set[int] = set()
+
+    def apply(self, target: int | None = None, *, all_or_nothing: bool = False) -> MigrationResult:
+        """Apply what is pending, up to *target*."""
+        return self._in_turn(
+            "apply", target, lambda: super(RevisionRunner, self).apply(target, all_or_nothing=all_or_nothing)
+        )
+
+    def rollback(self, target: int) -> MigrationResult:
+        """Roll back to *target*, newest first."""
+        return self._in_turn("rollback", target, lambda: super(RevisionRunner, self).rollback(target))
+
+    def _in_turn(self, operation: str, target: int | None, call: Callable[[], MigrationResult]) -> MigrationResult:
+        self._destination = target.name if isinstance(target, RevisionTarget) else "heads"
+        with self.environment.turn(self.backend.lock_timeout, self.backend.name):
+            try:
+                return call()
+            except EnvironmentFailed as error:
+                run = Run(self.tracker, operation)
+                with run.recording_refusals(target):
+                    raise error
+
+    def stamp(self, version: int | str, *, if_untracked: bool = False, purge: bool = False) -> bool:
+        """
+        Record that the database is at *version*, in Alembic's table too, without running anything.
+
+        Args:
+            version: A version, a revision's name, or several names with blanks between.
+            if_untracked: Leave a database alone that has a history already.
+            purge: Forget first what was recorded.
+        """
+        run = Run(self.tracker, "stamp", retry=f"stamp({version!r})")
+        with run.recording_refusals(version), self.backend.session() as session, session.transaction():
+            connection, history = session.connection, self.tracker.revisions
+            heads = self.tracker.heads(connection)
+            if if_untracked and (heads or self.tracker.read(connection).tracked):
+                return False
+            try:
+                done = set() if purge else history.closure(heads)
+            except (UnknownRevision, OverlappingHeads):
+                # Stamping is the way out of this.
+                done = set()
+            if isinstance(version, str):
+                found = history.stamped(version, history.heads_of(done))
+            else:
+                require_version(version)
+                if version > len(history.order):
+                    raise UnknownVersion(version, self.manager.get_available_versions())
+                found = history.heads_of(range(1, version + 1))
+            self.tracker.write_heads(connection, found)
+            self.tracker.prepare(connection)
+            reached = max(history.closure(found), default=0)
+            self.tracker.log(connection, reached, f"stamped at {version}", "stamp")
+            return True
+
+    def _around(self, session: SQLiteSession, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
+        handover = Handover(session, self.tracker.db.engine)
+
+        def begin() -> MigrationResult:
+            handover.settle()
+            self._enforced = handover.foreign_keys()
+            return carry_out()
+
+        self._handover = handover
+        try:
+            return self.environment.run(handover, begin, self._destination)
+        finally:
+            self._handover = None
+            self._without_foreign_keys.clear()
+
+    def _before(self, session: SQLiteSession, migrations: Sequence[LoadedMigration]) -> None:
+        """Foreign keys as the scripts of the next transaction want them: inside it SQLite ignores the PRAGMA."""
+        handover = self._handover
+        assert handover is not None
+        handover.settle()
+        handover.forget()
+        if session.joined or not self._enforced:
+            return
+        off = any(m.version in self._without_foreign_keys or _turns_off(m) for m in migrations)
+        off = off and not hasattr(handover.raw, "setconfig")
+        handover.raw.execute(f"PRAGMA foreign_keys = {'OFF' if off else 'ON'}")
+
+    def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
+        self._step(
+            session,
+            run,
+            migration,
+            lambda: super(RevisionRunner, self)._apply_one(session, run, migration, highest),
+            lambda: self.tracker.mark_started(session.connection, migration.row()),
+            lambda: self.tracker.unmark(session.connection, migration.version),
+        )
+
+    def _roll_back_one(
+        self, session: SQLiteSession, run: Run, migration: LoadedMigration | None, row: AppliedVersion
+    ) -> None:
+        assert migration is not None
+        self._step(
+            session,
+            run,
+            migration,
+            lambda: super(RevisionRunner, self)._roll_back_one(session, run, migration, row),
+            lambda: self.tracker.mark_undoing(session.connection, row),
+            lambda: None,
+        )
+
+    def _step(
+        self,
+        session: SQLiteSession,
+        run: Run,
+        migration: LoadedMigration,
+        perform: Callable[[], None],
+        mark: Callable[[], None],
+        unmark: Callable[[], None],
+    ) -> None:
+        """One revision, which may find that it cannot run in the transaction that is open."""
+        handover, left = self._handover, False
+        assert handover is not None
+
+        def leave(reason: str) -> None:
+            nonlocal left
+            if run.together:
+                raise NotAtomic(
+                    f"Revision {migration.version} ({migration.description}) uses {reason}, which commits,"
+                    " so the migrations cannot be all or nothing.\n"
+                    "  Everything of this call was undone\n"
+                    "Apply it without: migrate(all_or_nothing=False), or one step at a time."
+                )
+            mark()
+            left, migration.transactional = True, False
+
+        def without_foreign_keys() -> None:
+            if session.joined:
+                raise NotAtomic(
+                    f"Revision {migration.version} turns foreign keys off, which SQLite ignores inside a transaction.\n"
+                    "  It is that of the Connection that was handed in\nPass the Engine instead of a Connection."
+                )
+            self._without_foreign_keys.add(migration.version)
+            raise TryAgain
+
+        handover.on_leave, handover.on_return, handover.on_foreign_keys_off = leave, unmark, without_foreign_keys
+        try:
+            with handover.step():
+                perform()
+        except BaseException:
+            if left:
+                with suppress(Exception):
+                    session.abandon()
+                    with session.transaction():
+                        self.tracker.mark_failed(session.connection, migration.version)
+            raise
+        migration.transactional = True
+
+
+def _turns_off(migration: LoadedMigration) -> bool:
+    if not isinstance(migration, LoadedRevision):
+        return False
+    with open(migration.file.location, encoding="utf-8", errors="replace") as stream:
+        return _TURNS_OFF.search(stream.read()) is not None
