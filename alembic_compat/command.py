@@ -16,7 +16,6 @@ from alembic.command import current, heads, history
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import create_engine
 
 from .migrator import AlembicMigrator
 from .project import HandedContext, quietly
@@ -63,6 +62,9 @@ def stamp(config: Config, revision: Any, sql: bool = False, tag: str | None = No
     wanted = [revision] if isinstance(revision, str) else list(revision)
 
     def act(migrator: AlembicMigrator) -> None:
+        if not purge:
+            # Of a database at revisions that nobody knows, Alembic wants to hear that they are to be forgotten.
+            migrator.version_tracker.read()
         migrator.runner.stamp(" ".join(wanted), purge=purge)
 
     _run(config, act, tuple(wanted), tag)
@@ -111,13 +113,16 @@ class _Context(HandedContext):
         given: Any = self.config.attributes.get("connection")
         if connection is given and given.in_transaction():
             database = connection
-        elif database.dialect.is_async:
-            database = create_engine(database.url.set(drivername=database.dialect.name))
-        elif getattr(raw, "in_transaction", False):
+        elif getattr(raw, "in_transaction", False) and not database.dialect.is_async:
             # env.py would commit it at its end, and it would be in the way of our transaction.
             raw.commit()
         options = {key: value for key, value in self._said.items() if key not in ("url", "dialect_name", "dialect")}
-        self._act(AlembicMigrator(database, self.config, env=False, configure=options, arguments=arguments))
+        migrator = AlembicMigrator(database, self.config, env=False, configure=options, arguments=arguments)
+        self._act(migrator)
+        if not migrator.version_tracker.read().tracked:
+            # Alembic makes its table even where nothing is to be done.
+            with migrator.backend.session() as session, session.transaction():
+                migrator.version_tracker.ensure_heads_table(session.connection)
 
 
 class _RunContext(MigrationContext):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["version_table_in"]
+__all__ = ["PARSING", "version_table_in"]
 
+# Python 3.11 fails where two threads parse at once (https://github.com/python/cpython/issues/106905).
+PARSING = threading.Lock()
 _ASKED = ("version_table", "version_table_schema")
 
 
 def version_table_in(path: str) -> Mapping[str, Any] | None:
     """The two options as `configure()` gets them, left out where it does not; None where the text does not tell."""
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb") as stream, PARSING:
             tree = ast.parse(stream.read())
     except (OSError, SyntaxError, ValueError):
         return None

@@ -79,7 +79,7 @@ class Environment:
         outcome = _Outcome(action)
         outer = vars(_alembic_context()).get("_proxy")
         before = self.project.config.attributes.get("connection", _MISSING)
-        disabled = {name: one.disabled for name, one in _loggers()}
+        logging_before = _Logging()
         self.handover = handover
         try:
             with routed(handover):
@@ -97,7 +97,8 @@ class Environment:
             if outcome.error is None:
                 raise self._failed(error) from error
         finally:
-            self._restore(before, outer, disabled)
+            self._restore(before, outer)
+            logging_before.restore()
         if outcome.error is not None:
             raise outcome.error
         if not outcome.ran:
@@ -120,10 +121,12 @@ class Environment:
             return error
         if isinstance(error, FileNotFoundError) and not os.path.exists(self.project.env_py):
             return EnvironmentFailed(self.project.env_py, "there is no such file")
+        if isinstance(error, AssertionError) and self.said is None:
+            return EnvironmentFailed(self.project.env_py, "it called run_migrations() before context.configure()")
         text = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{error}"
         return EnvironmentFailed(self.project.env_py, f"{type(error).__name__}: {text}")
 
-    def _restore(self, before: Any, outer: Any, disabled: Mapping[str, bool]) -> None:
+    def _restore(self, before: Any, outer: Any) -> None:
         self.handover = self._context = None
         if before is _MISSING:
             self.project.config.attributes.pop("connection", None)
@@ -131,10 +134,6 @@ class Environment:
             self.project.config.attributes["connection"] = before
         if outer is not None:
             outer._install_proxy()
-        # fileConfig() of an env.py silences every logger that the application has.
-        for name, one in _loggers():
-            if name in disabled:
-                one.disabled = disabled[name]
 
     def configured(self, context: MigrationContext, said: dict[str, Any]) -> None:
         """env.py has called `configure()`."""
@@ -154,6 +153,7 @@ class Environment:
             step.migration_fn(**self.arguments)
         # The script may have ended that transaction, and begun another.
         _commit(context)
+        handover.end_others()
         handover.come_back()
         heads = context.get_current_heads()
         if not heads:
@@ -169,12 +169,29 @@ def _commit(context: MigrationContext) -> None:
     """End what is open on the connection: for SQLite a savepoint of ours."""
     connection = context.connection
     assert connection is not None
-    context._transaction = None
-    transaction = connection.get_transaction()
-    if transaction is not None:
-        connection.commit() if transaction.is_active else connection.rollback()
+    if not context._in_external_transaction:
+        context._transaction = None
+        transaction = connection.get_transaction()
+        if transaction is not None:
+            connection.commit() if transaction.is_active else connection.rollback()
     raw: Any = connection.connection.dbapi_connection
     raw.commit()
+
+
+class _Logging:
+    """The application's logging: fileConfig() of an env.py silences loggers, and takes the root's handlers."""
+
+    def __init__(self) -> None:
+        self._disabled = {name: one.disabled for name, one in _loggers()}
+        self._handlers, self._level = list(logging.root.handlers), logging.root.level
+
+    def restore(self) -> None:
+        """Have it as it was; where nothing was set up, what env.py did stays."""
+        for name, one in _loggers():
+            one.disabled = self._disabled.get(name, one.disabled)
+        if self._handlers:
+            logging.root.handlers[:] = self._handlers
+            logging.root.setLevel(self._level)
 
 
 class _Outcome:
@@ -289,7 +306,7 @@ def _importer(handover: Handover) -> Callable[..., ModuleType]:
         return HandedAsyncEngine(HandedEngine(handover))
 
     plain = {"create_engine": engine, "engine_from_config": engine}
-    asynchronous = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}
+    asynchronous: dict[str, Any] = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}
     replaced: dict[str, Mapping[str, Any]] = {
         "sqlalchemy": plain,
         "sqlalchemy.engine": plain,
@@ -305,6 +322,11 @@ def _importer(handover: Handover) -> Callable[..., ModuleType]:
         return overlaid(builtins.__import__(name, *arguments, **named))
 
     def overlaid(module: ModuleType) -> ModuleType:
+        if module.__name__.startswith("sqlalchemy.ext.asyncio") and "AsyncEngine" not in asynchronous:
+            from .handed_async import HandedAsyncEngine
+
+            # For those who wrap a synchronous one.
+            asynchronous["AsyncEngine"] = HandedAsyncEngine
         return _Overlay(module, replaced, overlaid) if module.__name__ in replaced else module
 
     return import_

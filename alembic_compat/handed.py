@@ -34,6 +34,7 @@ __all__ = ["HandedEngine", "Handover", "routed"]
 _WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|;)*([A-Za-z]+)\s*(.*)", re.DOTALL)
 _PRAGMA = re.compile(r"(?:\w+\.)?(\w+)\s*(?:=|\()\s*['\"]?(\w+)", re.DOTALL)
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_READS = ("SELECT", "PRAGMA", "EXPLAIN", "VALUES", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE")
 _OFF = ("off", "0", "false", "no")
 
 
@@ -56,6 +57,8 @@ class Handover:
         self.on_leave: Callable[[str], None] = lambda reason: None
         self.on_return: Callable[[], None] = lambda: None
         self.on_foreign_keys_off: Callable[[], None] = lambda: None
+        self._enforced = False
+        self.last_writer: HandedConnection | None = None
         self._number = 0
         self._ready: WeakSet[Dialect] = WeakSet([engine.dialect])
 
@@ -97,7 +100,7 @@ class Handover:
         """
         if hasattr(self.raw, "setconfig"):
             # From Python 3.12.
-            self.raw.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_FKEY, on)
+            self.raw.setconfig(getattr(sqlite3, "SQLITE_DBCONFIG_ENABLE_FKEY"), on)  # noqa: B009
             return True
         if not on:
             self.on_foreign_keys_off()
@@ -114,17 +117,28 @@ class Handover:
     @contextmanager
     def step(self) -> Iterator[None]:
         """The time of one migration, in a transaction of ours."""
-        self.inside, enforced = True, self.foreign_keys()
+        self.inside, self._enforced = True, self.foreign_keys()
         try:
             yield
-            for handed in reversed(self.scopes.copy()):
-                # Begun on a second connection, and never committed.
-                handed.rollback()
         finally:
             self.forget()
-            if self.foreign_keys() != enforced:
-                self.set_foreign_keys(enforced)
+            if hasattr(self.raw, "setconfig"):
+                self.set_foreign_keys(self._enforced)
             self.inside = self.session.joined
+
+    def end_others(self) -> None:
+        """
+        Undo what a script began on a second connection and never committed.
+
+        Raises:
+            RuntimeError: It wrote elsewhere since, which SQLite would have refused it on two real connections.
+        """
+        for handed in reversed(self.scopes.copy()):
+            if self.last_writer is not handed:
+                raise RuntimeError(
+                    "it left a transaction open on a second connection, and wrote on another since: database is locked"
+                )
+            handed.rollback()
 
     def forget(self) -> None:
         """The savepoints are gone."""
@@ -147,6 +161,7 @@ class Handover:
         if self.inside:
             return
         self.settle()
+        self.raw.execute(f"PRAGMA foreign_keys = {int(self._enforced)}")
         self.session.come_back()
         self.inside = True
         self.on_return()
@@ -261,6 +276,8 @@ class HandedConnection:
         if found is None:
             return False
         word, rest = found[1].upper(), found[2]
+        if word not in _READS:
+            self.run.last_writer = self
         if word in _WRITES and self.implicit:
             self._begin()
         elif word in ("COMMIT", "END"):

@@ -9,7 +9,8 @@ import traceback
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from alembic.script import Script
 from alembic.script.revision import (
@@ -129,11 +130,24 @@ class History:
         self.version_of = {script.revision: number for number, script in enumerate(self.order, 1)}
 
     def _read(self) -> list[Script]:
-        try:
-            with quietly():
-                return list(self.directory._load_revisions())
-        except (Exception, SystemExit) as error:
-            raise ValidationFailed([_unreadable(error)]) from error
+        scripts: list[Script] = []
+        issues = []
+        seen = set()
+        for place in self.directory._version_locations:
+            for path in Script._list_py_dir(self.directory, place) if place.exists() else ():
+                real = path.resolve()
+                if real in seen:
+                    continue
+                seen.add(real)
+                try:
+                    with quietly():
+                        script = Script._from_path(self.directory, real)
+                    scripts += [script] if script is not None else []
+                except (Exception, SystemExit) as error:
+                    issues.append(_unreadable(error, str(real)))
+        if issues:
+            raise ValidationFailed(issues)
+        return scripts
 
     @property
     def names(self) -> list[str]:
@@ -200,18 +214,29 @@ class History:
         relative = re.fullmatch(r"(?:(.+)@)?(\w+)?([+-]\d+)", name)
         if relative and not relative[1] and not relative[2]:
             return self._step(name, int(relative[3]), done, heads)
+        asked = name
         if relative is None:
-            named = {self.version_of[script.revision] for script in self._named(name)}
+            found = self._named(name)
+            named = {self.version_of[script.revision] for script in found}
+            # Going down, Alembic does not read "label@head".
+            asked = found[0].revision if len(found) == 1 and name.endswith("head") else name
             down = named <= done if down is None else down
-            if (not named <= done) if down else named <= done:
+            if (not named <= done or name.endswith("heads")) if down else named <= done:
                 return RevisionTarget(max(named, default=0), name, goes_down=down)
-        else:
-            down = int(relative[3]) < 0 if down is None else down
-        steps = self._steps(name, heads, down=down)
+        elif down is None:
+            down = self._leads_down(name, heads) if relative[2] else int(relative[3]) < 0
+        steps = self._steps(asked, heads, down=bool(down))
         if down:
             return self._down_to(name, steps, done)
         reached = {self.version_of[script.revision] for script in self._named(name)} if relative is None else steps
         return RevisionTarget(max(reached, default=max(done, default=0)), name, up=steps)
+
+    def _leads_down(self, name: str, heads: tuple[str, ...]) -> bool:
+        """Whether "head-1" is below: where the way up leads nowhere."""
+        try:
+            return not self._steps(name, heads, down=False)
+        except MigrationError:
+            return True
 
     def _down_to(self, name: str, steps: Iterable[int], done: set[int]) -> RevisionTarget:
         return RevisionTarget(max(done - set(steps), default=0), name, down=steps, goes_down=True)
@@ -256,10 +281,13 @@ class History:
 
     def _steps(self, name: str, heads: tuple[str, ...], *, down: bool) -> set[int]:
         """The versions of the steps that Alembic would take."""
-        find = self.directory._downgrade_revs if down else self.directory._upgrade_revs
+        # As ScriptDirectory._upgrade_revs() and _downgrade_revs(), which want functions in the modules as well.
+        ends: tuple[Any, Any] = (heads, name) if down else (name, heads)
+        how: dict[str, Any] = {"select_for_downgrade": True} if down else {"implicit_base": True}
         try:
             with quietly():
-                return {self.version_of[step.revision.revision] for step in find(name, heads)}  # type: ignore[arg-type]
+                found = self.directory.revision_map.iterate_revisions(*ends, **how)
+                return {self.version_of[script.revision] for script in found}
         except (CommandError, RevisionError, ValueError, AssertionError) as error:
             raise self._translated(name, error) from error
 
@@ -313,13 +341,11 @@ def _as_list(value: object) -> list[str]:
     return [value] if isinstance(value, str) else [str(one) for one in value] if isinstance(value, Iterable) else []
 
 
-def _unreadable(error: BaseException) -> Issue:
-    """The file that did not import, and where in it."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "alembic" not in f.filename.split(os.sep)]
-    last = frames[-1] if frames else None
-    file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (None, None)
-    if file is None and last is not None and last.filename.endswith(".py"):
-        file, line = last.filename, last.lineno
+def _unreadable(error: BaseException, path: str) -> Issue:
+    """The file that is no revision, and where in it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    line = frames[-1].lineno if frames else error.lineno if isinstance(error, SyntaxError) else None
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    where = f"{os.path.basename(file)}:{line}: " if file else ""
-    return Issue(f"{where}does not import: {type(error).__name__}: {text}", kind="import", line=line, hint=_LOOK)
+    place = f"{os.path.basename(path)}:{line}" if line else os.path.basename(path)
+    reason = f"{place}: does not import: {type(error).__name__}: {text}"
+    return Issue(reason, kind="import", path=Path(path), line=line, hint=_LOOK)

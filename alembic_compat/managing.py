@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.script import Script
 
-from sqlmig import BaseMigration, ConfigurationError, DatabaseConnection, MigrationManager
-from sqlmig.loader import Checksums, LoadedMigration
+from sqlmig import BaseMigration, ConfigurationError, DatabaseConnection, MigrationManager, UnknownVersion
+from sqlmig.loader import Checksums, LoadedMigration, Unloadable
 from sqlmig.manager import require_version
+from sqlmig.results import Issue
 from sqlmig.sources import MigrationFile, Sources
 
 from .environment import Environment
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from sqlmig.manager import Prepared
-    from sqlmig.results import Issue, Plan
+    from sqlmig.results import Plan
     from sqlmig.version_tracker import DatabaseState
 
 __all__ = ["LoadedRevision", "RevisionManager", "RevisionSources"]
@@ -94,7 +96,7 @@ class LoadedRevision(LoadedMigration):
             super().__init__(file, RevisionMigration, Checksums(stream.read()))
         self.script, self._environment = file.revision, environment
         self.description, self.dependencies = file.title, dependencies
-        self.rollback_supported = hasattr(self.script.module, "downgrade")
+        self.rollback_supported = callable(getattr(self.script.module, "downgrade", None))
 
     def create(self, database: DatabaseConnection) -> BaseMigration:
         """The revision, on a connection."""
@@ -142,6 +144,8 @@ class RevisionManager(MigrationManager):
                 )
             return self._history().target(what.strip(), self.version_tracker.read().done, down=down)
         require_version(what)
+        if what > len(self._history().order):
+            raise UnknownVersion(what, self.get_available_versions())
         return what
 
     def prepare(self, target: Any = None, state: DatabaseState | None = None, *, up_only: bool = False) -> Prepared:
@@ -183,5 +187,10 @@ class RevisionManager(MigrationManager):
     def load_file(self, file: MigrationFile) -> LoadedMigration:
         """A revision as a migration; its module is loaded already."""
         assert isinstance(file, RevisionFile)
+        upgrade = getattr(file.revision.module, "upgrade", None)
+        if not callable(upgrade) or inspect.iscoroutinefunction(upgrade):
+            what = "is asynchronous; write a plain function" if callable(upgrade) else "is no function, or missing"
+            reason = f"{file.name}: its upgrade() {what}"
+            raise Unloadable(Issue(reason, kind="class", version=file.version, path=file.path))
         version_of = self._history().version_of
         return LoadedRevision(file, self._environment, sorted({version_of[name] for name in needs(file.revision)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlmig import Migrator
+from sqlmig import ConfigurationError, Migrator
 from sqlmig.backends.sqlite import quoted
 
 from .configured import version_table_in
@@ -13,10 +13,10 @@ from .environment import Environment, metadata_options
 from .handed import Handover
 from .history import History
 from .managing import RevisionManager
-from .project import Project
+from .project import Project, synchronous
 from .reading import Heads
 from .running import RevisionRunner
-from .tracking import RevisionTracker
+from .tracking import RevisionTracker, history_of
 
 if TYPE_CHECKING:
     from sqlmig.connection import Database
@@ -65,9 +65,18 @@ class AlembicMigrator(Migrator):
         arguments: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        for option, value, kind in (
+            ("env", env, bool),
+            ("version_table", version_table, str),
+            ("version_table_schema", version_table_schema, str),
+        ):
+            if value is not None and (not isinstance(value, kind) or value == ""):
+                raise ConfigurationError(
+                    f"{option}={value!r} cannot be used.\n  it is no {kind.__name__}\nLeave it out."
+                )
         options.setdefault("out_of_order", "apply")
         # The folder is never looked into: the revisions are the files.
-        super().__init__(database, ".", **options)
+        super().__init__(synchronous(database), ".", **options)
         url = self.db.engine.url.render_as_string(hide_password=False)
         self.project = Project(script_location, url, x_arguments)
         given = {**(configure or {}), **metadata_options(target_metadata, naming_convention)}
@@ -76,6 +85,7 @@ class AlembicMigrator(Migrator):
         self.environment = Environment(self.project, run_env=env, options=given, arguments=arguments)
         self._named = {name for name in ("versions_table", "history_table") if name in options}
         self._history: History | None = None
+        self._tables_found: dict[str, Any] | None = None
         self._place: tuple[str, str | None] | None = None
         self._heads = Heads(self.project)
 
@@ -103,13 +113,24 @@ class AlembicMigrator(Migrator):
 
     def _records(self) -> dict[str, Any]:
         """Tables of our own for each history of a database."""
-        name, schema = self.version_table
-        other = "_".join(part for part in (schema, name if name != "alembic_version" else None) if part)
-        tables = dict(self._tables)
-        for key in ("versions_table", "history_table"):
-            if other and key not in self._named:
-                tables[key] = f"{tables[key]}_{other}"
-        return tables
+        if self._tables_found is None:
+            tables = dict(self._tables)
+            place = ".".join(part for part in reversed(self.version_table) if part)
+            if not self._named and self._is_taken(place):
+                tables = {**tables, **{key: f"{tables[key]}_{place}" for key in ("versions_table", "history_table")}}
+            self._tables_found = tables
+        return self._tables_found
+
+    def _is_taken(self, place: str) -> bool:
+        """Whether the versions table is another history's: sqlmig's own, or that of another table of Alembic's."""
+        table = quoted(self._tables["versions_table"])
+        schema = f"{quoted(self._tables['schema'])}." if self._tables["schema"] else ""
+        try:
+            row = self.backend.read_row(f"SELECT (SELECT metadata FROM {schema}{table} LIMIT 1)")
+        except Exception:
+            # It is not there yet, or what is wrong is told by whoever reads next.
+            return False
+        return row is not None and row[0] is not None and history_of(str(row[0])) != place
 
     @property
     def manager(self) -> RevisionManager:
@@ -125,6 +146,11 @@ class AlembicMigrator(Migrator):
             self._manager = RevisionManager(self.db, lambda: self.history, tracker, self.environment)
         assert isinstance(self._manager, RevisionManager)
         return self._manager
+
+    @property
+    def version_tracker(self) -> RevisionTracker:
+        """The versions table and the audit log, which follow Alembic's own table."""
+        return self.manager.version_tracker
 
     @property
     def runner(self) -> RevisionRunner:

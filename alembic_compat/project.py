@@ -15,10 +15,24 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine
 
 from sqlmig import ConfigurationError
 
-__all__ = ["HandedContext", "Project", "ScriptLocation", "quietly"]
+__all__ = ["HandedContext", "Project", "ScriptLocation", "quietly", "synchronous"]
+
+
+def synchronous(database: Any) -> Any:
+    """An engine of the same SQLite file for one whose driver is asynchronous; anything else as it is."""
+    engine = getattr(database, "sync_engine", database)
+    if (
+        isinstance(engine, Engine)
+        and engine.dialect.is_async
+        and engine.dialect.name == "sqlite"
+        and engine.url.database
+    ):
+        return create_engine(engine.url.set(drivername="sqlite"))
+    return database
 
 
 class HandedContext(EnvironmentContext):
@@ -46,8 +60,8 @@ class Project:
     One Alembic project.
 
     Args:
-        location: Alembic's folder, "package:folder", the path of an alembic.ini (or of a folder that has one), or a
-            Config, which is taken as it is.
+        location: Alembic's folder, "package:folder", the path of an alembic.ini, or a Config, which is taken as it
+            is.
         url: What `sqlalchemy.url` is to be where the Config is ours.
         x_arguments: As `alembic -x`: a mapping, or texts "name=value".
 
@@ -119,16 +133,28 @@ class Project:
 
 def _config(place: str) -> Config:
     if os.path.isfile(place):
-        return Config(place)
+        config = Config(place)
+        try:
+            said = config.get_main_option("script_location")
+        except configparser.Error as error:
+            raise ConfigurationError(
+                f"{place} is no configuration of Alembic's.\n  {error}\nName the folder with env.py and versions."
+            ) from error
+        if not said and os.path.isfile(os.path.join(os.path.dirname(os.path.abspath(place)), "env.py")):
+            # Flask-Migrate's, which lies in the folder itself.
+            config.set_main_option("script_location", os.path.dirname(os.path.abspath(place)).replace("%", "%%"))
+        elif not said and not place.endswith(".toml"):
+            raise ConfigurationError(
+                f"{place} names no script_location.\n  It is no configuration of Alembic's, or an unfinished one\n"
+                "Name the folder with env.py and versions."
+            )
+        return config
     if not os.path.isdir(place):
         config = Config()
         config.set_main_option("script_location", place.replace("%", "%%"))
         return config
     place = os.path.abspath(place)
     within, beside = os.path.join(place, "alembic.ini"), os.path.join(os.path.dirname(place), "alembic.ini")
-    is_scripts = os.path.isfile(os.path.join(place, "env.py")) or os.path.isdir(os.path.join(place, "versions"))
-    if os.path.isfile(within) and not is_scripts:
-        return Config(within)
     ini = next((file for file in (within, beside) if os.path.isfile(file) and _points_to(file, place)), None)
     toml = os.path.join(os.path.dirname(place), "pyproject.toml")
     config = Config(ini, toml_file=toml) if _takes_toml() and os.path.isfile(toml) else Config(ini) if ini else Config()

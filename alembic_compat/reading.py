@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any
 
+from .configured import PARSING
 from .project import Project
 
 __all__ = ["Heads"]
@@ -48,7 +49,8 @@ class Heads:
         """
         listed = self._listing()
         if self._found is None or listed != self._listed:
-            said = [_said(path) for path in listed]
+            with PARSING:
+                said = [_said(path) for path in listed]
             names = [one["revision"] for one in said]
             needed = {parent for one in said for key in ("down_revision", "depends_on") for parent in _list(one[key])}
             if not needed <= set(names) or len(set(names)) != len(names):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlmig import MigrationRunner, NotAtomic, UnknownVersion
+from sqlmig import MigrationRunner, NotAtomic
 from sqlmig.execution import TryAgain
 from sqlmig.manager import require_version
 from sqlmig.run import Run
@@ -22,6 +22,7 @@ from .tracking import RevisionTracker
 if TYPE_CHECKING:
     from sqlmig.backends.sqlite_session import SQLiteSession
     from sqlmig.loader import LoadedMigration
+    from sqlmig.manager import Prepared
     from sqlmig.results import MigrationResult
     from sqlmig.version_tracker import AppliedVersion
 
@@ -72,9 +73,17 @@ class RevisionRunner(MigrationRunner):
             if_untracked: Leave a database alone that has a history already.
             purge: Forget first what was recorded.
         """
+        history = self.tracker.revisions
+        if not isinstance(version, str):
+            require_version(version)
+        if not isinstance(version, str) or not version.strip():
+            self.manager.target(version)
+        else:
+            # For the sake of its errors, before anything is touched.
+            history.stamped(version, ())
         run = Run(self.tracker, "stamp", retry=f"stamp({version!r})")
         with run.recording_refusals(version), self.backend.session() as session, session.transaction():
-            connection, history = session.connection, self.tracker.revisions
+            connection = session.connection
             heads = self.tracker.heads(connection)
             if if_untracked and (heads or self.tracker.read(connection).tracked):
                 return False
@@ -86,15 +95,18 @@ class RevisionRunner(MigrationRunner):
             if isinstance(version, str):
                 found = history.stamped(version, history.heads_of(done))
             else:
-                require_version(version)
-                if version > len(history.order):
-                    raise UnknownVersion(version, self.manager.get_available_versions())
                 found = history.heads_of(range(1, version + 1))
             self.tracker.write_heads(connection, found)
             self.tracker.prepare(connection)
+            self.tracker.reconcile(connection, log=False)
             reached = max(history.closure(found), default=0)
             self.tracker.log(connection, reached, f"stamped at {version}", "stamp")
             return True
+
+    def _look_again(self, session: SQLiteSession, *arguments: Any, **options: Any) -> Prepared:
+        """Under the lock: what Alembic did meanwhile goes into our rows first."""
+        self.tracker.reconcile(session.connection)
+        return super()._look_again(session, *arguments, **options)
 
     def _around(self, session: SQLiteSession, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
         handover = Handover(session, self.tracker.db.engine)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import String, column, delete, insert, inspect, select, table
 
-from sqlmig import VersionTracker
+from sqlmig import ConfigurationError, VersionTracker
 from sqlmig.version_tracker import AppliedVersion, DatabaseState
 
 from .history import History
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-__all__ = ["RevisionTracker"]
+__all__ = ["RevisionTracker", "history_of"]
+
+
+def history_of(metadata: str) -> str | None:
+    """Which of Alembic's tables a row of ours goes by; None where it is no revision's."""
+    try:
+        facts = json.loads(metadata)
+    except ValueError:
+        return None
+    return str(facts.get("version_table")) if isinstance(facts, dict) and "revision" in facts else None
 
 
 class RevisionTracker(VersionTracker):
@@ -57,6 +67,13 @@ class RevisionTracker(VersionTracker):
 
     def _read(self, connection: Connection) -> DatabaseState:
         stored = super()._read(connection)
+        others = [row for row in stored.rows if history_of(json.dumps(row.metadata)) != self.heads_table.fullname]
+        if others:
+            raise ConfigurationError(
+                f"The table {self.versions.name} has the records of another history; nothing was changed.\n"
+                f"  row {others[0].version} ({others[0].description}) is not of {self.heads_table.fullname}\n"
+                "Give this one tables of its own: AlembicMigrator(..., versions_table=..., history_table=...)"
+            )
         done = self.revisions.closure(self.heads(connection), self.heads_table.fullname)
         rows = self._rows_of(stored.rows, done)
         kept = {(row.version, row.metadata.get("revision")) for row in rows if row.applied_at is not None}
@@ -85,15 +102,8 @@ class RevisionTracker(VersionTracker):
 
     def _made_up(self, version: int) -> AppliedVersion:
         script = self.revisions.script(version)
-        metadata = {"revision": script.revision, "adopted": True}
+        metadata = {"revision": script.revision, "version_table": self.heads_table.fullname, "adopted": True}
         return AppliedVersion(version, _title(script), "applied", True, None, metadata, None, None)
-
-    def prepare(self, connection: Connection) -> None:
-        """Make the tables ready, and bring our rows in step with Alembic's heads."""
-        before = self._read(connection)
-        super().prepare(connection)
-        if before.outdated or not before.rows:
-            self.reconcile(connection)
 
     def reconcile(self, connection: Connection, *, log: bool = True) -> None:
         """Write our rows anew where they are not what Alembic's table says, a history row for each that it changed."""
@@ -129,16 +139,23 @@ class RevisionTracker(VersionTracker):
                 values["applied_at"] = None
             connection.execute(insert(self.versions).values(**values))
 
+    def record(self, connection: Connection, values: Mapping[str, Any], state: str) -> None:
+        """Add a versions row, which tells what history it is of."""
+        metadata = {**values["metadata"], "version_table": self.heads_table.fullname}
+        super().record(connection, {**values, "metadata": metadata}, state)
+
     def write_heads(self, connection: Connection, heads: Iterable[str]) -> None:
         """Have Alembic's table hold these, where nothing was run."""
-        from alembic.runtime.migration import MigrationContext
-
         place = self.heads_table
-        options = {"version_table": place.name, "version_table_schema": place.schema}
-        MigrationContext.configure(connection, opts=options)._ensure_version_table()
+        self.ensure_heads_table(connection)
         connection.execute(delete(place))
         for head in heads:
             connection.execute(insert(place).values(version_num=head))
+
+    def ensure_heads_table(self, connection: Connection) -> None:
+        """Make Alembic's table as Alembic makes it."""
+        options = {"version_table": self.heads_table.name, "version_table_schema": self.heads_table.schema}
+        MigrationContext.configure(connection, opts=options)._ensure_version_table()
 
     def highest_done(self, connection: Connection) -> int:
         """The highest version that counts."""

@@ -1,0 +1,105 @@
+"""
+Real applications end with the same database under sqlmig as under Alembic, at every revision, up and down.
+
+The whole set is `pytest -m corpora`; the projects marked reduced run always.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from .environments import Unavailable, environment, run_probe
+from .projects import PROJECTS, Project
+
+Trace = list[dict[str, Any]]
+_ALEMBICS: dict[tuple[str, ...], Trace] = {}
+
+
+def _cases() -> list[Any]:
+    return [pytest.param(p, id=p.name, marks=[] if p.reduced else pytest.mark.corpora) for p in PROJECTS]
+
+
+@pytest.fixture
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Give a function that walks a project's history and returns the trace; real Alembic's are kept for the session."""
+
+    def walk(project: Project, name: str, tools: str, foreign_keys: str) -> Trace:
+        _ready(project)
+        key = (project.name, name, foreign_keys)
+        if tools == "alembic" and key in _ALEMBICS:
+            return _ALEMBICS[key]
+        folder = tmp_path_factory.mktemp(f"{project.name}-{name}")
+        trace: Trace = json.loads(run_probe(project, name, tools, foreign_keys, folder).read_text())
+        return _ALEMBICS.setdefault(key, trace) if tools == "alembic" else trace
+
+    return walk
+
+
+@pytest.mark.parametrize("project", _cases())
+def test_alembic_takes_it_to_head_and_twice_alike(project: Project, traced: Any) -> None:
+    """The measure itself: what real Alembic does, and does again, is worth comparing with."""
+    trace = traced(project, "one_by_one", "alembic", "off")
+    ups = [entry for entry in trace if entry["step"].startswith("upgrade")]
+    assert [f"{entry['step']}: {entry['error']}" for entry in ups if entry["error"]] == []
+    assert len(ups) == project.revisions
+    _same(trace, traced(project, "one_by_one", "alembic+alembic", "off"))
+
+
+@pytest.mark.parametrize("foreign_keys", ["off", "on"])
+@pytest.mark.parametrize("walk", ["to_head", "halfway", "one_by_one"])
+@pytest.mark.parametrize("project", _cases())
+def test_sqlmig_leaves_what_alembic_leaves(project: Project, walk: str, foreign_keys: str, traced: Any) -> None:
+    """Alembic's batch deletes the rows of children when foreign_keys is on: its measure is taken with them off."""
+    _same(traced(project, walk, "alembic", "off"), traced(project, walk, "sqlmig", foreign_keys))
+
+
+@pytest.mark.parametrize(("walk", "foreign_keys"), [("one_by_one", "off"), ("bare", "on")])
+@pytest.mark.parametrize("tools", ["sqlmig+alembic", "alembic+sqlmig"])
+@pytest.mark.parametrize("project", _cases())
+def test_both_tools_take_turns_in_one_database(
+    project: Project, tools: str, walk: str, foreign_keys: str, traced: Any
+) -> None:
+    _same(traced(project, walk, "alembic", foreign_keys), traced(project, walk, tools, foreign_keys))
+
+
+def _same(expected: Trace, found: Trace) -> None:
+    """
+    Every step of *found* leaves what the same step of *expected* left.
+
+    Where Alembic's own step failed the walk ended; what sqlmig makes of that step must be whole or not there at all.
+    """
+    before: dict[str, Any] | None = None
+    for theirs, ours in zip(expected, found, strict=False):
+        where = f"{ours['step']} by {ours['tool']}"
+        assert theirs["step"] == ours["step"]
+        if theirs["error"]:
+            if ours["error"] and ours["tool"] == "sqlmig" and before:
+                assert _differences(before, ours, "schema") == "", f"{where} failed and left something behind"
+            return
+        assert not ours["error"], f"{where} failed:\n{ours['traceback'][-3000:]}"
+        for kind in ("schema", "rows", "complaints"):
+            told = _differences(theirs, ours, kind)
+            assert not told, f"{where} left another {kind} than Alembic:\n{told}"
+        before = ours
+    assert len(found) >= len(expected)
+
+
+def _differences(theirs: dict[str, Any], ours: dict[str, Any], kind: str) -> str:
+    lost, extra = [*theirs[kind]], []
+    for line in ours[kind]:
+        lost.remove(line) if line in lost else extra.append(line)
+    return "\n".join([f"- {line[:400]}" for line in lost[:20]] + [f"+ {line[:400]}" for line in extra[:20]])
+
+
+def _ready(project: Project) -> None:
+    if sys.version_info[:2] > project.python:
+        pytest.skip(f"{project.name} does not install on Python {sys.version_info.major}.{sys.version_info.minor}")
+    try:
+        environment(project)
+    except Unavailable as error:
+        if os.environ.get("CI") == "true" and project.reduced:
+            raise
+        pytest.skip(f"{project.name} is not to be had: {error}")
