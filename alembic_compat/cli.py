@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-import click
+from typing import Any
 
+import click
+from sqlalchemy import MetaData
+
+from sqlmig import MigrationError
 from sqlmig.cli import render
 from sqlmig.cli.context import Options, shared_options
 
 from .import_history import import_history
+from .migrator import AlembicMigrator
 
 __all__ = ["import_alembic"]
+
+
+def _told(directory: str) -> dict[str, Any]:
+    """What env.py says that the files must say as well: how constraints are named, and where the heads are."""
+    try:
+        said = AlembicMigrator("sqlite://", directory).ask_env()
+    except MigrationError as error:
+        # Without it the import says what to look at.
+        render.note(str(error).partition("\n")[0])
+        return {}
+    convention = dict(getattr(said.get("target_metadata"), "naming_convention", {}))
+    return {
+        "naming_convention": {} if convention == dict(MetaData().naming_convention) else convention,
+        "version_table": said.get("version_table") or "alembic_version",
+    }
 
 
 @click.command("import-alembic")
@@ -25,7 +45,7 @@ def import_alembic(options: Options, directory: str, out: str) -> None:
 
     Example: sqlmig import-alembic alembic --out migrations/versions
     """
-    imported = import_history(directory, out)
+    imported = import_history(directory, out, **_told(directory))
     if options.as_json:
         render.as_json({"paths": [str(path) for path in imported.paths], "notes": imported.notes})
         return

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from alembic.util import CommandError
 
-from sqlmig import ConfigurationError, MigrationManager, ValidationFailed
+from sqlmig import ConfigurationError, MigrationError, MigrationManager, ValidationFailed
 from sqlmig.results import Issue
 from sqlmig.sources import Sources
 
+from .history import History, needs
 from .native_files import NativeFile, Unconvertible, convert
+from .project import Project
 
 __all__ = ["Imported", "import_history"]
 
@@ -63,7 +65,7 @@ def import_history(
                 _text(path),
                 version=version,
                 revision=script.revision,
-                dependencies=[versions[name] for name in _needs(script)],
+                dependencies=[versions[name] for name in needs(script)],
                 naming_convention=naming,
                 version_table=version_table,
             )
@@ -109,13 +111,15 @@ def _history(location: str | os.PathLike[str] | Config) -> list[Script]:
         ConfigurationError: There is no history, or Alembic cannot make sense of it.
     """
     try:
-        directory = ScriptDirectory.from_config(_config(location))
-        scripts = list(directory.walk_revisions())[::-1]
+        history = History(Project(location, "sqlite://"))
+        scripts, directory = history.order, history.directory
     except CommandError as error:
         raise ConfigurationError(
             f"No Alembic history was found in {location}.\n  {error}\n"
             "Name the folder with env.py and versions, or the alembic.ini."
         ) from error
+    except MigrationError:
+        raise
     except Exception as error:
         raise ValidationFailed([Issue(f"{location}: {type(error).__name__}: {error}", kind="import")]) from error
     if not scripts:
@@ -124,23 +128,6 @@ def _history(location: str | os.PathLike[str] | Config) -> list[Script]:
             "Name the folder with env.py and versions, or the alembic.ini."
         )
     return scripts
-
-
-def _config(location: str | os.PathLike[str] | Config) -> Config:
-    if isinstance(location, Config):
-        return location
-    place = os.fspath(location)
-    if os.path.isfile(place):
-        return Config(place)
-    within = os.path.join(place, "alembic.ini")
-    config = Config(within) if os.path.isfile(within) else Config()
-    config.set_main_option("script_location", place.replace("%", "%%"))
-    return config
-
-
-def _needs(script: Script) -> list[str]:
-    """The revisions that must be there before *script*."""
-    return [*script._versioned_down_revisions, *script._resolved_dependencies]
 
 
 def _text(path: Path) -> str:

@@ -150,7 +150,9 @@ class RevisionManager(MigrationManager):
 
     def prepare(self, target: Any = None, state: DatabaseState | None = None, *, up_only: bool = False) -> Prepared:
         """A plan and its migrations."""
-        return super().prepare(self.target(target), state, up_only=up_only)
+        self._history()
+        with self._environment.settling():
+            return super().prepare(self.target(target), state, up_only=up_only)
 
     def get_migration_plan(self, target: int | str | None = None) -> Plan:
         """What `migrate` (or `migrate_to_version(target)`) would do. Read-only."""

@@ -83,6 +83,7 @@ class AlembicMigrator(Migrator):
         given |= {"version_table": version_table} if version_table else {}
         given |= {"version_table_schema": version_table_schema} if version_table_schema else {}
         self.environment = Environment(self.project, run_env=env, options=given, arguments=arguments)
+        self.environment.history = lambda: self.history
         self._named = {name for name in ("versions_table", "history_table") if name in options}
         self._history: History | None = None
         self._tables_found: dict[str, Any] | None = None
@@ -92,7 +93,7 @@ class AlembicMigrator(Migrator):
     @property
     def history(self) -> History:
         """The revisions, read anew when a file has changed."""
-        if self._history is None or self._heads.changed():
+        if self._history is None or (not self.environment.settled and self._heads.changed()):
             self.project._directory = None
             self._history = History(self.project)
         return self._history
@@ -102,11 +103,12 @@ class AlembicMigrator(Migrator):
         """Where Alembic keeps its heads, with the schema; env.py is run for it only where its text does not tell."""
         if self._place is None:
             told = self._told() if self.environment.run_env else self.environment.options
-            said = self._asked() if told is None else told
+            said = self.ask_env() if told is None else told
             self._place = str(said.get("version_table") or "alembic_version"), said.get("version_table_schema")
         return self._place
 
-    def _asked(self) -> Mapping[str, Any]:
+    def ask_env(self) -> Mapping[str, Any]:
+        """What env.py gives to `context.configure()`; it is run for that, and nothing else is."""
         with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.backend.session() as session:
             self.environment.run(Handover(session, self.db.engine), lambda: None)
         return self.environment.said or {}

@@ -52,7 +52,7 @@ class Heads:
             with PARSING:
                 said = [_said(path) for path in listed]
             names = [one["revision"] for one in said]
-            needed = {parent for one in said for key in ("down_revision", "depends_on") for parent in _list(one[key])}
+            needed = {parent for one in said for key in ("down_revision", "depends_on") for parent in _names(one[key])}
             if not needed <= set(names) or len(set(names)) != len(names):
                 # A label, or something broken.
                 raise Unclear
@@ -65,16 +65,19 @@ class Heads:
             raise Unclear
         found: dict[str, tuple[int, int]] = {}
         for place in directory._version_locations:
-            for folder, below, names in os.walk(place):
-                if not directory.recursive_version_locations:
-                    below.clear()
-                below[:] = [name for name in below if name != "__pycache__"]
-                for name in names:
-                    if _FILE.match(name):
-                        path = os.path.realpath(os.path.join(folder, name))
-                        facts = os.stat(path)
-                        found[path] = facts.st_mtime_ns, facts.st_size
+            _list(os.fspath(place), found, deep=directory.recursive_version_locations)
         return found
+
+
+def _list(folder: str, found: dict[str, tuple[int, int]], *, deep: bool) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if deep and entry.name != "__pycache__":
+                    _list(entry.path, found, deep=True)
+            elif _FILE.match(entry.name):
+                facts = entry.stat()
+                found[entry.path] = facts.st_mtime_ns, facts.st_size
 
 
 def _said(path: str) -> dict[str, Any]:
@@ -106,5 +109,5 @@ def _parsed(text: bytes) -> dict[str, Any]:
     return said
 
 
-def _list(value: Any) -> list[str]:
+def _names(value: Any) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)

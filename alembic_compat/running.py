@@ -56,7 +56,8 @@ class RevisionRunner(MigrationRunner):
 
     def _in_turn(self, operation: str, target: int | None, call: Callable[[], MigrationResult]) -> MigrationResult:
         self._destination = target.name if isinstance(target, RevisionTarget) else "heads"
-        with self.environment.turn(self.backend.lock_timeout, self.backend.name):
+        _ = self.tracker.revisions
+        with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.environment.settling():
             try:
                 return call()
             except EnvironmentFailed as error:
