@@ -150,8 +150,12 @@ class Environment:
 
     def configured(self, context: MigrationContext, said: dict[str, Any]) -> None:
         """env.py has called `configure()`."""
-        keep_child_rows(context)
+        keep_child_rows(context, self._turn_off_foreign_keys)
         self._context, self.said = context, said
+
+    def _turn_off_foreign_keys(self) -> None:
+        if self.handover is not None and self.handover.inside:
+            self.handover.on_foreign_keys_off()
 
     def carry_out(self, script: Script, *, up: bool) -> None:
         """Run one revision, and move Alembic's heads, where a transaction of ours is open."""

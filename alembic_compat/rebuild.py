@@ -8,6 +8,8 @@ dropped is a table that nothing refers to.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlmig import UnsupportedChange
@@ -24,14 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["keep_child_rows"]
 
 
-def keep_child_rows(context: MigrationContext) -> None:
-    """Have the batch operations of *context* exchange tables where foreign keys are enforced."""
+def keep_child_rows(context: MigrationContext, turn_off: Callable[[], None]) -> None:
+    """
+    Have the batch operations of *context* exchange tables where foreign keys are enforced.
+
+    Args:
+        turn_off: Called where a copy breaks a foreign key on its way: it can only be made without them.
+    """
     if context.dialect.name == "sqlite" and not context.as_sql:
-        _Rebuild(context)
+        _Rebuild(context, turn_off)
 
 
 class _Rebuild:
-    def __init__(self, context: MigrationContext) -> None:
+    def __init__(self, context: MigrationContext, turn_off: Callable[[], None]) -> None:
+        self._turn_off = turn_off
         impl: Any = context.impl
         self._context, self._pending = context, ""
         self._prepare, self._drop, self._rename = impl.prep_table_for_batch, impl.drop_table, impl.rename_table
@@ -49,8 +57,10 @@ class _Rebuild:
     def drop(self, table: Table, **options: Any) -> None:
         """Drop a table, but the old one of a rebuild only in `rename`."""
         if str(table.name) == self._pending:
-            # The copy failed.
             self._pending = ""
+            if "foreign key" in str(sys.exc_info()[1]).lower():
+                # The copy failed: another table is still to be rebuilt, or a row was in conflict before.
+                self._turn_off()
         if not self._pending:
             self._drop(table, **options)
 

@@ -132,8 +132,8 @@ class RevisionRunner(MigrationRunner):
         handover.forget()
         if session.joined or not self._enforced:
             return
-        off = any(m.version in self._without_foreign_keys or _turns_off(m) for m in migrations)
-        off = off and not hasattr(handover.raw, "setconfig")
+        said = not hasattr(handover.raw, "setconfig") and any(map(_turns_off, migrations))
+        off = said or any(migration.version in self._without_foreign_keys for migration in migrations)
         handover.raw.execute(f"PRAGMA foreign_keys = {'OFF' if off else 'ON'}")
 
     def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:

@@ -378,3 +378,24 @@ if was:
 def _split(script: str) -> list[str]:
     """The statements of a script, of which those of a trigger's body are none."""
     return [part.replace("\0", "; END") for part in script.replace("; END", "\0").split(";")]
+
+
+def test_a_rebuild_that_passes_through_a_conflict_is_made_without_foreign_keys(
+    project: Project, urls: tuple[str, str]
+) -> None:
+    """The child's copy refers to columns of the parent that are no key of it yet."""
+    project.add(
+        "work2",
+        """
+        op.create_table("place", sa.Column("a", sa.Integer), sa.Column("b", sa.Integer), sa.Column("n", sa.Integer))
+        op.create_table("spot", sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.Integer))
+        op.execute("INSERT INTO place VALUES (1, 1, 1)")
+        op.execute("INSERT INTO spot VALUES (1, 1)")
+        with op.batch_alter_table("spot", recreate="always") as batch:
+            batch.create_foreign_key("fk_spot", "place", ["a"], ["a"])
+        with op.batch_alter_table("place", recreate="always") as batch:
+            batch.create_unique_constraint("uq_place", ["a"])
+        """,
+    )
+    both(project, urls)
+    assert rows(urls[1], "SELECT a FROM spot") == [1]
