@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["HandedEngine", "Handover", "routed"]
 
 _WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|;)*([A-Za-z]+)\s*(.*)", re.DOTALL)
-_PRAGMA = re.compile(r"(?:\w+\.)?(\w+)\s*(?:=|\()\s*['\"]?(\w+)", re.DOTALL)
+_PRAGMA = re.compile(r"(?:\w+\s*\.\s*)?(\w+)\s*(?:=|\()\s*['\"]?(\w+)", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _READS = ("SELECT", "PRAGMA", "EXPLAIN", "VALUES", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE")
 _OFF = ("off", "0", "false", "no")
@@ -317,7 +318,7 @@ class HandedConnection:
         return not self.run.raw.in_transaction
 
     def _takes_pragma(self, rest: str) -> bool:
-        found = _PRAGMA.match(rest)
+        found = _PRAGMA.match(_COMMENT.sub(" ", rest).lstrip())
         if found is None:
             return False
         if self.connecting:
