@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,17 @@ def contents(engine: Engine) -> dict[str, Any]:
 def failures(migrator: Migrator) -> list[dict[str, Any]]:
     """The failed entries of the history."""
     return [entry for entry in migrator.get_migration_history() if not entry["success"]]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Alembic's own fileConfig(), in tests that run it, switches off every logger of the process."""
+    known = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    before = [(one, one.disabled, one.level, one.propagate) for one in known]
+    handlers, level = list(logging.root.handlers), logging.root.level
+    yield
+    for one, disabled, own, propagate in before:
+        one.disabled, one.propagate = disabled, propagate
+        one.setLevel(own)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
