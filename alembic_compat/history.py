@@ -31,7 +31,7 @@ from .project import Project, quietly
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-__all__ = ["History", "RevisionTarget", "linearise", "needs"]
+__all__ = ["History", "RevisionTarget", "linearise", "needs", "title"]
 
 
 class RevisionTarget(int):
@@ -60,6 +60,11 @@ class RevisionTarget(int):
 def needs(script: Script) -> list[str]:
     """The revisions that must be there before *script*."""
     return [*script._versioned_down_revisions, *script._resolved_dependencies]
+
+
+def title(script: Script) -> str:
+    """The first line of a revision's docstring; its id where it has none."""
+    return " ".join((script.doc or "").split()) or script.revision
 
 
 def linearise(scripts: Sequence[Script]) -> list[Script]:

@@ -16,7 +16,7 @@ from sqlmig.results import Issue
 from sqlmig.sources import MigrationFile, Sources
 
 from .environment import Environment
-from .history import History, RevisionTarget, needs
+from .history import History, RevisionTarget, needs, title
 from .tracking import RevisionTracker
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class RevisionFile(MigrationFile):
     @property
     def title(self) -> str:
         """The first line of its docstring."""
-        return " ".join((self.revision.doc or "").split()) or self.revision.revision
+        return title(self.revision)
 
 
 class RevisionSources(Sources):

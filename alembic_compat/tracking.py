@@ -13,7 +13,7 @@ from sqlalchemy import String, column, delete, insert, inspect, select, table
 from sqlmig import ConfigurationError, VersionTracker
 from sqlmig.version_tracker import AppliedVersion, DatabaseState
 
-from .history import History
+from .history import History, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ class RevisionTracker(VersionTracker):
     def _made_up(self, version: int) -> AppliedVersion:
         script = self.revisions.script(version)
         metadata = {"revision": script.revision, "version_table": self.heads_table.fullname, "adopted": True}
-        return AppliedVersion(version, _title(script), "applied", True, None, metadata, None, None)
+        return AppliedVersion(version, title(script), "applied", True, None, metadata, None, None)
 
     def reconcile(self, connection: Connection, *, log: bool = True) -> None:
         """Write our rows anew where they are not what Alembic's table says, a history row for each that it changed."""
@@ -176,7 +176,3 @@ class RevisionTracker(VersionTracker):
         if 0 < version <= len(self.revisions.order):
             facts.setdefault("revision", self.revisions.script(version).revision)
         super().log(connection, version, description, operation, metadata=facts, **values)
-
-
-def _title(script: Any) -> str:
-    return " ".join((script.doc or "").split()) or script.revision
