@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.reuse_existing_virtualenvs = True
@@ -12,3 +14,10 @@ nox.options.reuse_existing_virtualenvs = True
 def tests(session: nox.Session, sqlalchemy: str) -> None:
     session.install("-e", ".[dev]", f"sqlalchemy~={sqlalchemy}.0")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """Alembic's oldest release that is supported."""
+    session.install("-e", ".[dev]", "sqlalchemy~=2.0.0", "alembic==1.13.3")
+    session.run("pytest", *(session.posargs or sorted(map(str, Path("tests").glob("test_alembic_*.py")))))

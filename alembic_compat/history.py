@@ -109,6 +109,15 @@ def _created(script: Script) -> str:
     return found[1] if found else ""
 
 
+def _loaded(directory: ScriptDirectory, path: Path) -> Script | None:
+    if hasattr(Script, "_from_path"):
+        return Script._from_path(directory, path)
+    # Before Alembic 1.16.
+    older: Any = Script
+    found: Script | None = older._from_filename(directory, os.path.dirname(path), os.path.basename(path))
+    return found
+
+
 class History:
     """
     Every revision of a project, read once.
@@ -139,14 +148,14 @@ class History:
         issues = []
         seen = set()
         for place in self.directory._version_locations:
-            for path in Script._list_py_dir(self.directory, place) if place.exists() else ():
-                real = path.resolve()
+            for path in Script._list_py_dir(self.directory, Path(place)) if os.path.exists(place) else ():
+                real = Path(path).resolve()
                 if real in seen:
                     continue
                 seen.add(real)
                 try:
                     with quietly():
-                        script = Script._from_path(self.directory, real)
+                        script = _loaded(self.directory, real)
                     scripts += [script] if script is not None else []
                 except (Exception, SystemExit) as error:
                     issues.append(_unreadable(error, str(real)))

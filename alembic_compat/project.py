@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +119,7 @@ class Project:
     def _extend_path(self) -> None:
         """`prepend_sys_path = .` means the folder of the ini file, wherever the application was started."""
         home = os.path.dirname(os.path.abspath(self.config.config_file_name or "."))
-        for entry in self.config.get_prepend_sys_paths_list() or []:
+        for entry in _prepended(self.config):
             place = os.path.normpath(os.path.join(home, entry))
             if place not in sys.path:
                 sys.path.insert(0, place)
@@ -129,6 +130,14 @@ class Project:
             f"No Alembic history was found in {where}.\n  {reason}\n"
             "Name the folder with env.py and versions, or the alembic.ini."
         )
+
+
+def _prepended(config: Config) -> Sequence[str]:
+    if hasattr(config, "get_prepend_sys_paths_list"):
+        return config.get_prepend_sys_paths_list() or []
+    # Before Alembic 1.16.
+    said = config.get_main_option("prepend_sys_path")
+    return [entry for entry in re.split(r"[,: ]+", said or "") if entry]
 
 
 def _config(place: str) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic_projects import Database, Rev, env, template
+from alembic_projects import TEMPLATES, Database, Rev, env, template
 
 __all__ = ["APPLICATION", "BROKEN", "ENVIRONMENTS", "SHOP", "application", "ours", "real_url", "theirs"]
 
@@ -218,10 +218,7 @@ _THREAD = (
 )
 
 ENVIRONMENTS: dict[str, str] = {
-    "generic": template("generic"),
-    "async": template("async"),
-    "pyproject": template("pyproject"),
-    "pyproject_async": template("pyproject_async"),
+    **{name: template(name) for name in TEMPLATES},
     "create_engine": _short("from sqlalchemy import create_engine", f"create_engine({_URL})"),
     "sqlalchemy.create_engine": _short("import sqlalchemy", f"sqlalchemy.create_engine({_URL}, echo=False)"),
     "sa.engine_from_config": _short(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import util as imports
 from pathlib import Path
 from sqlite3 import connect
 from typing import Any
 
+import alembic
 from alembic import command as alembic_command
 from alembic.config import Config
 
-__all__ = ["NOWHERE", "Database", "Project", "Rev", "catalogue", "dated", "env", "template"]
+__all__ = ["NOWHERE", "TEMPLATES", "Database", "Project", "Rev", "catalogue", "dated", "env", "template"]
 
 # What `alembic init` leaves in the ini: a driver that does not exist.
 NOWHERE = "driver://user:pass@localhost/dbname"
+_FOLDER = Path(alembic.__file__).parent / "templates"
+TEMPLATES = [
+    name for name in ("generic", "async", "pyproject", "pyproject_async") if (_FOLDER / name).exists()
+]  # the two last since Alembic 1.16
 # The records of sqlmig, which Alembic does not know of.
 RECORDS = ("migration_versions", "migration_history")
 
@@ -187,10 +192,11 @@ class Project:
     def _write_ini(self, options: dict[str, str], logs: bool) -> None:
         options.setdefault("script_location", "%(here)s/alembic")
         options.setdefault("sqlalchemy.url", NOWHERE)
-        options.setdefault("path_separator", "newline")
+        options.setdefault("path_separator", "os")
+        options.setdefault("version_path_separator", "os")  # before Alembic 1.16
         if len(self.locations) > 1 or self.locations[0].name != "versions":
-            listed = "\n  ".join(f"%(here)s/{one.relative_to(self.root)}" for one in self.locations)
-            options.setdefault("version_locations", "\n  " + listed)
+            listed = os.pathsep.join(f"%(here)s/{one.relative_to(self.root)}" for one in self.locations)
+            options.setdefault("version_locations", listed)
         lines = ["[alembic]", *(f"{key} = {value}" for key, value in options.items()), ""]
         text = _template_file("generic", "alembic.ini.mako")
         lines.append(text[text.index("[loggers]") :] if logs else QUIET)
@@ -278,10 +284,7 @@ def template(name: str, configure: str = "", *, before: str = "", run: str = "")
 
 
 def _template_file(name: str, file: str) -> str:
-    spec = imports.find_spec("alembic")
-    assert spec is not None
-    assert spec.origin is not None
-    return (Path(spec.origin).parent / "templates" / name / file).read_text(encoding="utf-8")
+    return (_FOLDER / name / file).read_text(encoding="utf-8")
 
 
 def _indented(text: str) -> str:

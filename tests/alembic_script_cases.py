@@ -299,7 +299,7 @@ CASES: dict[str, Case] = {
             def batch_rename_rows(cls, operations, suffix):
                 return operations.invoke(cls(operations.impl.table_name, suffix))
 
-        @Operations.implementation_for(RenameRows, replace=True)
+        @Operations.implementation_for(RenameRows)
         def rename_rows(operations, operation):
             operations.get_bind().execute(
                 sa.text(f"UPDATE {operation.table} SET name = name || :s"), {"s": operation.suffix}

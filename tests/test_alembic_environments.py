@@ -130,6 +130,7 @@ def test_a_callers_connection_is_joined(tmp_path: Path, ours: Database, theirs: 
     assert {k: v for k, v in ours.catalogue().items() if k != "table before"} == theirs.catalogue()
 
 
+@pytest.mark.skipif("pyproject" not in ENVIRONMENTS, reason="since Alembic 1.16")
 def test_pyproject_toml(tmp_path: Path, ours: Database, theirs: Database) -> None:
     """The layout of the template `pyproject`: where the files are is said in one file, the rest in the other."""
     project = Project(tmp_path, ENVIRONMENTS["pyproject"]).add(*SHOP)

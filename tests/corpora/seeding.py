@@ -48,7 +48,7 @@ def _row(
 ) -> Iterator[tuple[str, Any]]:
     parents = _parents(connection, table)
     columns = connection.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
-    for _, name, kind, notnull, _default, pk, hidden in columns:
+    for _, name, kind, notnull, default, pk, hidden in columns:
         if hidden:
             continue
         given = values.get(f"{table}.{name}", values.get(f"*.{name}"))
@@ -56,7 +56,7 @@ def _row(
             yield name, given[number - 1] if isinstance(given, tuple | list) else given
         elif name in parents:
             yield name, _of_parent(connection, *parents[name], number)
-        elif not sparse or notnull or pk:
+        elif not sparse or notnull or pk or default not in (None, "NULL"):  # a default may be the time
             yield name, _allowed(sql, name, number) or _value(name, kind.upper(), number)
 
 

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, Pool
 
 from . import openings
 from .projects import Project
@@ -123,10 +123,10 @@ def silence_logging() -> None:
 
 
 def enforce_foreign_keys(how: bool) -> None:
-    """Have every SQLite connection of this process begin with PRAGMA foreign_keys on, or off."""
+    """Have every SQLite connection of this process go out with PRAGMA foreign_keys on, or off, whatever else sets."""
 
-    @event.listens_for(Engine, "connect")
-    def _begin(connection: Any, _record: Any) -> None:
+    @event.listens_for(Pool, "checkout")
+    def _set(connection: Any, _record: Any, _proxy: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if how else 'OFF'}")
         cursor.close()
