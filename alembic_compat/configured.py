@@ -1,4 +1,4 @@
-"""What env.py says of the version table, read off its text: a boot at head does not run it."""
+"""What env.py says of the tables and the folders of Alembic, read off its text: a boot at head does not run it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["PARSING", "version_table_in"]
+__all__ = ["PARSING", "sets_locations", "version_table_in"]
 
 # Python 3.11 fails where two threads parse at once (https://github.com/python/cpython/issues/106905).
 PARSING = threading.Lock()
 _ASKED = ("version_table", "version_table_schema")
 
 
-def version_table_in(path: str) -> Mapping[str, Any] | None:
+def sets_locations(text: bytes) -> bool:
+    """Whether it may be env.py that says where the revisions are, by `context.script.version_locations = ...`."""
+    return b"version_locations" in text
+
+
+def version_table_in(text: bytes) -> Mapping[str, Any] | None:
     """The two options as `configure()` gets them, left out where it does not; None where the text does not tell."""
+    if b"configure(" in text and b"version_table" not in text and b"**" not in text:
+        return {}
     try:
-        with open(path, "rb") as stream, PARSING:
-            tree = ast.parse(stream.read())
-    except (OSError, SyntaxError, ValueError):
+        with PARSING:
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError):
         return None
     constants = {
         target.id: node.value.value

@@ -42,7 +42,6 @@ class Environment:
 
     Args:
         project: Whose env.py.
-        run_env: Whether env.py is run at all.
         options: What `context.configure()` is given where env.py is not run, or says nothing of it.
         arguments: What `upgrade()` is given where env.py is not run.
     """
@@ -51,11 +50,10 @@ class Environment:
         self,
         project: Project,
         *,
-        run_env: bool,
         options: Mapping[str, Any],
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self.project, self.run_env = project, run_env
+        self.project = project
         self.options, self.arguments = dict(options), dict(arguments or {})
         self.said: dict[str, Any] | None = None
         self.history: Callable[[], History] | None = None
@@ -123,7 +121,7 @@ class Environment:
         return value
 
     def _execute(self, context: _Context, connection: Any) -> None:
-        if self.run_env:
+        if self.project.runs_env:
             _execute_file(self.project.env_py, self.handover)
             return
         context.configure(connection=connection, **self.options)

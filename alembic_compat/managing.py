@@ -93,7 +93,10 @@ class LoadedRevision(LoadedMigration):
 
     def __init__(self, file: RevisionFile, environment: Environment, dependencies: list[int]) -> None:
         with open(file.location, "rb") as stream:
-            super().__init__(file, RevisionMigration, Checksums(stream.read()))
+            checksums = Checksums(stream.read())
+        # No edit is refused, so that nobody asks whether it was of the formatting only: parsing costs as much as running.
+        checksums.syntax = checksums.text
+        super().__init__(file, RevisionMigration, checksums)
         self.script, self._environment = file.revision, environment
         self.description, self.dependencies = file.title, dependencies
         self.rollback_supported = callable(getattr(self.script.module, "downgrade", None))

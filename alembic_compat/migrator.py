@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlmig import ConfigurationError, Migrator
@@ -78,11 +79,11 @@ class AlembicMigrator(Migrator):
         # The folder is never looked into: the revisions are the files.
         super().__init__(synchronous(database), ".", **options)
         url = self.db.engine.url.render_as_string(hide_password=False)
-        self.project = Project(script_location, url, x_arguments)
+        self.project = Project(script_location, url, x_arguments, runs_env=env)
         given = {**(configure or {}), **metadata_options(target_metadata, naming_convention)}
         given |= {"version_table": version_table} if version_table else {}
         given |= {"version_table_schema": version_table_schema} if version_table_schema else {}
-        self.environment = Environment(self.project, run_env=env, options=given, arguments=arguments)
+        self.environment = Environment(self.project, options=given, arguments=arguments)
         self.environment.history = lambda: self.history
         self._named = {name for name in ("versions_table", "history_table") if name in options}
         self._history: History | None = None
@@ -93,6 +94,7 @@ class AlembicMigrator(Migrator):
     @property
     def history(self) -> History:
         """The revisions, read anew when a file has changed."""
+        self._locate()
         if self._history is None or (not self.environment.settled and self._heads.changed()):
             self.project._directory = None
             self._history = History(self.project)
@@ -102,8 +104,7 @@ class AlembicMigrator(Migrator):
     def version_table(self) -> tuple[str, str | None]:
         """Where Alembic keeps its heads, with the schema; env.py is run for it only where its text does not tell."""
         if self._place is None:
-            told = self._told() if self.environment.run_env else self.environment.options
-            said = self.ask_env() if told is None else told
+            said = self._told if self._told is not None else self.ask_env()
             self._place = str(said.get("version_table") or "alembic_version"), said.get("version_table_schema")
         return self._place
 
@@ -112,6 +113,14 @@ class AlembicMigrator(Migrator):
         with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.backend.session() as session:
             self.environment.run(Handover(session, self.db.engine), lambda: None)
         return self.environment.said or {}
+
+    def _locate(self) -> None:
+        """Where env.py says where the revisions are, run it for that, once."""
+        if self.project.awaits_locations:
+            directory = self.project.directory
+            self.ask_env()
+            self.project.locations = directory.version_locations
+            self.project._directory = None
 
     def _records(self) -> dict[str, Any]:
         """Tables of our own for each history of a database."""
@@ -193,11 +202,12 @@ class AlembicMigrator(Migrator):
     def _version_at_head(self) -> int | None:
         """N, where one small read shows that every revision is applied and recorded."""
         try:
+            self._locate()
             names, heads = self._heads.read()
         except Exception:
             # The long way meets the same, and says it.
             return None
-        if not names or (self.environment.run_env and self._place is None and self._told() is None):
+        if not names or (self._place is None and self._told is None):
             return None
         sql = self._head_query(heads)
         try:
@@ -205,13 +215,13 @@ class AlembicMigrator(Migrator):
         except Exception:
             return None
 
+    @cached_property
     def _told(self) -> Mapping[str, Any] | None:
-        """What env.py's text says of the version table."""
-        return (
-            self.environment.options
-            if self.environment.options.get("version_table")
-            else version_table_in(self.project.env_py)
-        )
+        """What is known of the version table without running env.py."""
+        options = self.environment.options
+        if options.get("version_table") or not self.project.runs_env:
+            return options
+        return version_table_in(self.project.env_text)
 
     def _head_query(self, heads: Sequence[str]) -> str:
         name, schema = self.version_table

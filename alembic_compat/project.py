@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine
 
 from sqlmig import ConfigurationError
+
+from .configured import sets_locations
 
 __all__ = ["HandedContext", "Project", "ScriptLocation", "quietly", "synchronous"]
 
@@ -65,14 +68,21 @@ class Project:
             is.
         url: What `sqlalchemy.url` is to be where the Config is ours.
         x_arguments: As `alembic -x`: a mapping, or texts "name=value".
+        runs_env: Whether env.py is run.
 
     Raises:
         ConfigurationError: There is nothing.
     """
 
     def __init__(
-        self, location: ScriptLocation, url: str, x_arguments: Mapping[str, str] | Sequence[str] | None = None
+        self,
+        location: ScriptLocation,
+        url: str,
+        x_arguments: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        runs_env: bool = True,
     ) -> None:
+        self.runs_env = runs_env
         if isinstance(location, Config):
             self.config = location
         elif isinstance(location, str | os.PathLike) and os.fspath(location):
@@ -87,6 +97,8 @@ class Project:
             given = [f"{k}={v}" for k, v in x_arguments.items()] if isinstance(x_arguments, Mapping) else x_arguments
             options = dict(vars(self.config.cmd_opts)) if self.config.cmd_opts is not None else {}
             self.config.cmd_opts = SimpleNamespace(**{**options, "x": list(given)})  # type: ignore[assignment]
+        self.locations: Any = None
+        """Where the revisions are, once env.py has said it."""
         self._directory: ScriptDirectory | None = None
 
     @property
@@ -98,6 +110,8 @@ class Project:
                 with quietly():
                     self._directory = ScriptDirectory.from_config(self.config)
                     self._extend_path()
+                    if self.locations is not None:
+                        self._directory.version_locations = self.locations
                     places = [str(place) for place in self._directory._version_locations]
             except CommandError as error:
                 raise self._nothing(str(error)) from error
@@ -106,7 +120,7 @@ class Project:
             finally:
                 # from_config() puts the same entries there again for each caller.
                 sys.path[:] = dict.fromkeys([*sys.path, *before])
-            if not any(os.path.isdir(place) for place in places):
+            if not any(os.path.isdir(place) for place in places) and not self.awaits_locations:
                 self._directory = None
                 raise self._nothing(f"there is no folder of revisions: {', '.join(places)}")
         return self._directory
@@ -115,6 +129,20 @@ class Project:
     def env_py(self) -> str:
         """Where env.py is."""
         return os.path.join(self.directory.dir, "env.py")
+
+    @cached_property
+    def env_text(self) -> bytes:
+        """What env.py says; nothing where there is none."""
+        try:
+            with open(self.env_py, "rb") as stream:
+                return stream.read()
+        except OSError:
+            return b""
+
+    @property
+    def awaits_locations(self) -> bool:
+        """Whether env.py has to be run before it is known where the revisions are."""
+        return self.runs_env and self.locations is None and sets_locations(self.env_text)
 
     def _extend_path(self) -> None:
         """`prepend_sys_path = .` means the folder of the ini file, wherever the application was started."""

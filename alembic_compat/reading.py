@@ -13,7 +13,9 @@ from .project import Project
 __all__ = ["Heads"]
 
 _FILE = re.compile(r"(?!\.#|__init__).*\.py$")
-_SAID = re.compile(rb"^(revision|down_revision|depends_on)\b[ \t]*(?::[^=\n]+)?=[ \t]*(.*)$", re.MULTILINE)
+# Begins with the end of the line before: so it is found much faster than with "^".
+_SAID = re.compile(rb"\n(revision|down_revision|depends_on)\b[ \t]*(?::[^=\n]+)?=[ \t]*(.*)")
+_PLAIN = re.compile(rb"""(["'])([\w.-]+)\1\s*(?:#.*)?""", re.ASCII)
 
 
 class Unclear(Exception):
@@ -84,9 +86,13 @@ def _said(path: str) -> dict[str, Any]:
     with open(path, "rb") as stream:
         text = stream.read()
     said: dict[str, Any] = {"down_revision": None, "depends_on": None}
-    for key, value in _SAID.findall(text):
+    for key, value in _SAID.findall(b"\n" + text):
+        if value == b"None":
+            said[key.decode()] = None
+            continue
+        plain = _PLAIN.fullmatch(value)
         try:
-            said[key.decode()] = ast.literal_eval(value.decode().strip())
+            said[key.decode()] = plain[2].decode() if plain else ast.literal_eval(value.decode().strip())
         except (ValueError, SyntaxError):
             return _parsed(text)
     if not isinstance(said.get("revision"), str):

@@ -243,6 +243,7 @@ PROJECTS = (
         options={"sqlalchemy.url": "sqlite+aiosqlite:///{path}"},
         sparse=False,
         leave=("sso_config",),
+        volatile=("authz_role.id", "*.created_at", "*.updated_at"),
     ),
     Project(
         "airflow",
@@ -253,6 +254,7 @@ PROJECTS = (
         environment={"AIRFLOW_HOME": "{folder}", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "{url}"},
         sparse=False,
         leave=("backfill", "xcom", "task_instance_history", "serialized_dag", "dag_bundle_team"),
+        volatile=("log_template.created_at",),
     ),
     Project(
         "open-webui",
