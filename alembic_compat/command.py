@@ -36,7 +36,8 @@ def upgrade(config: Config, revision: str, sql: bool = False, tag: str | None = 
 
     def act(migrator: AlembicMigrator) -> None:
         target = migrator.manager.target(revision, down=False)
-        migrator.runner.apply(target)
+        assert target is not None
+        migrator.migrate_to_version(target)
 
     _run(config, act, revision, tag)
 

@@ -94,7 +94,7 @@ class LoadedRevision(LoadedMigration):
     def __init__(self, file: RevisionFile, environment: Environment, dependencies: list[int]) -> None:
         with open(file.location, "rb") as stream:
             checksums = Checksums(stream.read())
-        # No edit is refused, so that nobody asks whether it was of the formatting only: parsing costs as much as running.
+        # No edit is refused, so nobody asks whether it was formatting only; and parsing costs as much as running.
         checksums.syntax = checksums.text
         super().__init__(file, RevisionMigration, checksums)
         self.script, self._environment = file.revision, environment

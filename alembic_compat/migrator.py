@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlmig import ConfigurationError, Migrator
+from sqlmig import ConfigurationError, Migrator, NotAtomic
 from sqlmig.backends.sqlite import quoted
 
 from .configured import version_table_in
@@ -76,6 +76,7 @@ class AlembicMigrator(Migrator):
                     f"{option}={value!r} cannot be used.\n  it is no {kind.__name__}\nLeave it out."
                 )
         options.setdefault("out_of_order", "apply")
+        self._says_together = "all_or_nothing" in options
         # The folder is never looked into: the revisions are the files.
         super().__init__(synchronous(database), ".", **options)
         url = self.db.engine.url.render_as_string(hide_password=False)
@@ -190,6 +191,22 @@ class AlembicMigrator(Migrator):
     def set_version(self, version: int | str) -> None:
         """The same as `stamp`."""
         self.stamp(version)
+
+    def _together(self, said: bool | None, run: Callable[[bool], MigrationResult]) -> MigrationResult:
+        """Where nobody said it, as Alembic does: in one transaction where env.py has it so, unless a script commits."""
+        if said is not None or self._says_together or not self._alembic_has_one_transaction():
+            return super()._together(said, run)
+        try:
+            return run(True)
+        except NotAtomic:
+            return run(False)
+
+    def _alembic_has_one_transaction(self) -> bool:
+        said: Mapping[str, Any] = self.environment.options
+        if not said.get("transactional_ddl"):
+            asks = self.project.runs_env and b"transactional_ddl" in self.project.env_text
+            said = self.environment.said or self.ask_env() if asks else {}
+        return bool(said.get("transactional_ddl")) and not said.get("transaction_per_migration")
 
     def _target(self, version: int | str, *, down: bool | None = None) -> int:
         from sqlmig.manager import require_version

@@ -130,8 +130,7 @@ class Migrator:
         version = self._version_at_head()
         if version is not None:
             return _nothing_done(version)
-        together = self._all_or_nothing if all_or_nothing is None else all_or_nothing
-        return self.runner.apply(all_or_nothing=together)
+        return self._together(all_or_nothing, lambda together: self.runner.apply(all_or_nothing=together))
 
     def migrate_to_version(self, version: int, *, all_or_nothing: bool | None = None) -> MigrationResult:
         """
@@ -140,8 +139,13 @@ class Migrator:
         Raises:
             UnknownVersion: No migration has it.
         """
-        together = self._all_or_nothing if all_or_nothing is None else all_or_nothing
-        return self.runner.migrate_to_version(version, all_or_nothing=together)
+        return self._together(
+            all_or_nothing, lambda together: self.runner.migrate_to_version(version, all_or_nothing=together)
+        )
+
+    def _together(self, said: bool | None, run: Callable[[bool], MigrationResult]) -> MigrationResult:
+        """Run with what was said of all_or_nothing, in this call or for all."""
+        return run(self._all_or_nothing if said is None else said)
 
     def rollback_to_version(self, version: int) -> MigrationResult:
         """

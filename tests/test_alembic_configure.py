@@ -14,7 +14,7 @@ from alembic_environments import theirs as theirs
 from alembic_projects import Database, Project, Rev, env
 from sqlalchemy import MetaData, create_engine
 
-from alembic_compat import AlembicMigrator
+from alembic_compat import AlembicMigrator, command
 from sqlmig import MigrationFailed
 
 CONVENTION = {
@@ -169,6 +169,52 @@ def test_options_of_configure(configure: str, tmp_path: Path, ours: Database, th
     with pytest.raises(MigrationFailed):
         AlembicMigrator(create_engine(ours.url), project.config()).migrate()
     assert ours.catalogue() == before
+
+
+ONE_TRANSACTION = "transactional_ddl=True"
+
+
+@pytest.mark.parametrize(
+    ("configure", "said", "stays"),
+    [
+        (ONE_TRANSACTION, None, False),
+        (f"{ONE_TRANSACTION}, transaction_per_migration=False", None, False),
+        (f"{ONE_TRANSACTION}, transaction_per_migration=True", None, True),
+        (ONE_TRANSACTION, False, True),
+        ("transaction_per_migration=False", None, True),
+        ("", True, False),
+    ],
+)
+@pytest.mark.parametrize("way", ["env.py", "env=False", "command"])
+def test_one_transaction_where_alembic_has_one(
+    configure: str, said: bool | None, stays: bool, way: str, tmp_path: Path, ours: Database
+) -> None:
+    """Alembic begins one for all where `transactional_ddl` is on, and is not told to begin one for each."""
+    project = Project(tmp_path, env(configure)).add(Rev("a1", up="op.execute('CREATE TABLE one (n)')"))
+    project.add(Rev("a2", down=("a1",), up="op.execute('CREATE TABLE two (n)')\nraise RuntimeError('no')"))
+    with pytest.raises(MigrationFailed):
+        if way == "command":
+            if said is not None:
+                pytest.skip("Alembic's command has no such argument")
+            command.upgrade(project.config(ours.url), "head")
+        else:
+            options: dict[str, Any] = {}
+            if way == "env=False":
+                given = {part.partition("=")[0].strip(): "True" in part for part in configure.split(",") if part}
+                options = {"env": False, "configure": given}
+            AlembicMigrator(create_engine(ours.url), project.folder, **options).migrate(all_or_nothing=said)
+    assert ("one" in ours.tables(), "two" in ours.tables()) == (stays, False)
+
+
+def test_a_revision_that_commits_ends_the_one_transaction(tmp_path: Path, ours: Database, theirs: Database) -> None:
+    project = Project(tmp_path, env(ONE_TRANSACTION)).add(*SHOP)
+    block = "with op.get_context().autocommit_block():\n    op.execute('CREATE TABLE outside (n)')"
+    project.add(Rev("late", down=(SHOP[-1].name,), up=block))
+    project.alembic("upgrade", theirs.url, "head")
+    result = AlembicMigrator(create_engine(ours.url), project.folder).migrate()
+    assert result.applied == [1, 2, 3, 4]
+    assert ours.catalogue() == theirs.catalogue()
+    assert AlembicMigrator(create_engine(ours.url), project.folder, all_or_nothing=True).migrate().applied == []
 
 
 def test_options_reach_the_revisions(tmp_path: Path, ours: Database, theirs: Database) -> None:

@@ -198,7 +198,7 @@ PROJECTS = (
     Project(
         "prefect",
         ("prefect==3.9.1", "alembic==1.20.1", "SQLAlchemy==2.1.9"),
-        80,
+        115,
         ini="prefect.server:database/alembic.ini",
         scripts="prefect.server:database/_migrations",
         environment={"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///{path}", "PREFECT_HOME": "{folder}"},
@@ -215,6 +215,7 @@ PROJECTS = (
             "automation_event_follower",
             "concurrency_limit_v2",
         ),
+        volatile=("*.created", "*.updated", "artifact.id", "artifact_collection.id", "deployment_schedule.id"),
     ),
     Project(
         "dagster",
