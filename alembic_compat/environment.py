@@ -332,9 +332,9 @@ def _importer(handover: Handover) -> Callable[..., ModuleType]:
         return HandedEngine(handover)
 
     def async_engine(*_: Any, **__: Any) -> Any:
-        from .handed_async import HandedAsyncEngine
+        from .handed_async import HandedAsyncEngine, dialect_of
 
-        return HandedAsyncEngine(HandedEngine(handover))
+        return HandedAsyncEngine(HandedEngine(handover, dialect_of(handover.engine)))
 
     plain = {"create_engine": engine, "engine_from_config": engine}
     asynchronous: dict[str, Any] = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}

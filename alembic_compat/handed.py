@@ -70,7 +70,8 @@ class Handover:
     def checkout(self, engine: Engine) -> PoolProxiedConnection:
         """What a pool would give out."""
         handed = HandedConnection(self)
-        fairy = _pool(handed, engine).connect()
+        fairy = _pool(handed, engine.dialect).connect()
+        handed.awaited = engine.dialect.is_async
         handed.connecting = False
         if engine.dialect not in self._ready:
             # Its own pool would have done this at its first connection.
@@ -209,6 +210,7 @@ class HandedConnection:
             "scope": None,
             "savepoint": None,
             "connecting": True,
+            "awaited": False,
             "implicit": run.session.driver_begins,
         }
         self.__dict__.update(values)
@@ -218,6 +220,7 @@ class HandedConnection:
         scope: str | None
         savepoint: str | None
         connecting: bool
+        awaited: bool
         implicit: bool
 
     def __getattr__(self, name: str) -> Any:
@@ -240,7 +243,7 @@ class HandedConnection:
     def in_transaction(self) -> bool:
         return self.scope is not None or (not self.run.inside and self.run.raw.in_transaction)
 
-    def cursor(self, factory: Any = None) -> sqlite3.Cursor:
+    def cursor(self, factory: Any = None, *, server_side: bool = False) -> sqlite3.Cursor:
         cursor: HandedCursor = self.run.raw.cursor(HandedCursor)
         cursor.handed = self
         return cursor
@@ -273,6 +276,10 @@ class HandedConnection:
 
     def takes(self, sql: str) -> bool:
         """Whether a statement is dealt with here, and not to reach SQLite."""
+        if self.awaited:
+            from .handed_async import await_nothing
+
+            await_nothing()
         found = _WORDS.match(sql)
         if found is None:
             return False
@@ -361,16 +368,23 @@ class HandedCursor(sqlite3.Cursor):
         return self
 
 
-def _pool(handed: HandedConnection, engine: Engine) -> NullPool:
+def _pool(handed: HandedConnection, dialect: Dialect) -> NullPool:
     connection: Any = handed
-    return NullPool(lambda: connection, dialect=engine.dialect)
+    return NullPool(lambda: connection, dialect=dialect)
 
 
 class HandedEngine(Engine):
-    """What env.py gets for the engine that it would make; there is nothing to dispose of."""
+    """
+    What env.py gets for the engine that it would make; there is nothing to dispose of.
 
-    def __init__(self, run: Handover) -> None:
-        super().__init__(_pool(HandedConnection(run), run.engine), run.engine.dialect, run.engine.url)
+    Args:
+        run: Whose connection it gives out.
+        dialect: That of the engine which it stands for, where it is not that of the application's.
+    """
+
+    def __init__(self, run: Handover, dialect: Dialect | None = None) -> None:
+        dialect = dialect or run.engine.dialect
+        super().__init__(_pool(HandedConnection(run), dialect), dialect, run.engine.url)
         self._run = run
 
     def raw_connection(self) -> PoolProxiedConnection:

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import MissingGreenlet
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from .handed import HandedEngine
 
-__all__ = ["HandedAsyncEngine"]
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect, Engine
+
+__all__ = ["HandedAsyncEngine", "await_nothing", "dialect_of"]
+
+
+def dialect_of(engine: Engine) -> Dialect:
+    """An asynchronous dialect of the same database, as `op.run_async()` wants it; its own where there is no driver."""
+    if engine.dialect.is_async:
+        return engine.dialect
+    try:
+        return create_async_engine(engine.url.set(drivername="sqlite+aiosqlite")).dialect
+    except ModuleNotFoundError:
+        return engine.dialect
+
+
+def await_nothing() -> None:
+    """Await, where SQLAlchemy looks whether an asynchronous call did."""
+    with suppress(MissingGreenlet):
+        # Raised where something synchronous called.
+        await_only(_nothing())
+
+
+async def _nothing() -> None:
+    pass
 
 
 class _Anyones(type(AsyncEngine)):  # type: ignore[misc]

@@ -175,6 +175,79 @@ asyncio.run(run_async_migrations())
 """
 
 
+ASYNCHRONOUS = """
+async def change(connection, name):
+    await connection.execute(sa.text("UPDATE parent SET name = :name WHERE id = 1"), {"name": name})
+    await connection.exec_driver_sql("INSERT INTO parent (id, name) VALUES (9, 'nine')")
+    found = [row.name async for row in await connection.stream(sa.text("SELECT name FROM parent ORDER BY id"))]
+    async with connection.begin_nested():
+        await connection.execute(sa.text("INSERT INTO parent (id, name) VALUES (10, :text)"), {"text": ",".join(found)})
+    async with AsyncSession(bind=connection) as session:
+        session.add(Thing(id=11, name="eleven"))
+        await session.flush()
+        names = (await session.execute(sa.select(Thing.name))).scalars().all()
+    return len(names)
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Thing(Base):
+    __tablename__ = "parent"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+"""
+ASYNC_IMPORTS = (
+    "import asyncio\nfrom sqlalchemy.ext.asyncio import AsyncSession, create_async_engine\n"
+    "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\n"
+)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_run_async(fails: bool, tmp_path: Path, urls: tuple[str, str]) -> None:
+    """`op.run_async()`, under the env.py of Alembic's template for asynchronous drivers."""
+    theirs, ours = urls
+    project = Project(tmp_path / "project", env=ASYNC_ENV)
+    project.base()
+    project.sqlmig(ours)
+    before = state(ours)
+    end = "raise RuntimeError('no')" if fails else "pass"
+    project.add("work2", f"assert op.run_async(change, 'changed') == 6\n{end}", head=ASYNC_IMPORTS + ASYNCHRONOUS)
+    if fails:
+        with pytest.raises(MigrationError):
+            project.sqlmig(ours)
+        assert state(ours) == before
+        return
+    project.alembic(theirs.replace("sqlite:", "sqlite+aiosqlite:"))
+    project.sqlmig(ours)
+    assert rows(ours, "SELECT name FROM parent WHERE id IN (1, 9)") == ["changed", "nine"]
+    assert catalogue(ours) == catalogue(theirs)
+
+
+@pytest.mark.parametrize("ends", ["begin", "rollback"])
+def test_an_asynchronous_engine_in_a_script(ends: str, project: Project, urls: tuple[str, str]) -> None:
+    """A second connection, through another driver: a view of ours as well, so that it does not wait for itself."""
+    theirs, ours = urls
+    project.base()
+    script = (
+        "async def main():\n"
+        "    url = op.get_bind().engine.url.set(drivername='sqlite+aiosqlite')\n"
+        "    engine = create_async_engine(url)\n"
+        "    async with engine.connect() as connection:\n"
+        "        await connection.execute(sa.text(\"UPDATE parent SET name = 'async' WHERE id = 2\"))\n"
+        f"        await connection.{'commit' if ends == 'begin' else ends}()\n"
+        "    await engine.dispose()\n"
+        "asyncio.run(main())\n"
+        "op.execute(\"UPDATE parent SET name = name || '!' WHERE id = 2\")"
+    )
+    project.add("work2", script, head=ASYNC_IMPORTS)
+    project.alembic(theirs)
+    project.sqlmig(ours)
+    assert rows(ours, "SELECT name FROM parent WHERE id = 2") == ["async!" if ends == "begin" else "two!"]
+    assert catalogue(ours) == catalogue(theirs)
+
+
 OUTSIDE = {
     "rollback text": ("op.execute('DELETE FROM parent')\nop.execute('ROLLBACK')", [3]),
     "journal mode": ("op.execute('PRAGMA journal_mode=WAL')\nop.execute('DELETE FROM parent WHERE id = 3')", [2]),

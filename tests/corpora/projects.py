@@ -270,6 +270,7 @@ PROJECTS = (
         volatile=(
             *("*.created_at", "*.updated_at", "*.version_id"),
             *("function_history.id", "skill_history.id", "tool_history.id"),
+            *("prompt.id", "prompt_history.id", "prompt_history.prompt_id"),
         ),
     ),
     Project(
