@@ -215,7 +215,10 @@ PROJECTS = (
             "automation_event_follower",
             "concurrency_limit_v2",
         ),
-        volatile=("*.created", "*.updated", "artifact.id", "artifact_collection.id", "deployment_schedule.id"),
+        volatile=(
+            *("*.created", "*.updated", "artifact.id", "artifact_collection.id", "deployment_schedule.id"),
+            *("work_pool.id", "work_pool.default_queue_id", "work_queue.id", "work_queue.work_pool_id"),
+        ),
     ),
     Project(
         "dagster",
@@ -255,7 +258,11 @@ PROJECTS = (
         environment={"AIRFLOW_HOME": "{folder}", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "{url}"},
         sparse=False,
         leave=("backfill", "xcom", "task_instance_history", "serialized_dag", "dag_bundle_team"),
-        volatile=("log_template.created_at",),
+        volatile=(
+            *("log_template.created_at", "callback.created_at", "deadline.created_at", "deadline.last_updated_at"),
+            *("callback.id", "deadline.callback_id", "team.id"),
+            *("task_instance.id", "hitl_detail.ti_id", "task_instance_note.ti_id", "task_reschedule.ti_id"),
+        ),
     ),
     Project(
         "open-webui",
@@ -271,6 +278,7 @@ PROJECTS = (
             *("*.created_at", "*.updated_at", "*.version_id"),
             *("function_history.id", "skill_history.id", "tool_history.id"),
             *("prompt.id", "prompt_history.id", "prompt_history.prompt_id"),
+            *("access_grant.id", "access_grant.resource_id"),
         ),
     ),
     Project(
