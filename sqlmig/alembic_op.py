@@ -75,12 +75,12 @@ class AlembicOperations:
 
 
 class _Context(MigrationContext):
-    """Never ends the transaction that the migration runs in, and loses no rows of other tables in a rebuild."""
+    """Never ends the transaction that the migration runs in, and loses no rows of others where it rebuilds a table."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._drop = self.impl.drop_table
-        # One place for what is done instead: a hook may set another.
+        # The last resort, where no hook has found a better way.
         self.impl.drop_table = self._drop_table  # type: ignore[method-assign]
 
     def _drop_table(self, table: Table, **options: Any) -> None:

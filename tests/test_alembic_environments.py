@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,36 @@ def test_sys_path_of_the_ini(tmp_path: Path, ours: Database, theirs: Database) -
     finally:
         sys.path[:] = kept
         sys.modules.pop("shop_tables", None)
+
+
+SETS = """
+import os
+from alembic import context as found
+found.script.version_locations = [os.path.join(os.path.dirname(__file__), kind) for kind in ("shared", "sqlite")]
+"""
+
+
+@pytest.mark.parametrize("by_default", ["there", "missing"])
+def test_env_py_that_says_where_the_revisions_are(
+    by_default: str, tmp_path: Path, ours: Database, theirs: Database
+) -> None:
+    """As Prefect's does, by the kind of its database."""
+    project = Project(tmp_path, env(before=SETS), locations=("shared", "sqlite"), ini={"version_locations": ""})
+    project.add(SHOP[0], *(replace(one, folder=1) for one in SHOP[1:]))
+    if by_default == "there":
+        (project.folder / "versions").mkdir()
+    project.alembic("upgrade", theirs.url, "head")
+    migrator = AlembicMigrator(create_engine(ours.url), project.config())
+    assert migrator.needs_migration()
+    assert [file.version for file in migrator.manager.get_pending_migrations()] == [1, 2, 3]
+    assert migrator.migrate().applied == [1, 2, 3]
+    assert ours.catalogue() == theirs.catalogue()
+    again = AlembicMigrator(create_engine(ours.url), project.config())
+    assert again.migrate().applied == []
+    assert not again.needs_migration()
+    project.add(Rev("c0ffee04", down=("c0ffee03",), folder=1))
+    assert again.migrate().applied == [4]
+    assert again.rollback_to_version("c0ffee02").rolled_back == [4, 3]
 
 
 def test_env_py_that_raises(tmp_path: Path, ours: Database) -> None:

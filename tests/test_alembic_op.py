@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import alembic.op
 import pytest
@@ -213,15 +215,29 @@ def test_a_rebuild_never_costs_child_rows(
     batch = "with self.op.batch_alter_table('t', recreate='always') as b: b.alter_column('n', nullable=False)"
     folder.add(1, f"{BOTH}self.op.execute({child!r})\n{batch}\nself.op.execute('INSERT INTO child VALUES (7, 1)')")
     folder.add(2, batch)
-    if enforced:
-        with pytest.raises(MigrationFailed, match="rows of child refer to it") as caught:
-            migrator.migrate()
-        assert "self.alter_table" in str(caught.value)
-    else:
-        migrator.migrate()
-    assert migrator.get_current_version() == (1 if enforced else 2)
+    folder.add(3, "import sqlalchemy as sa\nself.op.add_column('t', sa.Column('m', sa.Integer))")
+    assert migrator.migrate().applied == [1, 2, 3]
     assert contents(engine)["rows"]["child"] == [(7, 1)]
-    assert contents(engine)["rows"]["t"] == [(1, 1), (2, 2)]
+    assert contents(engine)["rows"]["t"] == [(1, 1, None), (2, 2, None)]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 has setconfig() from Python 3.12")
+def test_a_rebuild_is_refused_where_the_schema_cannot_be_edited(
+    folder: Folder, migrator: Migrator, engine: Engine
+) -> None:
+    @event.listens_for(engine, "connect")
+    def _prepare(raw: Any, _: object) -> None:
+        raw.execute("PRAGMA foreign_keys = ON")
+        raw.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # type: ignore[attr-defined]
+
+    child = "CREATE TABLE child (id INTEGER, t INTEGER REFERENCES t (id) ON DELETE CASCADE)"
+    folder.add(1, f"{BOTH}self.op.execute({child!r})\nself.op.execute('INSERT INTO child VALUES (7, 1)')")
+    folder.add(2, "with self.op.batch_alter_table('t') as batch: batch.alter_column('n', nullable=False)")
+    with pytest.raises(MigrationFailed, match="rows of child refer to it") as caught:
+        migrator.migrate()
+    assert "self.alter_table" in str(caught.value)
+    assert migrator.get_current_version() == 1
+    assert contents(engine)["rows"]["child"] == [(7, 1)]
 
 
 def test_packages_prepare_the_context(
