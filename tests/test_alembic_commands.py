@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -229,6 +232,42 @@ def test_check_finds_what_the_models_have(tmp_path: Path, ours: Database, theirs
         tool.upgrade(project.config(database.url), "head")
         with pytest.raises((CommandError, MigrationError), match="more"):
             tool.check(project.config(database.url))
+
+
+@pytest.mark.skipif(not find_spec("alembic.runtime.plugins"), reason="Alembic has plugins from 1.18")
+@pytest.mark.parametrize("options", [{}, {"versions_table": "audit", "history_table": "trail"}])
+def test_alembics_own_autogenerate_leaves_the_records_alone(
+    options: dict[str, str], tmp_path: Path, ours: Database
+) -> None:
+    project = Project(tmp_path, env(before=MODELS)).add(Rev("a1"))
+    AlembicMigrator(create_engine(ours.url), project.config(ours.url), **options).migrate()
+    alembic_command.check(project.config(ours.url))
+    script = alembic_command.revision(project.config(ours.url, stdout=io.StringIO()), autogenerate=True)
+    assert not isinstance(script, list | None)
+    assert "drop_" not in Path(script.path).read_text()
+
+
+@pytest.mark.skipif(not find_spec("alembic.runtime.plugins"), reason="Alembic has plugins from 1.18")
+def test_tables_that_look_like_records_are_compared_where_the_application_declares_them(
+    tmp_path: Path, ours: Database
+) -> None:
+    names = ["version", "description", "applied_at", "checksum", "rollback_supported"]
+    declared = f"Table('releases', target_metadata, *[Column(name, Text) for name in {names!r}])"
+    up = f"op.execute('CREATE TABLE releases ({', '.join(names)})')\nop.execute('CREATE TABLE stranger (n)')"
+    project = Project(tmp_path, env(before=MODELS + declared)).add(Rev("a1"), Rev("a2", down=("a1",), up=up))
+    AlembicMigrator(create_engine(ours.url), project.config(ours.url)).migrate()
+    with pytest.raises(CommandError) as caught:
+        alembic_command.check(project.config(ours.url))
+    assert "stranger" in str(caught.value)
+    assert "add_table" not in str(caught.value)
+
+
+def test_alembic_18_and_later_take_the_entry_point() -> None:
+    """Alembic 1.18 iterates over what it names, later releases want a module."""
+    (found,) = entry_points(group="alembic.plugins", name="alembic.autogenerate.sqlmig")
+    plugin = found.load()
+    assert isinstance(plugin, ModuleType)
+    assert [one.setup for one in plugin] == [plugin.setup]
 
 
 def test_check_before_it_is_up_to_date(tmp_path: Path, ours: Database, theirs: Database) -> None:

@@ -247,7 +247,10 @@ PROJECTS = (
         options={"sqlalchemy.url": "sqlite+aiosqlite:///{path}"},
         sparse=False,
         leave=("sso_config",),
-        volatile=("authz_role.id", "*.created_at", "*.updated_at"),
+        volatile=(
+            *("*.created_at", "*.updated_at", "authz_role.id", "authz_role_assignment.role_id"),
+            *("authz_role_assignment_grant.id", "authz_team_member_grant.id"),
+        ),
     ),
     Project(
         "airflow",
