@@ -7,11 +7,20 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["PARSING", "sets_locations", "version_table_in"]
+__all__ = ["PARSING", "sets_locations", "text_of", "version_table_in"]
 
 # Python 3.11 fails where two threads parse at once (https://github.com/python/cpython/issues/106905).
 PARSING = threading.Lock()
 _ASKED = ("version_table", "version_table_schema")
+
+
+def text_of(path: str) -> bytes:
+    """What env.py says; nothing where there is none."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
 
 
 def sets_locations(text: bytes) -> bool:

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alembic.runtime.migration import HeadMaintainer, MigrationContext, RevisionStep
-from sqlalchemy import MetaData
 
 from sqlmig import DatabaseLocked, MigrationError
 from sqlmig.execution import TryAgain
@@ -88,7 +87,7 @@ class Environment:
             EnvironmentFailed: env.py raised by itself, or never came so far.
         """
         outcome = _Outcome(action)
-        outer = vars(_alembic_context()).get("_proxy")
+        outer = _proxies()
         before = self.project.config.attributes.get("connection", _MISSING)
         logging_before = _Logging()
         self.handover = handover
@@ -137,14 +136,16 @@ class Environment:
         text = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{error}"
         return EnvironmentFailed(self.project.env_py, f"{type(error).__name__}: {text}")
 
-    def _restore(self, before: Any, outer: Any) -> None:
+    def _restore(self, before: Any, outer: Sequence[Any]) -> None:
         self.handover = self._context = None
         if before is _MISSING:
             self.project.config.attributes.pop("connection", None)
         else:
             self.project.config.attributes["connection"] = before
-        if outer is not None:
-            outer._install_proxy()
+        for now, then in zip(_proxies(), outer, strict=True):
+            if now is not then:
+                # Alembic leaves its own behind where a revision fails.
+                now._remove_proxy() if then is None else then._install_proxy()
 
     def configured(self, context: MigrationContext, said: dict[str, Any]) -> None:
         """env.py has called `configure()`."""
@@ -308,10 +309,12 @@ def _loggers() -> Sequence[tuple[str, logging.Logger]]:
     return [(name, one) for name, one in list(known.items()) if isinstance(one, logging.Logger)]
 
 
-def _alembic_context() -> ModuleType:
+def _proxies() -> Sequence[Any]:
+    """What `alembic.context` and `alembic.op` stand for at the moment."""
     import alembic.context
+    import alembic.op
 
-    return alembic.context
+    return [vars(module).get("_proxy") for module in (alembic.context, alembic.op)]
 
 
 def _execute_file(path: str, handover: Handover | None) -> None:
@@ -382,10 +385,3 @@ class _Overlay(ModuleType):
 
     def __dir__(self) -> list[str]:
         return dir(self._real)
-
-
-def metadata_options(target_metadata: Any, naming_convention: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What says how constraints are named."""
-    if naming_convention is not None:
-        return {"target_metadata": MetaData(naming_convention=naming_convention)}
-    return {} if target_metadata is None else {"target_metadata": target_metadata}

@@ -6,24 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Engine, MetaData, create_engine
+
 from sqlmig import ConfigurationError, Migrator, NotAtomic
 from sqlmig.backends.sqlite import quoted
 
-from .configured import version_table_in
-from .environment import Environment, metadata_options
-from .handed import Handover
-from .history import History
-from .managing import RevisionManager
-from .project import Project, synchronous
+from .configured import sets_locations, text_of, version_table_in
+from .layout import Layout, plain_layout
 from .reading import Heads
-from .running import RevisionRunner
-from .tracking import RevisionTracker, history_of
+from .records import history_of
 
+# The rest of this package imports Alembic, and is imported where a boot is not at head.
 if TYPE_CHECKING:
     from sqlmig.connection import Database
     from sqlmig.results import MigrationResult, Plan
 
-    from .project import ScriptLocation
+    from .environment import Environment
+    from .history import History
+    from .managing import RevisionManager
+    from .project import Project, ScriptLocation
+    from .running import RevisionRunner
+    from .tracking import RevisionTracker
 
 __all__ = ["AlembicMigrator"]
 
@@ -78,25 +81,55 @@ class AlembicMigrator(Migrator):
         options.setdefault("out_of_order", "apply")
         self._says_together = "all_or_nothing" in options
         # The folder is never looked into: the revisions are the files.
-        super().__init__(synchronous(database), ".", **options)
-        url = self.db.engine.url.render_as_string(hide_password=False)
-        self.project = Project(script_location, url, x_arguments, runs_env=env)
-        given = {**(configure or {}), **metadata_options(target_metadata, naming_convention)}
-        given |= {"version_table": version_table} if version_table else {}
-        given |= {"version_table_schema": version_table_schema} if version_table_schema else {}
-        self.environment = Environment(self.project, options=given, arguments=arguments)
-        self.environment.history = lambda: self.history
+        super().__init__(_synchronous(database), ".", **options)
+        self._location, self._x_arguments, self._runs_env = script_location, x_arguments, env
+        self._options = {**(configure or {}), **_metadata(target_metadata, naming_convention)}
+        self._options |= {"version_table": version_table} if version_table else {}
+        self._options |= {"version_table_schema": version_table_schema} if version_table_schema else {}
+        self._arguments = arguments
         self._named = {name for name in ("versions_table", "history_table") if name in options}
         self._history: History | None = None
         self._tables_found: dict[str, Any] | None = None
         self._place: tuple[str, str | None] | None = None
-        self._heads = Heads(self.project)
+        self._plain = plain_layout(script_location)
+        self._heads = Heads(lambda: self._layout)
+        if self._plain is None or (env and sets_locations(self._env_text)):
+            self._plain = None
+            # So that what is wrong with it is told here.
+            _ = self.project
+
+    @cached_property
+    def project(self) -> Project:
+        """The project as Alembic has it."""
+        from .project import Project
+
+        url = self.db.engine.url.render_as_string(hide_password=False)
+        return Project(self._location, url, self._x_arguments, runs_env=self._runs_env)
+
+    @cached_property
+    def environment(self) -> Environment:
+        """How its revisions are run."""
+        from .environment import Environment
+
+        environment = Environment(self.project, options=self._options, arguments=self._arguments)
+        environment.history = lambda: self.history
+        return environment
+
+    @property
+    def _layout(self) -> Layout:
+        return self.project.layout if self._plain is None else self._plain
+
+    @cached_property
+    def _env_text(self) -> bytes:
+        return text_of(self._layout.env_py) if self._runs_env else b""
 
     @property
     def history(self) -> History:
         """The revisions, read anew when a file has changed."""
         self._locate()
         if self._history is None or (not self.environment.settled and self._heads.changed()):
+            from .history import History
+
             self.project._directory = None
             self._history = History(self.project)
         return self._history
@@ -111,13 +144,15 @@ class AlembicMigrator(Migrator):
 
     def ask_env(self) -> Mapping[str, Any]:
         """What env.py gives to `context.configure()`; it is run for that, and nothing else is."""
+        from .handed import Handover
+
         with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.backend.session() as session:
             self.environment.run(Handover(session, self.db.engine), lambda: None)
         return self.environment.said or {}
 
     def _locate(self) -> None:
         """Where env.py says where the revisions are, run it for that, once."""
-        if self.project.awaits_locations:
+        if self._plain is None and self.project.awaits_locations:
             directory = self.project.directory
             self.ask_env()
             self.project.locations = directory.version_locations
@@ -147,7 +182,11 @@ class AlembicMigrator(Migrator):
     @property
     def manager(self) -> RevisionManager:
         """What finds, checks and plans."""
+        from .managing import RevisionManager
+
         if self._manager is None:
+            from .tracking import RevisionTracker
+
             tracker = RevisionTracker(
                 self.db,
                 lambda: self.history,
@@ -167,6 +206,8 @@ class AlembicMigrator(Migrator):
     @property
     def runner(self) -> RevisionRunner:
         """What applies and rolls back."""
+        from .running import RevisionRunner
+
         if self._runner is None:
             self._runner = RevisionRunner(self.manager, self.environment, self._progress)
         assert isinstance(self._runner, RevisionRunner)
@@ -202,10 +243,9 @@ class AlembicMigrator(Migrator):
             return run(False)
 
     def _alembic_has_one_transaction(self) -> bool:
-        said: Mapping[str, Any] = self.environment.options
-        if not said.get("transactional_ddl"):
-            asks = self.project.runs_env and b"transactional_ddl" in self.project.env_text
-            said = self.environment.said or self.ask_env() if asks else {}
+        said: Mapping[str, Any] = self._options
+        if not said.get("transactional_ddl") and b"transactional_ddl" in self._env_text:
+            said = self.environment.said or self.ask_env()
         return bool(said.get("transactional_ddl")) and not said.get("transaction_per_migration")
 
     def _target(self, version: int | str, *, down: bool | None = None) -> int:
@@ -235,10 +275,9 @@ class AlembicMigrator(Migrator):
     @cached_property
     def _told(self) -> Mapping[str, Any] | None:
         """What is known of the version table without running env.py."""
-        options = self.environment.options
-        if options.get("version_table") or not self.project.runs_env:
-            return options
-        return version_table_in(self.project.env_text)
+        if self._options.get("version_table") or not self._runs_env:
+            return self._options
+        return version_table_in(self._env_text)
 
     def _head_query(self, heads: Sequence[str]) -> str:
         name, schema = self.version_table
@@ -252,3 +291,23 @@ class AlembicMigrator(Migrator):
             f" (SELECT version FROM {versions} WHERE state = 'started' LIMIT 1),"
             f" (SELECT count(*) FROM {place}), (SELECT count(*) FROM {place} WHERE version_num IN ({listed}))"
         )
+
+
+def _metadata(target_metadata: Any, naming_convention: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What says how constraints are named."""
+    if naming_convention is not None:
+        return {"target_metadata": MetaData(naming_convention=naming_convention)}
+    return {} if target_metadata is None else {"target_metadata": target_metadata}
+
+
+def _synchronous(database: Any) -> Any:
+    """An engine of the same SQLite file for one whose driver is asynchronous; anything else as it is."""
+    engine = getattr(database, "sync_engine", database)
+    if (
+        isinstance(engine, Engine)
+        and engine.dialect.is_async
+        and engine.dialect.name == "sqlite"
+        and engine.url.database
+    ):
+        return create_engine(engine.url.set(drivername="sqlite"))
+    return database

@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -17,26 +16,13 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine
 
 from sqlmig import ConfigurationError
 
-from .configured import sets_locations
+from .configured import sets_locations, text_of
+from .layout import Layout, ini_of
 
-__all__ = ["HandedContext", "Project", "ScriptLocation", "quietly", "synchronous"]
-
-
-def synchronous(database: Any) -> Any:
-    """An engine of the same SQLite file for one whose driver is asynchronous; anything else as it is."""
-    engine = getattr(database, "sync_engine", database)
-    if (
-        isinstance(engine, Engine)
-        and engine.dialect.is_async
-        and engine.dialect.name == "sqlite"
-        and engine.url.database
-    ):
-        return create_engine(engine.url.set(drivername="sqlite"))
-    return database
+__all__ = ["HandedContext", "Project", "ScriptLocation", "quietly"]
 
 
 class HandedContext(EnvironmentContext):
@@ -126,23 +112,21 @@ class Project:
         return self._directory
 
     @property
+    def layout(self) -> Layout:
+        """Where the files are, as Alembic has it."""
+        directory = self.directory
+        folders = tuple(os.fspath(place) for place in directory._version_locations)
+        return Layout(self.env_py, folders, directory.recursive_version_locations, directory.sourceless)
+
+    @property
     def env_py(self) -> str:
         """Where env.py is."""
         return os.path.join(self.directory.dir, "env.py")
 
-    @cached_property
-    def env_text(self) -> bytes:
-        """What env.py says; nothing where there is none."""
-        try:
-            with open(self.env_py, "rb") as stream:
-                return stream.read()
-        except OSError:
-            return b""
-
     @property
     def awaits_locations(self) -> bool:
         """Whether env.py has to be run before it is known where the revisions are."""
-        return self.runs_env and self.locations is None and sets_locations(self.env_text)
+        return self.runs_env and self.locations is None and sets_locations(text_of(self.env_py))
 
     def _extend_path(self) -> None:
         """`prepend_sys_path = .` means the folder of the ini file, wherever the application was started."""
@@ -191,8 +175,7 @@ def _config(place: str) -> Config:
         config.set_main_option("script_location", place.replace("%", "%%"))
         return config
     place = os.path.abspath(place)
-    within, beside = os.path.join(place, "alembic.ini"), os.path.join(os.path.dirname(place), "alembic.ini")
-    ini = next((file for file in (within, beside) if os.path.isfile(file) and _points_to(file, place)), None)
+    ini = ini_of(place)
     toml = os.path.join(os.path.dirname(place), "pyproject.toml")
     config = Config(ini, toml_file=toml) if _takes_toml() and os.path.isfile(toml) else Config(ini) if ini else Config()
     config.set_main_option("script_location", place.replace("%", "%%"))
@@ -203,17 +186,3 @@ def _takes_toml() -> bool:
     import inspect
 
     return "toml_file" in inspect.signature(Config.__init__).parameters
-
-
-def _points_to(ini: str, folder: str) -> bool:
-    """Whether an ini file is of this folder; one inside the folder always is."""
-    home = os.path.dirname(ini)
-    if home == folder:
-        return True
-    parser = configparser.ConfigParser({"here": home})
-    try:
-        parser.read(ini, encoding="utf-8")
-        said = parser.get("alembic", "script_location")
-    except (configparser.Error, UnicodeDecodeError):
-        return False
-    return any(os.path.realpath(os.path.join(root, said)) == os.path.realpath(folder) for root in (home, os.getcwd()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from .configured import PARSING
-from .project import Project
+from .layout import Layout
 
 __all__ = ["Heads"]
 
@@ -27,11 +28,11 @@ class Heads:
     What the files of a project say.
 
     Args:
-        project: Whose.
+        layout: Where they are now.
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self, layout: Callable[[], Layout]) -> None:
+        self._layout = layout
         self._listed: dict[str, tuple[int, int]] = {}
         self._seen: dict[str, tuple[int, int]] | None = None
         self._found: tuple[list[str], list[str]] | None = None
@@ -62,12 +63,12 @@ class Heads:
         return self._found
 
     def _listing(self) -> dict[str, tuple[int, int]]:
-        directory = self._project.directory
-        if directory.sourceless:
+        layout = self._layout()
+        if layout.sourceless:
             raise Unclear
         found: dict[str, tuple[int, int]] = {}
-        for place in directory._version_locations:
-            _list(os.fspath(place), found, deep=directory.recursive_version_locations)
+        for folder in layout.folders:
+            _list(folder, found, deep=layout.recursive)
         return found
 
 

@@ -14,22 +14,14 @@ from sqlmig import ConfigurationError, VersionTracker
 from sqlmig.version_tracker import AppliedVersion, DatabaseState
 
 from .history import History, title
+from .records import history_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import Connection
 
-__all__ = ["RevisionTracker", "history_of"]
-
-
-def history_of(metadata: str) -> str | None:
-    """Which of Alembic's tables a row of ours goes by; None where it is no revision's."""
-    try:
-        facts = json.loads(metadata)
-    except ValueError:
-        return None
-    return str(facts.get("version_table")) if isinstance(facts, dict) and "revision" in facts else None
+__all__ = ["RevisionTracker"]
 
 
 class RevisionTracker(VersionTracker):

@@ -6,6 +6,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+import alembic.context
+import alembic.op
 import pytest
 from alembic import command
 from alembic_batch_cases import BATCH, SECOND, SECOND_AFTER_OUR_LOCK
@@ -246,6 +248,19 @@ def test_an_asynchronous_engine_in_a_script(ends: str, project: Project, urls: t
     project.sqlmig(ours)
     assert rows(ours, "SELECT name FROM parent WHERE id = 2") == ["async!" if ends == "begin" else "two!"]
     assert catalogue(ours) == catalogue(theirs)
+
+
+def test_a_failure_leaves_no_operations_behind(project: Project, urls: tuple[str, str]) -> None:
+    """`alembic.op` is nobody's afterwards; Alembic itself leaves the failed ones there."""
+    for module in (alembic.op, alembic.context):
+        left = vars(module).get("_proxy")
+        if left is not None:
+            left._remove_proxy()
+    project.base()
+    project.add("work2", "raise RuntimeError('no')")
+    with pytest.raises(MigrationError):
+        project.sqlmig(urls[1])
+    assert [vars(module).get("_proxy") for module in (alembic.op, alembic.context)] == [None, None]
 
 
 OUTSIDE = {
