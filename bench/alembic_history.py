@@ -1,10 +1,11 @@
 """
-AlembicMigrator against Alembic's own command, on one history: from empty to head, and at head.
+AlembicMigrator against Alembic's own command, on one history: from empty to head, at head, and at head in a new process.
 
     python -m bench.alembic_history                     a history of 100 revisions, written for the purpose
     python -m bench.alembic_history --project mlflow    that of an installed application (run it with its interpreter)
 
-Both sides run in this process, in turn; what is printed are medians, and the ratio of ours to Alembic's.
+Both sides run in turn; what is printed are medians, and the ratio of ours to Alembic's. The new process is one that
+connects to its database with SQLAlchemy in any case; a third one does only that.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +59,31 @@ def downgrade():
 '''
 
 
+CONNECTS = """
+import sys
+from sqlalchemy import create_engine
+
+engine = create_engine(sys.argv[1])
+engine.connect().close()
+"""
+PROCESSES = {
+    "floor": CONNECTS,
+    "sqlmig": CONNECTS + "from alembic_compat import AlembicMigrator\nAlembicMigrator(engine, sys.argv[2]).migrate()\n",
+    "alembic": CONNECTS
+    + """
+import logging
+from alembic import command
+from alembic.config import Config
+
+logging.disable(logging.CRITICAL)
+config = Config()
+config.set_main_option("script_location", sys.argv[2])
+config.set_main_option("sqlalchemy.url", sys.argv[1])
+command.upgrade(config, "heads")
+""",
+}
+
+
 def main() -> None:
     """Measure, and print one line for each figure."""
     logging.disable(logging.CRITICAL)
@@ -78,11 +107,18 @@ def main() -> None:
                     # The first round imports what both sides need.
                     figures[tool] += [took] if number else []
                 engine.dispose()
-        for name, figures in (("empty to head", up), ("at head", head)):
+        fresh: dict[str, list[float]] = {name: [] for name in PROCESSES}
+        for number in range(options.runs + 1):
+            for name, code in PROCESSES.items():
+                command_line = [sys.executable, "-c", code, url, scripts]
+                took = _timed(partial(subprocess.run, command_line, check=True, capture_output=True))
+                fresh[name] += [took] if number else []
+        for name, figures in (("empty to head", up), ("at head", head), ("new process", fresh)):
             ours, theirs = statistics.median(figures["sqlmig"]), statistics.median(figures["alembic"])
             print(
                 f"{name:14} sqlmig {ours * 1000:8.1f} ms   alembic {theirs * 1000:8.1f} ms   ratio {ours / theirs:.3f}"
             )
+        print(f"{'(connects only)':14} {statistics.median(fresh['floor']) * 1000:21.1f} ms")
 
 
 def _timed(call: Callable[[], object]) -> float:
