@@ -1,5 +1,5 @@
 """
-AlembicMigrator against Alembic's own command, on one history: from empty to head, at head, and at head in a new process.
+AlembicMigrator against Alembic's own command, on one history: empty to head, at head, and at head in a new process.
 
     python -m bench.alembic_history                     a history of 100 revisions, written for the purpose
     python -m bench.alembic_history --project mlflow    that of an installed application (run it with its interpreter)
