@@ -8,10 +8,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import sqlalchemy
 from alembic.runtime.migration import HeadMaintainer, MigrationContext, RevisionStep
 
 from sqlmig import DatabaseLocked, MigrationError
@@ -111,6 +112,12 @@ class Environment:
             logging_before.restore()
         if outcome.error is not None:
             raise outcome.error
+        if not outcome.ran and (names := self.project.databases):
+            raise EnvironmentFailed(
+                self.project.env_py,
+                f"none of its databases ({names}) is {handover.engine.url}",
+                "Pass the engine of one of them; each has an AlembicMigrator of its own.",
+            )
         if not outcome.ran:
             what = "context.run_migrations()" if self.said is not None else "context.configure()"
             raise EnvironmentFailed(
@@ -121,7 +128,7 @@ class Environment:
 
     def _execute(self, context: _Context, connection: Any) -> None:
         if self.project.runs_env:
-            _execute_file(self.project.env_py, self.handover)
+            _execute_file(self.project, self.handover)
             return
         context.configure(connection=connection, **self.options)
         context.run_migrations(**self.arguments)
@@ -262,6 +269,11 @@ class _Context(HandedContext):
         environment, handover = self._environment, self._environment.handover
         assert handover is not None
         if connection is None or getattr(connection.connection.dbapi_connection, "run", None) is not handover:
+            if connection is not None and environment.project.databases:
+                # The turn of another database.
+                super().configure(connection, *positional, **said)
+                self.get_context().__class__ = _AnothersContext
+                return
             connection = environment.project.config.attributes["connection"]
         for option in ("url", "dialect_name", "dialect"):
             said.pop(option, None)
@@ -272,7 +284,8 @@ class _Context(HandedContext):
         environment.configured(context, said)
 
     def run_migrations(self, **arguments: Any) -> None:
-        self._environment.arguments = arguments
+        if isinstance(self.get_context(), _RunContext):
+            self._environment.arguments = arguments
         super().run_migrations(**arguments)
 
 
@@ -301,6 +314,16 @@ class _RunContext(MigrationContext):
             raw.implicit = implicit
 
 
+class _AnothersContext(MigrationContext):
+    """Of a database that is not the one to be migrated, in an env.py for several: it gets nothing."""
+
+    def begin_transaction(self, _per_migration: bool = False) -> Any:
+        return nullcontext()
+
+    def run_migrations(self, **arguments: Any) -> None:
+        pass
+
+
 _MISSING: Any = object()
 
 
@@ -317,29 +340,39 @@ def _proxies() -> Sequence[Any]:
     return [vars(module).get("_proxy") for module in (alembic.context, alembic.op)]
 
 
-def _execute_file(path: str, handover: Handover | None) -> None:
-    spec = importlib.util.spec_from_file_location("env_py", path)
+def _execute_file(project: Project, handover: Handover | None) -> None:
+    spec = importlib.util.spec_from_file_location("env_py", project.env_py)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     code = spec.loader.get_code("env_py")  # type: ignore[attr-defined]
     assert handover is not None
-    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(handover)}
+    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(project, handover)}
     exec(code, module.__dict__)
 
 
-def _importer(handover: Handover) -> Callable[..., ModuleType]:
+def _importer(project: Project, handover: Handover) -> Callable[..., ModuleType]:
     """An import for env.py alone, whose sqlalchemy makes no engines but ours."""
 
-    def engine(*_: Any, **__: Any) -> HandedEngine:
-        return HandedEngine(handover)
+    def instead_of(make: Callable[..., Any]) -> Callable[..., Any]:
+        def engine(*arguments: Any, **options: Any) -> Any:
+            if project.databases:
+                made = make(*arguments, **options)
+                if not handover.is_ours(made):
+                    return made
+            return HandedEngine(handover)
+
+        return engine
 
     def async_engine(*_: Any, **__: Any) -> Any:
         from .handed_async import HandedAsyncEngine, dialect_of
 
         return HandedAsyncEngine(HandedEngine(handover, dialect_of(handover.engine)))
 
-    plain = {"create_engine": engine, "engine_from_config": engine}
+    plain = {
+        "create_engine": instead_of(sqlalchemy.create_engine),
+        "engine_from_config": instead_of(sqlalchemy.engine_from_config),
+    }
     asynchronous: dict[str, Any] = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}
     replaced: dict[str, Mapping[str, Any]] = {
         "sqlalchemy": plain,

@@ -124,6 +124,11 @@ class Project:
         return os.path.join(self.directory.dir, "env.py")
 
     @property
+    def databases(self) -> str:
+        """The names of the databases, where env.py is for several, as that of Alembic's template `multidb` is."""
+        return self.config.get_main_option("databases") or ""
+
+    @property
     def awaits_locations(self) -> bool:
         """Whether env.py has to be run before it is known where the revisions are."""
         return self.runs_env and self.locations is None and sets_locations(text_of(self.env_py))

@@ -17,7 +17,18 @@ import alembic
 from alembic import command as alembic_command
 from alembic.config import Config
 
-__all__ = ["NOWHERE", "TEMPLATES", "Database", "Project", "Rev", "catalogue", "dated", "env", "template"]
+__all__ = [
+    "NOWHERE",
+    "TEMPLATES",
+    "Database",
+    "Project",
+    "Rev",
+    "catalogue",
+    "dated",
+    "env",
+    "template",
+    "template_file",
+]
 
 # What `alembic init` leaves in the ini: a driver that does not exist.
 NOWHERE = "driver://user:pass@localhost/dbname"
@@ -149,7 +160,7 @@ class Project:
         for one in self.locations:
             one.mkdir(parents=True, exist_ok=True)
         (self.folder / "env.py").write_text(text, encoding="utf-8")
-        (self.folder / "script.py.mako").write_text(_template_file("generic", "script.py.mako"), encoding="utf-8")
+        (self.folder / "script.py.mako").write_text(template_file("generic", "script.py.mako"), encoding="utf-8")
         self.ini = root / "alembic.ini"
         self._write_ini(dict(ini or {}), logs)
         self.revisions: list[Rev] = []
@@ -198,7 +209,7 @@ class Project:
             listed = os.pathsep.join(f"%(here)s/{one.relative_to(self.root)}" for one in self.locations)
             options.setdefault("version_locations", listed)
         lines = ["[alembic]", *(f"{key} = {value}" for key, value in options.items()), ""]
-        text = _template_file("generic", "alembic.ini.mako")
+        text = template_file("generic", "alembic.ini.mako")
         lines.append(text[text.index("[loggers]") :] if logs else QUIET)
         self.ini.write_text("\n".join(lines), encoding="utf-8")
 
@@ -269,7 +280,7 @@ def env(configure: str = "", *, before: str = "", after: str = "", run: str = ""
 
 def template(name: str, configure: str = "", *, before: str = "", run: str = "") -> str:
     """The env.py of one of Alembic's templates, or of a project that was made with it and then edited."""
-    text = _template_file(name, "env.py")
+    text = template_file(name, "env.py")
     if before:
         text = text.replace("target_metadata = None\n", f"target_metadata = None\n{before}\n", 1)
         assert before in text
@@ -283,7 +294,7 @@ def template(name: str, configure: str = "", *, before: str = "", run: str = "")
     return text.replace("context.run_migrations()", f"context.run_migrations({run})")
 
 
-def _template_file(name: str, file: str) -> str:
+def template_file(name: str, file: str) -> str:
     return (_FOLDER / name / file).read_text(encoding="utf-8")
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command as alembic_command
 from alembic.config import Config
 from alembic_environments import BROKEN, ENVIRONMENTS, SHOP, real_url
 from alembic_environments import application as application
 from alembic_environments import ours as ours
 from alembic_environments import theirs as theirs
-from alembic_projects import Database, Project, Rev, catalogue, env
+from alembic_projects import Database, Project, Rev, catalogue, env, template_file
 from sqlalchemy import StaticPool, create_engine, event
 
-from alembic_compat import AlembicMigrator
+from alembic_compat import AlembicMigrator, EnvironmentFailed
 from sqlmig import MigrationFailed
 
 
@@ -196,6 +197,38 @@ def test_sys_path_of_the_ini(tmp_path: Path, ours: Database, theirs: Database) -
         sys.modules.pop("shop_tables", None)
 
 
+MULTI = {"databases": "one, two"}
+
+
+def test_env_py_for_several_databases(tmp_path: Path) -> None:
+    """Alembic's template `multidb`: each database has an AlembicMigrator, and gets what is its own."""
+    project = Project(tmp_path, template_file("multidb", "env.py"), ini=MULTI)
+    up = "op.execute(f'CREATE TABLE {engine_name} (n)')"
+    project.add(Rev("a1", up=up, back="op.execute(f'DROP TABLE {engine_name}')", arguments="engine_name"))
+
+    def config(folder: str) -> Config:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        config = project.config()
+        for name in ("one", "two"):
+            config.set_section_option(name, "sqlalchemy.url", Database(tmp_path / folder / f"{name}.db").url)
+        return config
+
+    alembic_command.upgrade(config("theirs"), "head")
+    for name in ("two", "one"):
+        database, theirs = (Database(tmp_path / folder / f"{name}.db") for folder in ("ours", "theirs"))
+        migrator = AlembicMigrator(create_engine(database.url), config("ours"))
+        assert migrator.migrate().applied == [1]
+        assert migrator.migrate().applied == []
+        assert database.catalogue() == theirs.catalogue()
+        assert name in database.tables()
+    alembic_command.downgrade(config("ours"), "base")
+    for name in ("two", "one"):
+        assert name not in Database(tmp_path / "ours" / f"{name}.db").tables()
+    with pytest.raises(EnvironmentFailed, match="none of its databases") as caught:
+        AlembicMigrator(create_engine(Database(tmp_path / "other.db").url), config("ours")).migrate()
+    assert "(one, two)" in str(caught.value)
+
+
 SETS = """
 import os
 from alembic import context as found
@@ -227,8 +260,6 @@ def test_env_py_that_says_where_the_revisions_are(
 
 
 def test_env_py_that_raises(tmp_path: Path, ours: Database) -> None:
-    from alembic_compat import EnvironmentFailed
-
     project = Project(tmp_path, "raise LookupError('no settings')").add(*SHOP)
     with pytest.raises(LookupError):
         project.alembic("upgrade", ours.url, "head")
@@ -239,8 +270,6 @@ def test_env_py_that_raises(tmp_path: Path, ours: Database) -> None:
 
 def test_env_py_that_raises_after_its_migrations(tmp_path: Path, ours: Database) -> None:
     """Alembic keeps what was committed by then; so is it here, and the error tells."""
-    from alembic_compat import EnvironmentFailed
-
     project = Project(tmp_path, env(after="\nraise LookupError('too late')\n")).add(*SHOP)
     with pytest.raises(LookupError):
         project.alembic("upgrade", ours.url, "c0ffee01")
