@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ from alembic.runtime.migration import HeadMaintainer, MigrationContext, Revision
 from sqlmig import DatabaseLocked, MigrationError
 from sqlmig.execution import TryAgain
 
-from .errors import EnvironmentFailed
+from .errors import EnvironmentFailed, OverlappingHeads
 from .handed import HandedEngine, Handover, routed
 from .project import HandedContext, Project
 from .rebuild import keep_child_rows
@@ -184,12 +184,24 @@ class Environment:
         maintainer = HeadMaintainer(context, heads)
         try:
             maintainer.update_to_step(step)
+            lost = len(maintainer.heads) > 1 and not self._are_heads(maintainer.heads)
         except (KeyError, AssertionError):
+            lost = True
+        if lost:
             # Alembic loses its way where a parent is below a dependency of the same revision.
             self._write_heads(context, maintainer, heads, script, up=up)
         for callback in context.on_version_apply_callbacks:
             callback(ctx=context, step=step.info, heads=set(maintainer.heads), run_args=self.arguments)
         _commit(context)
+
+    def _are_heads(self, names: Iterable[str]) -> bool:
+        """Whether none of *names* is below another."""
+        assert self.history is not None
+        try:
+            self.history().closure(names)
+        except OverlappingHeads:
+            return False
+        return True
 
     def _write_heads(
         self, context: MigrationContext, maintainer: HeadMaintainer, heads: Sequence[str], script: Script, *, up: bool

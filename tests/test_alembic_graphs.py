@@ -323,3 +323,23 @@ def test_two_histories_with_the_names_of_sqlmig_as_they_are(tmp_path: Path) -> N
     assert set(tables) <= database.tables()
     assert database.heads("core_version") == ["core2"]
     assert database.heads("plugin_version") == ["plugin2"]
+
+
+def test_a_parent_below_a_dependency_of_the_same_revision(tmp_path: Path) -> None:
+    """On the way down Alembic leaves two heads of which one is below the other; each step here leaves true ones."""
+    graph = (
+        *(Rev("a1"), Rev("x1", down=("a1",)), Rev("b1"), Rev("b2", down=("b1",), depends=("a1",))),
+        Rev("c1", down=("a1", "b1"), depends=("b2",)),
+    )
+    project, database = Project(tmp_path, env()).add(*graph), Database(tmp_path / "app.db")
+    migrator = AlembicMigrator(create_engine(database.url), project.config())
+    migrator.migrate()
+    assert database.heads() == ["c1", "x1"]
+    assert migrator.rollback_to_version(4).rolled_back == [5]
+    assert database.heads() == ["b2", "x1"]
+    migrator.migrate()
+    migrator.rollback_to_version("base")
+    assert database.heads() == []
+    migrator.migrate()
+    project.alembic("current", database.url)
+    assert database.heads() == ["c1", "x1"]
