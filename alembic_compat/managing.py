@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["LoadedRevision", "RevisionManager", "RevisionSources"]
 
 
+# Where errors send whoever asked for what is not there.
+SEE = "alembic history"
+
+
 class RevisionFile(MigrationFile):
     """The file of a revision, with the place of that revision in the order."""
 
@@ -97,7 +101,7 @@ class LoadedRevision(LoadedMigration):
         # No edit is refused, so nobody asks whether it was formatting only; and parsing costs as much as running.
         checksums.syntax = checksums.text
         super().__init__(file, RevisionMigration, checksums)
-        self.script, self._environment = file.revision, environment
+        self.script, self._environment, self.revision = file.revision, environment, file.revision.revision
         self.description, self.dependencies = file.title, dependencies
         self.rollback_supported = callable(getattr(self.script.module, "downgrade", None))
 
@@ -128,6 +132,15 @@ class RevisionManager(MigrationManager):
         super().__init__(database, RevisionSources(history), tracker=tracker, out_of_order="apply")
         self._history, self._environment = history, environment
 
+    def require_files(self) -> None:
+        """Refuse to work without revisions."""
+        if not self.sources.versions():
+            raise ConfigurationError(
+                f"There is no revision in {self.sources.folders[0]}\n"
+                "  Alembic finds none there; nothing was changed\n"
+                "Make the first one: alembic revision -m 'first'"
+            )
+
     def claim(self, connection: Connection, state: DatabaseState) -> None:
         """Alembic's word is in the state already."""
 
@@ -143,12 +156,12 @@ class RevisionManager(MigrationManager):
         if isinstance(what, str):
             if not what.strip():
                 raise ConfigurationError(
-                    f"{what!r} names no revision.\n  nothing was changed\nSee what there is: alembic history"
+                    f"{what!r} names no revision.\n  nothing was changed\nSee what there is: {SEE}"
                 )
             return self._history().target(what.strip(), self.version_tracker.read().done, down=down)
-        require_version(what)
+        require_version(what, SEE)
         if what > len(self._history().order):
-            raise UnknownVersion(what, self.get_available_versions())
+            raise UnknownVersion(what, self.get_available_versions(), SEE)
         return what
 
     def prepare(self, target: Any = None, state: DatabaseState | None = None, *, up_only: bool = False) -> Prepared:

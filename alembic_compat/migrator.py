@@ -251,8 +251,10 @@ class AlembicMigrator(Migrator):
     def _target(self, version: int | str, *, down: bool | None = None) -> int:
         from sqlmig.manager import require_version
 
+        from .managing import SEE
+
         found = self.manager.target(version, down=down)
-        require_version(found)
+        require_version(found, SEE)
         assert found is not None
         return found
 

@@ -16,7 +16,7 @@ from .environment import Environment
 from .errors import EnvironmentFailed, OverlappingHeads, UnknownRevision
 from .handed import Handover
 from .history import RevisionTarget
-from .managing import LoadedRevision, RevisionManager
+from .managing import SEE, LoadedRevision, RevisionManager
 from .tracking import RevisionTracker
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class RevisionRunner(MigrationRunner):
         """
         history = self.tracker.revisions
         if not isinstance(version, str):
-            require_version(version)
+            require_version(version, SEE)
         if not isinstance(version, str) or not version.strip():
             self.manager.target(version)
         else:
@@ -103,6 +103,14 @@ class RevisionRunner(MigrationRunner):
             reached = max(history.closure(found), default=0)
             self.tracker.log(connection, reached, f"stamped at {version}", "stamp")
             return True
+
+    def _again(self, target: int | None) -> str:
+        if target is None:
+            return "migrate()"
+        return f"migrate_to_version({target.name if isinstance(target, RevisionTarget) else int(target)!r})"
+
+    def _after_repair(self) -> str:
+        return "repair(), then migrate()"
 
     def _look_again(self, session: SQLiteSession, *arguments: Any, **options: Any) -> Prepared:
         """Under the lock: what Alembic did meanwhile goes into our rows first."""
@@ -176,7 +184,7 @@ class RevisionRunner(MigrationRunner):
             nonlocal left
             if run.together:
                 raise NotAtomic(
-                    f"Revision {migration.version} ({migration.description}) uses {reason}, which commits,"
+                    f"Revision {migration.revision} ({migration.description}) uses {reason}, which commits,"
                     " so the migrations cannot be all or nothing.\n"
                     "  Everything of this call was undone\n"
                     "Apply it without: migrate(all_or_nothing=False), or one step at a time."
@@ -187,7 +195,7 @@ class RevisionRunner(MigrationRunner):
         def without_foreign_keys() -> None:
             if session.joined:
                 raise NotAtomic(
-                    f"Revision {migration.version} turns foreign keys off, which SQLite ignores inside a transaction.\n"
+                    f"Revision {migration.revision} turns foreign keys off, which SQLite ignores in a transaction.\n"
                     "  It is that of the Connection that was handed in\nPass the Engine instead of a Connection."
                 )
             self._without_foreign_keys.add(migration.version)

@@ -100,11 +100,11 @@ class ValidationFailed(MigrationError):
 class UnknownVersion(MigrationError):
     """No migration has the version that was asked for."""
 
-    def __init__(self, version: int, available: Sequence[int]) -> None:
+    def __init__(self, version: int, available: Sequence[int], see: str = "sqlmig status") -> None:
         self.version, self.available = version, list(available)
         nearest = min(self.available, key=lambda v: abs(v - version), default=None)
         facts = f"  available: {_ranges(self.available)}; the nearest is {nearest}" if available else "  none there"
-        super().__init__(f"There is no migration with version {version}.\n{facts}\nSee what there is: sqlmig status")
+        super().__init__(f"There is no migration with version {version}.\n{facts}\nSee what there is: {see}")
 
 
 class UnknownRevision(MigrationError):
@@ -154,12 +154,14 @@ class VersionMismatch(MigrationError):
 class InterruptedMigration(MigrationError):
     """A migration that cannot run in a transaction was started and never finished."""
 
-    def __init__(self, version: int, description: str, started: str) -> None:
+    def __init__(
+        self, version: int, description: str, started: str, again: str = "sqlmig repair, then sqlmig up"
+    ) -> None:
         self.version = version
         super().__init__(
             f"Migration {version} ({description}) was started and never finished.\n"
             f"  started {started}; it ran outside a transaction, so part of it may have happened\n"
-            f"Look at the schema, then run it again: sqlmig repair, then sqlmig up"
+            f"Look at the schema, then run it again: {again}"
         )
 
 
@@ -170,8 +172,7 @@ class RollbackNotSupported(MigrationError):
         self.version = version
         super().__init__(
             f"Migration {version} cannot be rolled back, so nothing was.\n"
-            f"  {reason}\n"
-            + (hint or f"Stay at {version} or above (sqlmig to {version}), or restore a backup from before it.")
+            f"  {reason}\n" + (hint or f"Stay at {version} or above, or restore a backup from before it.")
         )
 
 
@@ -194,16 +195,19 @@ class MigrationFailed(MigrationError):
         together: bool = False,
         hint: str = "",
         retry: str = "sqlmig up",
+        revision: str | None = None,
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
+        self.revision = revision
         self.reason, self.statement, self.undone = reason, statement, undone
         verb = "failed to roll back" if operation == "rollback" else "failed"
-        lines = [f"Migration {version} ({shorten(description, 80)}) {verb}: {reason}"]
+        named = [shorten(description, 80)] + ([f"revision {revision}"] if revision not in (None, description) else [])
+        lines = [f"Migration {version} ({', '.join(named)}) {verb}: {reason}"]
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
         if not undone:
             lines.append("  It runs outside a transaction, so what it did before the error has stayed.")
-            retry = f"sqlmig repair, then {retry}"
+            retry = f"{'sqlmig repair' if retry.startswith('sqlmig') else 'repair()'}, then {retry}"
         elif together:
             lines.append("  All migrations of its transaction were undone; the database is as it was before the first.")
         else:

@@ -141,6 +141,7 @@ def explain(
         together=together,
         hint=_hint(error, loose, retry),
         retry=retry,
+        revision=getattr(said, "revision", None),
     )
 
 

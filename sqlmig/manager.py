@@ -430,9 +430,9 @@ def refuse_rollback(issues: Sequence[Issue]) -> None:
         raise ValidationFailed(issues)
 
 
-def require_version(version: object) -> None:
+def require_version(version: object, see: str = "sqlmig status") -> None:
     """
-    Refuse what cannot be a version to go to.
+    Refuse what cannot be a version to go to; *see* is where there is what can.
 
     Raises:
         ConfigurationError: It is not a whole number from 0 up.
@@ -440,5 +440,5 @@ def require_version(version: object) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise ConfigurationError(
             f"{version!r} is no version.\n  A version is a whole number from 0 (nothing applied) up.\n"
-            "See what there is: sqlmig status"
+            f"See what there is: {see}"
         )

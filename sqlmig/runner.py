@@ -61,8 +61,7 @@ class MigrationRunner:
             ValidationFailed: The files are not fit to run; nothing was started.
             MigrationFailed: A migration failed and was undone; those before it stay, unless *all_or_nothing*.
         """
-        retry = "sqlmig up" if target is None else f"sqlmig to {target}"
-        run = Run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=retry)
+        run = Run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=self._again(target))
         with run.recording_refusals(target):
             if target is not None:
                 require_version(target)
@@ -91,7 +90,7 @@ class MigrationRunner:
             ConfigurationError: The database is below *target*.
             MigrationFailed: A `down` failed; it was undone, and so was all that shared its transaction.
         """
-        run = Run(self.tracker, "rollback", progress=self.progress, retry=f"sqlmig to {target}")
+        run = Run(self.tracker, "rollback", progress=self.progress, retry=self._again(target))
         with run.recording_refusals(target):
             require_version(target)
             prepared = self._prepare(target, up_only=False)
@@ -133,6 +132,16 @@ class MigrationRunner:
 
     def _before(self, session: SQLiteSession, migrations: Sequence[LoadedMigration]) -> None:
         pass
+
+    # How errors word what to do next
+
+    def _again(self, target: int | None) -> str:
+        """What to type to go to *target*."""
+        return "sqlmig up" if target is None else f"sqlmig to {target}"
+
+    def _after_repair(self) -> str:
+        """What to type after a migration was interrupted that cannot run in a transaction."""
+        return f"sqlmig repair, then {self._again(None)}"
 
     # Before the first step
 
@@ -213,8 +222,13 @@ class MigrationRunner:
         while interrupted := self.backend.patiently(lambda: read(session.connection)).interrupted:
             facts = interrupted[0].metadata
             if facts.get("failed") or is_running(facts) is False or time.monotonic() >= deadline:
-                raise _interruption(interrupted[0])
+                raise self._interruption(interrupted[0])
             time.sleep(0.05)
+
+    def _interruption(self, row: AppliedVersion) -> InterruptedMigration:
+        facts = row.metadata
+        started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
+        return InterruptedMigration(row.version, row.description, started, self._after_repair())
 
     def _refuse_loose_files(self, session: SQLiteSession) -> None:
         files = self.backend.patiently(lambda: self.backend.non_atomic_files(session.connection))
@@ -415,9 +429,3 @@ class MigrationRunner:
 
 class _Interrupted(Exception):
     """Another process is in a migration that runs outside a transaction: the lock is to be given back meanwhile."""
-
-
-def _interruption(row: AppliedVersion) -> InterruptedMigration:
-    facts = row.metadata
-    started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
-    return InterruptedMigration(row.version, row.description, started)

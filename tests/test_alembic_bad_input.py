@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def told(error: Exception) -> None:
     """What happened, the facts, and what to do."""
     assert len(str(error).strip().splitlines()) >= 3, str(error)
     assert "Traceback" not in str(error)
+    # The command line is for migrations of sqlmig's own.
+    assert not re.search(r"\bsqlmig (up|to|down|repair|new|status|stamp)\b", str(error)), str(error)
 
 
 # The project
