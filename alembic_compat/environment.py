@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import sqlalchemy
 from alembic.runtime.migration import HeadMaintainer, MigrationContext, RevisionStep
 
 from sqlmig import DatabaseLocked, MigrationError
 from sqlmig.execution import TryAgain
 
+from .env_file import execute_file
 from .errors import EnvironmentFailed, OverlappingHeads
-from .handed import HandedEngine, Handover, routed
+from .handed import Handover, routed
 from .project import HandedContext, Project
 from .rebuild import keep_child_rows
 
@@ -128,7 +125,8 @@ class Environment:
 
     def _execute(self, context: _Context, connection: Any) -> None:
         if self.project.runs_env:
-            _execute_file(self.project, self.handover)
+            assert self.handover is not None
+            execute_file(self.project, self.handover)
             return
         context.configure(connection=connection, **self.options)
         context.run_migrations(**self.arguments)
@@ -350,83 +348,3 @@ def _proxies() -> Sequence[Any]:
     import alembic.op
 
     return [vars(module).get("_proxy") for module in (alembic.context, alembic.op)]
-
-
-def _execute_file(project: Project, handover: Handover | None) -> None:
-    spec = importlib.util.spec_from_file_location("env_py", project.env_py)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    code = spec.loader.get_code("env_py")  # type: ignore[attr-defined]
-    assert handover is not None
-    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(project, handover)}
-    exec(code, module.__dict__)
-
-
-def _importer(project: Project, handover: Handover) -> Callable[..., ModuleType]:
-    """An import for env.py alone, whose sqlalchemy makes no engines but ours."""
-
-    def instead_of(make: Callable[..., Any]) -> Callable[..., Any]:
-        def engine(*arguments: Any, **options: Any) -> Any:
-            if project.databases:
-                made = make(*arguments, **options)
-                if not handover.is_ours(made):
-                    return made
-            return HandedEngine(handover)
-
-        return engine
-
-    def async_engine(*_: Any, **__: Any) -> Any:
-        from .handed_async import HandedAsyncEngine, dialect_of
-
-        return HandedAsyncEngine(HandedEngine(handover, dialect_of(handover.engine)))
-
-    plain = {
-        "create_engine": instead_of(sqlalchemy.create_engine),
-        "engine_from_config": instead_of(sqlalchemy.engine_from_config),
-    }
-    asynchronous: dict[str, Any] = {"create_async_engine": async_engine, "async_engine_from_config": async_engine}
-    replaced: dict[str, Mapping[str, Any]] = {
-        "sqlalchemy": plain,
-        "sqlalchemy.engine": plain,
-        "sqlalchemy.engine.create": plain,
-        "sqlalchemy.future": plain,
-        "sqlmodel": plain,
-        "sqlalchemy.ext": {},
-        "sqlalchemy.ext.asyncio": asynchronous,
-        "sqlalchemy.ext.asyncio.engine": asynchronous,
-    }
-
-    def import_(name: str, *arguments: Any, **named: Any) -> ModuleType:
-        return overlaid(builtins.__import__(name, *arguments, **named))
-
-    def overlaid(module: ModuleType) -> ModuleType:
-        if module.__name__.startswith("sqlalchemy.ext.asyncio") and "AsyncEngine" not in asynchronous:
-            from .handed_async import HandedAsyncEngine
-
-            # For those who wrap a synchronous one.
-            asynchronous["AsyncEngine"] = HandedAsyncEngine
-        return _Overlay(module, replaced, overlaid) if module.__name__ in replaced else module
-
-    return import_
-
-
-class _Overlay(ModuleType):
-    """A module with some of its names replaced, for whoever has this object."""
-
-    def __init__(
-        self, real: ModuleType, replaced: Mapping[str, Mapping[str, Any]], again: Callable[[ModuleType], ModuleType]
-    ) -> None:
-        super().__init__(real.__name__)
-        self.__dict__.update(_real=real, _names=replaced[real.__name__], _again=again)
-        for name in ("__doc__", "__package__", "__loader__", "__spec__"):
-            self.__dict__.pop(name, None)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._names and hasattr(self._real, name):
-            return self._names[name]
-        found = getattr(self._real, name)
-        return self._again(found) if isinstance(found, ModuleType) else found
-
-    def __dir__(self) -> list[str]:
-        return dir(self._real)
