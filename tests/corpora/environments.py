@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from .projects import Project
@@ -52,7 +53,7 @@ def run_probe(project: Project, walk: str, tools: str, foreign_keys: str, folder
             **{
                 name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "COVERAGE"))
             },
-            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")]),
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests"), str(_as_installed(folder))]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",  # migrations that write out a set write it in one order
             "HOME": str(folder),
@@ -67,6 +68,21 @@ def run_probe(project: Project, walk: str, tools: str, foreign_keys: str, folder
         f"The probe of {project.name} ended with {process.returncode}:\n" + process.stdout[-4000:]
     )
     return folder / "trace.json"
+
+
+def _as_installed(folder: Path) -> Path:
+    """What an installed sqlmig tells other packages of itself: the project's environment has it by its path only."""
+    told = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    place = folder / "installed" / "sqlmig-0.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: sqlmig\nVersion: 0\n")
+    lines = [
+        line
+        for group, found in told.items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in found.items()))
+    ]
+    (place / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return place.parent
 
 
 def _make(folder: Path, requirements: tuple[str, ...]) -> None:

@@ -3,8 +3,8 @@ Walk one project's history and write down what the database holds after each ste
 
     python -m corpora.probe PROJECT WALK TOOLS FOREIGN_KEYS FOLDER
 
-WALK is a name in WALKS, TOOLS one or more of alembic and sqlmig, taken in turn, FOREIGN_KEYS on or off. Run inside
-the project's own environment. The walk ends at the first step that fails, which is in the trace with its error.
+WALK is a name in WALKS, TOOLS one or more of alembic, sqlmig and native, taken in turn, FOREIGN_KEYS on or off. Run
+inside the project's own environment. The walk ends at the first step that fails, which is in the trace with its error.
 """
 
 import json

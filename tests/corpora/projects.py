@@ -35,6 +35,7 @@ class Project:
     leave: tuple[str, ...] = ()  # tables without sample rows
     volatile: tuple[str, ...] = ()  # columns that a migration fills with the time or at random
     loses_rows: bool = False  # under foreign_keys=ON Alembic itself deletes rows that the migrations made
+    imported_not: str = ""  # why it cannot be run as imported migrations
     reduced: bool = False  # in the set that CI runs
     python: tuple[int, int] = (3, 13)  # the newest that it installs on
 

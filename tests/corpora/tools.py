@@ -14,7 +14,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, event
+from sqlalchemy import MetaData, create_engine, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool, Pool
 
@@ -97,6 +97,33 @@ class Subject:
                 migrator.rollback_to_version(revision)
         finally:
             engine.dispose()
+
+    def native(self, verb: str, revision: str) -> None:
+        """The history written as migrations, which sqlmig runs without the project's env.py."""
+        from alembic_compat.import_history import import_history
+        from sqlmig import Migrator
+
+        assert verb == "upgrade"
+        folder, engine = self.path.parent / "native", self.engine()
+        if not folder.exists():
+            import_history(self.config(), folder, naming_convention=self._naming())
+        try:
+            migrator = Migrator(engine, folder)
+            if revision == "heads":
+                migrator.migrate()
+            else:
+                files = migrator.manager.discover_migrations().values()
+                carrying = {m.revision: m.version for m in migrator.manager.load_what_loads(files).values()}
+                migrator.migrate_to_version(carrying[revision])
+        finally:
+            engine.dispose()
+
+    def _naming(self) -> dict[str, Any]:
+        from alembic_compat import AlembicMigrator
+
+        said = AlembicMigrator(create_engine("sqlite://"), self.config()).ask_env()
+        convention = dict(getattr(said.get("target_metadata"), "naming_convention", {}))
+        return {} if convention == dict(MetaData().naming_convention) else convention
 
     def _scripts(self) -> ScriptDirectory:
         config = self.config()
