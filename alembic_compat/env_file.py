@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from .configured import text_of
 from .handed import HandedEngine, Handover
 from .project import Project
 
 __all__ = ["execute_file"]
+
+
+_MAKES = re.compile(rb"\b(?:create_engine|engine_from_config|create_async_engine|async_engine_from_config)\s*\(")
 
 
 def execute_file(project: Project, handover: Handover) -> None:
@@ -28,6 +33,9 @@ def execute_file(project: Project, handover: Handover) -> None:
 def _importer(project: Project, handover: Handover) -> Callable[..., ModuleType]:
     """An import for env.py alone, whose sqlalchemy makes no engines but ours."""
 
+    several = bool(project.databases) or len(_MAKES.findall(text_of(project.env_py))) > 1
+    configured = None if project.databases else project.url
+
     def ours() -> Any:
         return HandedEngine(handover)
 
@@ -38,10 +46,14 @@ def _importer(project: Project, handover: Handover) -> Callable[..., ModuleType]
 
     def instead_of(make: Callable[..., Any], handed: Callable[[], Any]) -> Callable[..., Any]:
         def engine(*arguments: Any, **options: Any) -> Any:
-            if project.databases:
-                # Where there are several, the URL tells which of them is ours.
-                made = make(*arguments, **options)
-                if not handover.is_ours(getattr(made, "sync_engine", made)):
+            if several:
+                # The URL tells which of them is ours.
+                try:
+                    made = make(*arguments, **options)
+                except Exception:
+                    # No driver for it: an address as the templates have it.
+                    return handed()
+                if not (handover.is_ours(getattr(made, "sync_engine", made)) or str(made.url) == configured):
                     return made
             return handed()
 

@@ -159,7 +159,7 @@ class Environment:
 
     def _turn_off_foreign_keys(self) -> None:
         if self.handover is not None and self.handover.inside:
-            self.handover.on_foreign_keys_off()
+            self.handover.on_foreign_keys_off(False)
 
     def carry_out(self, script: Script, *, up: bool) -> None:
         """Run one revision, and move Alembic's heads, where a transaction of ours is open."""
@@ -176,6 +176,7 @@ class Environment:
         _commit(context)
         handover.end_others()
         handover.come_back()
+        handover.refuse_orphans()
         heads = context.get_current_heads()
         if not heads:
             context._ensure_version_table()

@@ -12,15 +12,19 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from sqlmig.backends.sqlite import quoted
+from sqlmig.execution import ChecksFailed
 from sqlmig.sql_text import split_statements
 
 if TYPE_CHECKING:
@@ -31,11 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = ["HandedEngine", "Handover", "routed"]
 
-_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|;)*([A-Za-z]+)\s*(.*)", re.DOTALL)
-_PRAGMA = re.compile(r"(?:\w+\s*\.\s*)?(\w+)\s*(?:=|\()\s*['\"]?(\w+)", re.DOTALL)
+# Possessive, since what is nothing but blanks would otherwise be tried in every way to cut it.
+_WORDS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|;)*+([A-Za-z]+)\s*(.*)", re.DOTALL)
+_PRAGMA = re.compile(r"(?:[\"'`\[]?\w+[\"'`\]]?\s*\.\s*)?[\"'`\[]?(\w+)[\"'`\]]?\s*(?:=|\()\s*['\"]?(\w+)", re.DOTALL)
+_DROPPED = re.compile(
+    r"""TABLE\s+(?:IF\s+EXISTS\s+)?(?:\w+\s*\.\s*|"[^"]+"\s*\.\s*)?("(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|[^\s;]+)""",
+    re.IGNORECASE,
+)
+_CTE_WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _READS = ("SELECT", "PRAGMA", "EXPLAIN", "VALUES", "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE")
+_NAMING = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 _OFF = ("off", "0", "false", "no")
 
 
@@ -47,7 +58,9 @@ class Handover:
         inside: Whether a transaction of ours is around, so that theirs are savepoints.
         on_leave: Called with the reason before a script makes its migration commit in the middle.
         on_return: Called when the migration is in a transaction again.
-        on_foreign_keys_off: Called when a script would turn foreign keys off where SQLite ignores it.
+        on_foreign_keys_off: Called where the migration is to run without foreign keys, which SQLite ignores inside a
+            transaction; with whether the script says so itself.
+        orphans: What `foreign_key_check` counted before a migration that runs without them and does not say so.
     """
 
     def __init__(self, session: SQLiteSession, engine: Engine) -> None:
@@ -57,8 +70,11 @@ class Handover:
         self.scopes: list[HandedConnection] = []
         self.on_leave: Callable[[str], None] = lambda reason: None
         self.on_return: Callable[[], None] = lambda: None
-        self.on_foreign_keys_off: Callable[[], None] = lambda: None
+        self.on_foreign_keys_off: Callable[[bool], None] = lambda asked: None
+        self.orphans: Counter[tuple[str, str]] | None = None
         self._enforced = False
+        self._attached: list[str] = []
+        self._temporary: list[tuple[str, str]] = []
         self.last_writer: HandedConnection | None = None
         self._number = 0
         self._ready: WeakSet[Dialect] = WeakSet([engine.dialect])
@@ -85,7 +101,7 @@ class Handover:
         """Whether an engine's connections would be to the same database."""
         if engine is self.engine or engine.pool is self.engine.pool:
             return True
-        own, other = self.engine.url.database, engine.url.database
+        own, other = _file(self.engine), _file(engine)
         if engine.dialect.name != "sqlite" or not own or not other or ":memory:" in (own, other):
             return False
         return os.path.realpath(own) == os.path.realpath(other)
@@ -105,8 +121,59 @@ class Handover:
             self.raw.setconfig(getattr(sqlite3, "SQLITE_DBCONFIG_ENABLE_FKEY"), on)  # noqa: B009
             return True
         if not on:
-            self.on_foreign_keys_off()
+            self.on_foreign_keys_off(True)
         return False
+
+    def drops(self, table: str) -> None:
+        """
+        Have foreign keys off where a table is to be dropped to which rows refer.
+
+        SQLite deletes the rows of a table before it drops it, with whatever hangs on them: a script that puts another
+        in its place has never said that those are to go. Alembic's own connections enforce nothing.
+        """
+        if not (self.inside and self.foreign_keys() and self._is_referred_to(table)):
+            return
+        if hasattr(self.raw, "setconfig"):
+            self.count_orphans()
+            self.set_foreign_keys(False)
+        else:
+            self.on_foreign_keys_off(False)
+
+    def _is_referred_to(self, table: str) -> bool:
+        found = self._plainly(
+            'SELECT m.name, k."from" FROM sqlite_master m, pragma_foreign_key_list(m.name) k'
+            " WHERE m.type = 'table' AND k.\"table\" = ? COLLATE NOCASE AND m.name <> ? COLLATE NOCASE",
+            (table, table),
+        )
+        filled = "SELECT EXISTS (SELECT 1 FROM {} WHERE {} IS NOT NULL)"
+        return any(self._plainly(filled.format(quoted(name), quoted(column)))[0][0] for name, column in found)
+
+    def count_orphans(self) -> None:
+        """Remember which rows refer to nothing by now."""
+        self.orphans = self.orphans or self._orphans()
+
+    def refuse_orphans(self) -> None:
+        """
+        See to it that a migration which ran without foreign keys has taken nobody's parent.
+
+        Raises:
+            ChecksFailed: It has.
+        """
+        before, self.orphans = self.orphans, None
+        found = Counter() if before is None else (self._orphans() or Counter()) - before
+        if found:
+            listed = "; ".join(f"{count} of {table} in {parent}" for (table, parent), count in sorted(found.items()))
+            raise ChecksFailed(
+                f"it leaves rows whose parent is gone: {listed}. With foreign_keys=ON SQLite would delete them, or"
+                " refuse, and the revision does not say which (PRAGMA foreign_keys=OFF in it has them stay)"
+            )
+
+    def _orphans(self) -> Counter[tuple[str, str]] | None:
+        try:
+            return Counter((row[0], row[2]) for row in self._plainly("PRAGMA foreign_key_check"))
+        except sqlite3.OperationalError:
+            # A foreign key to columns that no index makes unique: nothing can be counted.
+            return None
 
     def settle(self) -> None:
         """Commit what env.py began and would commit later: it would be in the way of our transaction."""
@@ -117,9 +184,41 @@ class Handover:
                 self.raw.execute("COMMIT")
 
     @contextmanager
+    def tidied(self) -> Iterator[None]:
+        """Give the connection back without what scripts attached, or made in its temporary database."""
+        self._attached, self._temporary = self._extras()
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self.tidy()
+
+    def tidy(self) -> None:
+        """Take away what was not there when the run began; the connection of another program is its own affair."""
+        if self.session.joined or self.raw.in_transaction:
+            return
+        attached, temporary = self._extras()
+        for kind, name in temporary:
+            if (kind, name) not in self._temporary:
+                self.raw.execute(f"DROP {kind} IF EXISTS temp.{quoted(name)}")
+        for name in attached:
+            if name not in self._attached:
+                self.raw.execute(f"DETACH {quoted(name)}")
+
+    def _extras(self) -> tuple[list[str], list[tuple[str, str]]]:
+        temporary = "SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view') AND sql IS NOT NULL"
+        attached = [name for _, name, _ in self._plainly("PRAGMA database_list") if name not in ("main", "temp")]
+        return attached, [(kind, name) for kind, name in self._plainly(temporary)]
+
+    def _plainly(self, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        cursor = self.raw.cursor()
+        cursor.row_factory = None
+        return list(cursor.execute(sql, values))
+
+    @contextmanager
     def step(self) -> Iterator[None]:
         """The time of one migration, in a transaction of ours."""
-        self.inside, self._enforced = True, self.foreign_keys()
+        self.inside, self._enforced, self.orphans = True, self.foreign_keys(), None
         try:
             yield
         finally:
@@ -129,17 +228,8 @@ class Handover:
             self.inside = self.session.joined
 
     def end_others(self) -> None:
-        """
-        Undo what a script began on a second connection and never committed.
-
-        Raises:
-            RuntimeError: It wrote elsewhere since, which SQLite would have refused it on two real connections.
-        """
+        """Undo what a script began on a second connection and never committed."""
         for handed in reversed(self.scopes.copy()):
-            if self.last_writer is not handed:
-                raise RuntimeError(
-                    "it left a transaction open on a second connection, and wrote on another since: database is locked"
-                )
             handed.rollback()
 
     def forget(self) -> None:
@@ -171,6 +261,7 @@ class Handover:
     def open(self, handed: HandedConnection) -> str:
         """Begin a transaction for *handed*: a savepoint inside ours."""
         self.scopes.append(handed)
+        handed.wrote = False
         if not self.inside and not self.raw.in_transaction:
             self.raw.execute("BEGIN")
             return ""
@@ -180,7 +271,20 @@ class Handover:
         return name
 
     def close(self, handed: HandedConnection, *, undo: bool) -> None:
-        """End it."""
+        """
+        End it.
+
+        Raises:
+            sqlite3.OperationalError: It is to be undone, and another view wrote since it did: SQLite would have refused
+                that on two real connections.
+        """
+        if undo and not handed.wrote:
+            # Only read: what others wrote meanwhile is theirs.
+            undo = False
+        elif undo and self.last_writer is not handed:
+            raise sqlite3.OperationalError(
+                "database is locked: a transaction was left open on one connection, and another wrote since"
+            )
         name, handed.scope, handed.savepoint = handed.scope, None, None
         place = self.scopes.index(handed)
         above, self.scopes = self.scopes[place + 1 :], self.scopes[:place]
@@ -201,6 +305,13 @@ class Handover:
             other.scope = None
 
 
+def _file(engine: Engine) -> str | None:
+    database = engine.url.database
+    if database is not None and database.startswith("file:"):
+        return unquote(urlsplit(database).path)
+    return database
+
+
 class HandedConnection:
     """Stands for a sqlite3 connection, and is a view of the run's."""
 
@@ -209,6 +320,9 @@ class HandedConnection:
             "run": run,
             "scope": None,
             "savepoint": None,
+            "depth": 0,
+            "wrote": False,
+            "row_factory": None,
             "connecting": True,
             "awaited": False,
             "implicit": run.session.driver_begins,
@@ -219,6 +333,9 @@ class HandedConnection:
         run: Handover
         scope: str | None
         savepoint: str | None
+        depth: int
+        wrote: bool
+        row_factory: Any
         connecting: bool
         awaited: bool
         implicit: bool
@@ -227,6 +344,9 @@ class HandedConnection:
         return getattr(self.run.raw, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "isolation_level" and value is None:
+            # sqlite3 commits what is open.
+            self.commit()
         if name in ("isolation_level", "autocommit"):
             # SQLAlchemy's AUTOCOMMIT, and the way back from it.
             self.implicit = value is not None if name == "isolation_level" else value is not True
@@ -245,8 +365,13 @@ class HandedConnection:
 
     def cursor(self, factory: Any = None, *, server_side: bool = False) -> sqlite3.Cursor:
         cursor: HandedCursor = self.run.raw.cursor(HandedCursor)
-        cursor.handed = self
+        cursor.handed, cursor.row_factory = self, self.row_factory
         return cursor
+
+    def backup(self, *arguments: Any, **options: Any) -> None:
+        """Copy the database, which never ends while the connection has written and not committed."""
+        self.run.leave("backup()")
+        self.run.raw.backup(*arguments, **options)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         return self.cursor().execute(sql, parameters)
@@ -283,9 +408,13 @@ class HandedConnection:
         found = _WORDS.match(sql)
         if found is None:
             return False
-        word, rest = found[1].upper(), found[2]
-        if word not in _READS:
-            self.run.last_writer = self
+        word, rest = found[1].upper(), _COMMENT.sub(" ", found[2]) if found[1].upper() in _NAMING else found[2]
+        taken = self._takes(word, rest)
+        if word not in _READS and (word != "WITH" or _CTE_WRITES.search(rest)):
+            self.run.last_writer, self.wrote = self, True
+        return taken
+
+    def _takes(self, word: str, rest: str) -> bool:
         if word in _WRITES and self.implicit:
             self._begin()
         elif word in ("COMMIT", "END"):
@@ -293,18 +422,27 @@ class HandedConnection:
         elif word == "BEGIN":
             self._begin()
             return True
-        elif word == "SAVEPOINT" and self.implicit and self.scope is None:
-            # Outside a transaction it begins one, which its RELEASE commits.
-            self._begin()
-            self.savepoint = rest.strip(" ;\n\"'`[]").lower()
+        elif word == "SAVEPOINT":
+            if self.scope is None:
+                # Outside a transaction it begins one, which its RELEASE commits.
+                self._begin()
+                self.savepoint, self.depth = _named(rest), 0
+            self.depth += _named(rest) == self.savepoint
         elif word == "RELEASE" and self.savepoint is not None:
-            name = re.sub(r"^SAVEPOINT\s+", "", rest.strip(), flags=re.IGNORECASE).strip(" ;\n\"'`[]").lower()
-            if name == self.savepoint:
-                self.commit()
-                return True
-        elif word == "ROLLBACK" and not re.match(r"(?:TRANSACTION\s+)?TO\b", rest, re.IGNORECASE):
+            if _named(re.sub(r"^\s*SAVEPOINT\s+", "", rest, flags=re.IGNORECASE)) == self.savepoint:
+                self.depth -= 1
+                if self.depth == 0:
+                    self.commit()
+                    return True
+        elif word == "ATTACH" and self.connecting:
+            return True
+        elif word == "ROLLBACK" and not re.match(r"\s*(?:TRANSACTION\s+)?TO\b", rest, re.IGNORECASE):
             self.rollback()
             return True
+        elif word == "DROP":
+            found = _DROPPED.match(_COMMENT.sub(" ", rest))
+            if found is not None:
+                self.run.drops(_unquoted(found[1]))
         elif word in ("VACUUM", "DETACH"):
             self.run.leave(word)
         elif word == "PRAGMA":
@@ -338,7 +476,8 @@ class HandedConnection:
             return self.run.set_foreign_keys(value not in _OFF)
         elif name == "journal_mode" and self.run.raw.execute("PRAGMA journal_mode").fetchone()[0].lower() != value:
             self.run.leave(f"PRAGMA journal_mode = {value}")
-        return name == "synchronous"
+        # Of speed only, and refused in a transaction.
+        return name in ("synchronous", "temp_store")
 
 
 class HandedCursor(sqlite3.Cursor):
@@ -361,11 +500,24 @@ class HandedCursor(sqlite3.Cursor):
         return self
 
     def executescript(self, script: str, /) -> HandedCursor:
-        # sqlite3 commits before the first statement.
-        self.handed.commit()
-        for statement in split_statements(script):
-            self.execute(statement)
+        # sqlite3 commits before the first statement, and begins nothing by itself.
+        handed = self.handed
+        handed.commit()
+        implicit, handed.implicit = handed.implicit, False
+        try:
+            for statement in split_statements(script):
+                self.execute(statement)
+        finally:
+            handed.implicit = implicit
         return self
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace(name[0] * 2, name[0]) if name[0] in "\"`'[" else name
+
+
+def _named(text: str) -> str:
+    return text.strip(" ;\n\t\r\"'`[]").lower()
 
 
 def _pool(handed: HandedConnection, dialect: Dialect) -> NullPool:

@@ -124,6 +124,14 @@ class Project:
         return os.path.join(self.directory.dir, "env.py")
 
     @property
+    def url(self) -> str | None:
+        """The address that the configuration has; where the project is ours, that of the database."""
+        try:
+            return self.config.get_main_option("sqlalchemy.url")
+        except configparser.Error:
+            return None
+
+    @property
     def databases(self) -> str:
         """The names of the databases, where env.py is for several, as that of Alembic's template `multidb` is."""
         return self.config.get_main_option("databases") or ""

@@ -46,18 +46,31 @@ class _Rebuild:
     def __init__(self, context: MigrationContext, turn_off: Callable[[], None]) -> None:
         self._turn_off = turn_off
         impl: Any = context.impl
-        self._context, self._pending = context, ""
-        self._prepare, self._drop, self._rename = impl.prep_table_for_batch, impl.drop_table, impl.rename_table
-        impl.prep_table_for_batch, impl.drop_table, impl.rename_table = self.prepare, self.drop, self.rename
+        self._context, self._pending, self._old = context, "", ""
+        self._prepare, self._create = impl.prep_table_for_batch, impl.create_table
+        self._drop, self._rename = impl.drop_table, impl.rename_table
+        impl.prep_table_for_batch, impl.create_table = self.prepare, self.create
+        impl.drop_table, impl.rename_table = self.drop, self.rename
 
     def prepare(self, batch: Any, table: Table) -> None:
         """Alembic begins to rebuild *table*."""
         self._pending = ""
         if self._context.connection is not None:
             catalogue = Catalogue(self._context.connection)
-            if catalogue.value("PRAGMA foreign_keys") and can_edit(catalogue):
+            self._old = str(batch.table.name)
+            temporary = "SELECT count(*) FROM sqlite_temp_master WHERE name = ? COLLATE NOCASE"
+            is_temporary = catalogue.value(temporary, (self._old,))
+            if catalogue.value("PRAGMA foreign_keys") and can_edit(catalogue) and not is_temporary:
                 self._pending = str(batch.temp_table_name)
         self._prepare(batch, table)
+
+    def create(self, table: Table, **options: Any) -> None:
+        """Create a table; where it is the new one of a rebuild and fails, the rebuild is over."""
+        try:
+            self._create(table, **options)
+        except BaseException:
+            self._pending = ""
+            raise
 
     def drop(self, table: Table, **options: Any) -> None:
         """Drop a table, but the old one of a rebuild only in `rename`."""
@@ -66,12 +79,12 @@ class _Rebuild:
             if "foreign key" in str(sys.exc_info()[1]).lower():
                 # The copy failed: another table is still to be rebuilt, or a row was in conflict before.
                 self._turn_off()
-        if not self._pending:
+        if not self._pending or str(table.name) != self._old:
             self._drop(table, **options)
 
     def rename(self, old: str, new: str, schema: str | None = None) -> None:
         """Rename a table; in a rebuild, exchange the two and drop the old one."""
-        if not self._pending:
+        if (str(old), str(new)) != (self._pending, self._old):
             self._rename(old, new, schema=schema)
             return
         self._pending = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from sqlmig.execution import TryAgain
 from sqlmig.manager import require_version
 from sqlmig.run import Run
 
+from .configured import PARSING
 from .environment import Environment
 from .errors import EnvironmentFailed, OverlappingHeads, UnknownRevision
 from .handed import Handover
@@ -41,8 +43,9 @@ class RevisionRunner(MigrationRunner):
         super().__init__(manager, progress)
         self.environment = environment
         self._handover: Handover | None = None
-        self._destination = "heads"
-        self._without_foreign_keys: set[int] = set()
+        self._destination, self._function = "heads", "upgrade"
+        self._without_foreign_keys: dict[int, bool] = {}
+        self._again_from_the_start = False
 
     def apply(self, target: int | None = None, *, all_or_nothing: bool = False) -> MigrationResult:
         """Apply what is pending, up to *target*."""
@@ -55,6 +58,7 @@ class RevisionRunner(MigrationRunner):
         return self._in_turn("rollback", target, lambda: super(RevisionRunner, self).rollback(target))
 
     def _in_turn(self, operation: str, target: int | None, call: Callable[[], MigrationResult]) -> MigrationResult:
+        self._function = "downgrade" if operation == "rollback" else "upgrade"
         self._destination = target.name if isinstance(target, RevisionTarget) else "heads"
         _ = self.tracker.revisions
         with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.environment.settling():
@@ -127,7 +131,8 @@ class RevisionRunner(MigrationRunner):
 
         self._handover = handover
         try:
-            return self.environment.run(handover, begin, self._destination)
+            with handover.tidied():
+                return self.environment.run(handover, begin, self._destination)
         finally:
             self._handover = None
             self._without_foreign_keys.clear()
@@ -138,9 +143,12 @@ class RevisionRunner(MigrationRunner):
         assert handover is not None
         handover.settle()
         handover.forget()
+        if self._again_from_the_start:
+            handover.tidy()
+            self._again_from_the_start = False
         if session.joined or not self._enforced:
             return
-        said = not hasattr(handover.raw, "setconfig") and any(map(_turns_off, migrations))
+        said = not hasattr(handover.raw, "setconfig") and any(_turns_off(one, self._function) for one in migrations)
         off = said or any(migration.version in self._without_foreign_keys for migration in migrations)
         handover.raw.execute(f"PRAGMA foreign_keys = {'OFF' if off else 'ON'}")
 
@@ -192,18 +200,21 @@ class RevisionRunner(MigrationRunner):
             mark()
             left, migration.transactional = True, False
 
-        def without_foreign_keys() -> None:
+        def without_foreign_keys(asked: bool) -> None:
             if session.joined:
                 raise NotAtomic(
                     f"Revision {migration.revision} turns foreign keys off, which SQLite ignores in a transaction.\n"
                     "  It is that of the Connection that was handed in\nPass the Engine instead of a Connection."
                 )
-            self._without_foreign_keys.add(migration.version)
+            self._without_foreign_keys[migration.version] = asked
+            self._again_from_the_start = True
             raise TryAgain
 
         handover.on_leave, handover.on_return, handover.on_foreign_keys_off = leave, unmark, without_foreign_keys
         try:
             with handover.step():
+                if self._without_foreign_keys.get(migration.version) is False:
+                    handover.count_orphans()
                 perform()
         except BaseException:
             if left:
@@ -215,8 +226,22 @@ class RevisionRunner(MigrationRunner):
         migration.transactional = True
 
 
-def _turns_off(migration: LoadedMigration) -> bool:
+def _turns_off(migration: LoadedMigration, function: str) -> bool:
+    """Whether a statement in the very function says so; what is said elsewhere is met when it comes to it."""
     if not isinstance(migration, LoadedRevision):
         return False
-    with open(migration.file.location, encoding="utf-8", errors="replace") as stream:
-        return _TURNS_OFF.search(stream.read()) is not None
+    with open(migration.file.location, "rb") as stream:
+        text = stream.read()
+    if b"foreign_keys" not in text:
+        return False
+    with PARSING:
+        tree = ast.parse(text)
+    return any(
+        isinstance(part, ast.Constant) and isinstance(part.value, str) and _TURNS_OFF.search(part.value) is not None
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+        for statement in node.body
+        # A text by itself is a docstring, or a comment.
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for part in ast.walk(statement)
+    )

@@ -226,6 +226,8 @@ class SQLiteSession:
     def come_back(self) -> None:
         """Begin again, so that the migration ends as every other does."""
         self._wait_for(100)
+        # Some of them cannot be set inside a transaction.
+        self.restore_settings()
         self._begin()
         self._left = False
 
