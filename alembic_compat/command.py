@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import alembic.command as native
-from alembic.command import current, heads, history
+from alembic.command import branches, current, edit, heads, history, init, list_templates, merge, show
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
@@ -20,7 +20,22 @@ from alembic.script import Script, ScriptDirectory
 from .migrator import AlembicMigrator
 from .project import HandedContext, quietly
 
-__all__ = ["check", "current", "downgrade", "heads", "history", "revision", "stamp", "upgrade"]
+__all__ = [
+    "branches",
+    "check",
+    "current",
+    "downgrade",
+    "edit",
+    "heads",
+    "history",
+    "init",
+    "list_templates",
+    "merge",
+    "revision",
+    "show",
+    "stamp",
+    "upgrade",
+]
 
 
 def upgrade(config: Config, revision: str, sql: bool = False, tag: str | None = None) -> None:

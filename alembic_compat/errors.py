@@ -1,8 +1,14 @@
-"""What can be wrong with an Alembic project, as errors of sqlmig's tree."""
+"""
+What can be wrong with an Alembic project, as errors of sqlmig's tree.
+
+What Alembic's own commands would say of a revision is its CommandError as well, for whoever catches that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from alembic.util import CommandError
 
 from sqlmig import MigrationError
 from sqlmig import UnknownRevision as UncarriedRevision
@@ -10,7 +16,7 @@ from sqlmig import UnknownRevision as UncarriedRevision
 __all__ = ["AmbiguousRevision", "EnvironmentFailed", "OverlappingHeads", "UnknownRevision"]
 
 
-class UnknownRevision(UncarriedRevision):
+class UnknownRevision(UncarriedRevision, CommandError):
     """
     There is no revision of that name.
 
@@ -42,7 +48,7 @@ class UnknownRevision(UncarriedRevision):
         )
 
 
-class AmbiguousRevision(MigrationError):
+class AmbiguousRevision(MigrationError, CommandError):
     """A name that fits more than one revision."""
 
     def __init__(self, name: str, reason: str) -> None:
@@ -53,7 +59,7 @@ class AmbiguousRevision(MigrationError):
         )
 
 
-class OverlappingHeads(MigrationError):
+class OverlappingHeads(MigrationError, CommandError):
     """Alembic's table has a revision together with one that it descends from."""
 
     def __init__(self, table: str, older: str, newer: str) -> None:

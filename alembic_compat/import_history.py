@@ -55,6 +55,7 @@ def import_history(
     """
     scripts, folder, naming = _history(location), Path(out), _naming(naming_convention)
     _require_free(folder)
+    _require_elsewhere(folder, location)
     versions = {script.revision: number for number, script in enumerate(scripts, 1)}
     files, issues = [], []
     notes = [] if naming_convention is not None else [_UNNAMED]
@@ -142,6 +143,17 @@ def _text(path: Path) -> str:
         if tokenize.cookie_re.match(line):
             head[number] = "# -*- coding: utf-8 -*-"
     return "\n".join(head)
+
+
+def _require_elsewhere(folder: Path, location: str | os.PathLike[str] | Config) -> None:
+    """Alembic takes every file in its folders for a revision."""
+    for theirs in Project(location, "sqlite://").layout.folders:
+        if folder.resolve() == Path(theirs).resolve():
+            raise ConfigurationError(
+                f"{folder} is where Alembic keeps its revisions; nothing was written.\n"
+                "  Alembic would take the migrations for revisions, and fail at each of them\n"
+                "Name another folder: --out NAME"
+            )
 
 
 def _require_free(folder: Path) -> None:

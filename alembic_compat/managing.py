@@ -133,13 +133,7 @@ class RevisionManager(MigrationManager):
         self._history, self._environment = history, environment
 
     def require_files(self) -> None:
-        """Refuse to work without revisions."""
-        if not self.sources.versions():
-            raise ConfigurationError(
-                f"There is no revision in {self.sources.folders[0]}\n"
-                "  Alembic finds none there; nothing was changed\n"
-                "Make the first one: alembic revision -m 'first'"
-            )
+        """A project that has no revision yet has nothing to do, as under Alembic."""
 
     def claim(self, connection: Connection, state: DatabaseState) -> None:
         """Alembic's word is in the state already."""

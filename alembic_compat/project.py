@@ -167,10 +167,10 @@ def _prepended(config: Config) -> Sequence[str]:
 
 def _config(place: str) -> Config:
     if os.path.isfile(place):
-        config = Config(place)
+        config = _config_of(place)
         try:
-            said = config.get_main_option("script_location")
-        except configparser.Error as error:
+            said = config.get_alembic_option(_SCRIPTS) if _takes_toml() else config.get_main_option(_SCRIPTS)
+        except (configparser.Error, CommandError, ValueError) as error:
             raise ConfigurationError(
                 f"{place} is no configuration of Alembic's.\n  {error}\nName the folder with env.py and versions."
             ) from error
@@ -193,6 +193,19 @@ def _config(place: str) -> Config:
     config = Config(ini, toml_file=toml) if _takes_toml() and os.path.isfile(toml) else Config(ini) if ini else Config()
     config.set_main_option("script_location", place.replace("%", "%%"))
     return config
+
+
+def _config_of(file: str) -> Config:
+    """With the pyproject.toml beside an ini file, as the command `alembic` reads them; or that alone."""
+    if not _takes_toml():
+        return Config(file)
+    if file.endswith(".toml"):
+        return Config(toml_file=file)
+    toml = os.path.join(os.path.dirname(os.path.abspath(file)), "pyproject.toml")
+    return Config(file, toml_file=toml) if os.path.isfile(toml) else Config(file)
+
+
+_SCRIPTS = "script_location"
 
 
 def _takes_toml() -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import String, column, delete, insert, inspect, select, table
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sqlmig import ConfigurationError, VersionTracker
 from sqlmig.version_tracker import AppliedVersion, DatabaseState
@@ -55,7 +56,15 @@ class RevisionTracker(VersionTracker):
         place = self.heads_table
         if not inspect(connection).has_table(place.name, schema=place.schema):
             return []
-        return sorted(str(row[0]) for row in connection.execute(select(place.c.version_num)))
+        try:
+            return sorted(str(row[0]) for row in connection.execute(select(place.c.version_num)))
+        except (OperationalError, ProgrammingError) as error:
+            columns = ", ".join(column["name"] for column in inspect(connection).get_columns(place.name, place.schema))
+            raise ConfigurationError(
+                f"The table {place.fullname} is not one that Alembic made; nothing was changed.\n"
+                f"  It has {columns}, and no version_num\n"
+                "Name the table that the project uses: version_table=..., or put that one out of the way."
+            ) from error
 
     def _read(self, connection: Connection) -> DatabaseState:
         stored = super()._read(connection)

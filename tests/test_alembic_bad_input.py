@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from alembic.config import Config
+from alembic.util import CommandError
 from alembic_scripts_support import ENV, Project, catalogue, failed, file_of, rows, state, write_broken
 from sqlalchemy import create_engine
 
@@ -439,3 +440,43 @@ def test_an_env_that_hands_no_connection_gets_ours(project: Project, url: str) -
     (project.scripts / "env.py").write_text(text)
     with project.fresh(url):
         assert AlembicMigrator(url, project.scripts).migrate()
+
+
+def test_a_project_without_revisions_has_nothing_to_do(tmp_path: Path) -> None:
+    project, url = Project(tmp_path / "project"), f"sqlite:///{tmp_path / 'app.db'}"
+    assert project.sqlmig(url).migrate().applied == []
+    assert project.sqlmig(url).get_current_version() == 0
+
+
+def test_a_version_table_that_alembic_did_not_make(project: Project, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE alembic_version (x INT)")
+    connection.close()
+    error = refused(project, url)
+    assert isinstance(error, ConfigurationError)
+    assert "no version_num" in str(error)
+
+
+def test_an_ini_without_its_section(project: Project, url: str) -> None:
+    project.ini.write_text(project.ini.read_text().replace("[alembic]", "[alembik]"))
+    before = state(url)
+    with pytest.raises(ConfigurationError) as caught:
+        AlembicMigrator(url, project.ini).migrate()
+    told(caught.value)
+    assert state(url) == before
+
+
+def test_an_import_into_the_folder_of_the_revisions(project: Project) -> None:
+    from alembic_compat.import_history import import_history
+
+    before = sorted(project.versions.iterdir())
+    with pytest.raises(ConfigurationError, match="nothing was written") as caught:
+        import_history(project.scripts, project.versions, naming_convention={})
+    told(caught.value)
+    assert sorted(project.versions.iterdir()) == before
+
+
+def test_what_alembics_command_raises_is_caught_as_it_was(project: Project, url: str) -> None:
+    with project.fresh(url), pytest.raises(CommandError):
+        command.upgrade(project.config(url), "nosuchrevision")

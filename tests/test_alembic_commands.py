@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -343,3 +344,10 @@ def test_flask_migrate(tmp_path: Path, ours: Database, theirs: Database, monkeyp
             assert mine.catalogue() == theirs.catalogue(), form
             command.downgrade(config, "-1")
             assert mine.heads() == ["c0ffee02"]
+
+
+def test_every_command_of_alembics_is_there() -> None:
+    """An application that changes the import finds what it called before; `ensure_version` is what upgrade does."""
+    names = {name for name, value in vars(alembic_command).items() if inspect.isfunction(value) and name[0] != "_"}
+    theirs = {name for name in names if vars(alembic_command)[name].__module__ == alembic_command.__name__}
+    assert theirs - {"ensure_version"} <= set(command.__all__)

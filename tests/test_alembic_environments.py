@@ -133,6 +133,16 @@ def test_a_callers_connection_is_joined(tmp_path: Path, ours: Database, theirs: 
 
 
 @pytest.mark.skipif("pyproject" not in ENVIRONMENTS, reason="since Alembic 1.16")
+@pytest.mark.parametrize("place", ["alembic", "alembic.ini", "pyproject.toml"])
+def test_every_way_to_name_a_project_of_pyproject_toml(place: str, tmp_path: Path, ours: Database) -> None:
+    project = Project(tmp_path, ENVIRONMENTS["pyproject"]).add(*SHOP)
+    text = project.ini.read_text()
+    project.ini.write_text("\n".join(one for one in text.splitlines() if not one.startswith(("script_", "path_"))))
+    (tmp_path / "pyproject.toml").write_text('[tool.alembic]\nscript_location = "%(here)s/alembic"\n')
+    assert AlembicMigrator(create_engine(ours.url), tmp_path / place).migrate().applied == [1, 2, 3]
+
+
+@pytest.mark.skipif("pyproject" not in ENVIRONMENTS, reason="since Alembic 1.16")
 def test_pyproject_toml(tmp_path: Path, ours: Database, theirs: Database) -> None:
     """The layout of the template `pyproject`: where the files are is said in one file, the rest in the other."""
     project = Project(tmp_path, ENVIRONMENTS["pyproject"]).add(*SHOP)
