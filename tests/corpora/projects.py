@@ -127,6 +127,7 @@ PROJECTS = (
         sparse=False,
         volatile=("keys.value", "user.password", "user.fs_uniquifier"),
         loses_rows=True,
+        imported_not="its revisions use alembic.context, as the import says",
     ),
     Project(
         "keystone",
@@ -277,6 +278,7 @@ PROJECTS = (
         environment={"DATABASE_URL": "{url}", "DATA_DIR": "{folder}", "WEBUI_SECRET_KEY": "corpora"},
         values={"document.content": "{}", "chat.chat": "{}", "*.meta": "{}", "*.data": "{}"},
         sparse=False,
+        imported_not="its revisions use alembic.context, as the import says",
         leave=("channel_member", "model"),
         volatile=(
             *("*.created_at", "*.updated_at", "*.version_id"),
