@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -164,20 +165,44 @@ class AlembicMigrator(Migrator):
             tables = dict(self._tables)
             place = ".".join(part for part in reversed(self.version_table) if part)
             if not self._named and self._is_taken(place):
+                self._refuse_taken_over()
                 tables = {**tables, **{key: f"{tables[key]}_{place}" for key in ("versions_table", "history_table")}}
             self._tables_found = tables
         return self._tables_found
 
     def _is_taken(self, place: str) -> bool:
         """Whether the versions table is another history's: sqlmig's own, or that of another table of Alembic's."""
-        table = quoted(self._tables["versions_table"])
+        facts = self._facts("versions_table", "LIMIT 1")
+        return facts is not None and history_of(facts) != place
+
+    def _refuse_taken_over(self) -> None:
+        """
+        Leave a database alone where native migrations have gone on with these very revisions.
+
+        Alembic's table says there what was applied before that, so that everything since would run again.
+
+        Raises:
+            ConfigurationError: It is such a database.
+        """
+        facts = self._facts("history_table", "WHERE operation = 'adopt' ORDER BY rowid DESC LIMIT 1")
+        revisions = json.loads(facts or "{}").get("revisions", [])
+        if any(name in self.history.version_of for name in revisions):
+            raise ConfigurationError(
+                f"The database {self.backend.name} is that of sqlmig's own migrations; nothing was changed.\n"
+                f"  They took it over at {', '.join(revisions)}, and Alembic's table has not been written since\n"
+                "Run them: Migrator(engine, folder). To go back to Alembic: alembic stamp REVISION, and drop"
+                f" {self._tables['versions_table']}"
+            )
+
+    def _facts(self, kind: str, which: str) -> str | None:
+        """The metadata of one row of our tables; None where there is no such row, or no such table yet."""
         schema = f"{quoted(self._tables['schema'])}." if self._tables["schema"] else ""
         try:
-            row = self.backend.read_row(f"SELECT (SELECT metadata FROM {schema}{table} LIMIT 1)")
+            row = self.backend.read_row(f"SELECT (SELECT metadata FROM {schema}{quoted(self._tables[kind])} {which})")
         except Exception:
-            # It is not there yet, or what is wrong is told by whoever reads next.
-            return False
-        return row is not None and row[0] is not None and history_of(str(row[0])) != place
+            # What is wrong is told by whoever reads next.
+            return None
+        return None if row is None or row[0] is None else str(row[0])
 
     @property
     def manager(self) -> RevisionManager:

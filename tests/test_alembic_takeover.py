@@ -16,8 +16,9 @@ from conftest import Folder, failures
 from sqlalchemy import Engine, create_engine, event, text
 from test_concurrency import boot_together
 
+from alembic_compat import AlembicMigrator
 from alembic_compat.import_history import import_history
-from sqlmig import MigrationFailed, Migrator, UnknownRevision, VersionTracker
+from sqlmig import ConfigurationError, MigrationFailed, Migrator, UnknownRevision, VersionTracker
 
 # r1 - r2 - r4 - r6 (a merge of both)
 #    \ r3 - r5 /       and x1 by itself, on which r5 depends.
@@ -118,6 +119,25 @@ def test_what_it_took_over_can_be_rolled_back(project: AlembicProject, native: M
     # Alembic's table still says r4; the word is sqlmig's now.
     assert native.get_current_version() == 0
     assert native.migrate().applied == sorted(revisions(native))
+
+
+def test_alembic_migrator_leaves_what_was_taken_over_alone(
+    project: AlembicProject, native: Migrator, url: str, engine: Engine
+) -> None:
+    """An older release that still boots with it would run again what the migrations have applied since."""
+    project.upgrade(url, "r2")
+    native.migrate()
+    before = catalogue(url)
+    with pytest.raises(ConfigurationError, match="took it over at r2") as caught:
+        AlembicMigrator(engine, project.path).migrate()
+    assert "Migrator(engine, folder)" in str(caught.value)
+    assert catalogue(url) == before
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE migration_versions")
+        connection.exec_driver_sql("DROP TABLE migration_history")
+    with pytest.raises(MigrationFailed):
+        # Now it is Alembic's word that counts, which was not set right.
+        AlembicMigrator(engine, project.path).migrate()
 
 
 def test_a_version_that_alembic_left_out_cannot_be_gone_back_to(
