@@ -146,11 +146,13 @@ class RevisionRunner(MigrationRunner):
         if self._again_from_the_start:
             handover.tidy()
             self._again_from_the_start = False
-        if session.joined or not self._enforced:
+        if session.joined:
             return
         said = not hasattr(handover.raw, "setconfig") and any(_turns_off(one, self._function) for one in migrations)
         off = said or any(migration.version in self._without_foreign_keys for migration in migrations)
-        handover.raw.execute(f"PRAGMA foreign_keys = {'OFF' if off else 'ON'}")
+        wanted = self._enforced and not off
+        if handover.foreign_keys() != wanted:
+            handover.raw.execute(f"PRAGMA foreign_keys = {'ON' if wanted else 'OFF'}")
 
     def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
         self._step(
@@ -206,6 +208,9 @@ class RevisionRunner(MigrationRunner):
                     f"Revision {migration.revision} turns foreign keys off, which SQLite ignores in a transaction.\n"
                     "  It is that of the Connection that was handed in\nPass the Engine instead of a Connection."
                 )
+            if migration.version in self._without_foreign_keys:
+                # They were to be off already; to try again would not end.
+                return
             self._without_foreign_keys[migration.version] = asked
             self._again_from_the_start = True
             raise TryAgain

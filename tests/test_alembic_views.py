@@ -212,6 +212,23 @@ def test_a_script_ends_where_alembic_ends(case: str, tmp_path: Path, databases: 
     engine.dispose()
 
 
+def test_foreign_keys_that_env_py_turned_off_stay_off(tmp_path: Path, databases: tuple[Database, Database]) -> None:
+    """As Prefect's does around its run, also after a revision that commits by itself."""
+    ours, _ = databases
+    text = ENV.format(kind="plain").replace(
+        "    with context.begin", "    connection.exec_driver_sql('PRAGMA foreign_keys=OFF')\n    with context.begin"
+    )
+    project = Project(tmp_path, text).add(
+        Rev("a1", up="op.execute('COMMIT')\nop.execute('INSERT INTO u VALUES (1)')"),
+        Rev("a2", down=("a1",), up=CASES["a table replaced by hand"].script),
+    )
+    engine = enforcing(ours.url)
+    assert AlembicMigrator(engine, project.folder).migrate().applied == [1, 2]
+    assert ours.rows("SELECT id FROM c") == [(1,), (2,)]
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
 ORPHANS = {
     "its parent is dropped": "op.drop_table('p')",
     "deleted, and another table rebuilt that had an orphan before": (

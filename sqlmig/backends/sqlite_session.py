@@ -226,8 +226,8 @@ class SQLiteSession:
     def come_back(self) -> None:
         """Begin again, so that the migration ends as every other does."""
         self._wait_for(100)
-        # Some of them cannot be set inside a transaction.
-        self.restore_settings()
+        # They cannot be set inside a transaction; `foreign_keys` is its caller's affair.
+        self.restore_settings(but="foreign_keys")
         self._begin()
         self._left = False
 
@@ -303,12 +303,12 @@ class SQLiteSession:
         with suppress(sqlite3.ProgrammingError):
             self._raw.cursor().execute(f"PRAGMA busy_timeout = {milliseconds}")
 
-    def restore_settings(self) -> None:
-        """Give the connection back the settings that it came with, whatever a migration has set."""
+    def restore_settings(self, but: str = "") -> None:
+        """Give the connection back the settings that it came with, *but* one, whatever a migration has set."""
         with suppress(sqlite3.ProgrammingError):
             for name, value in self._settings.items():
                 # `foreign_keys` is ignored in a transaction, and set when the session ends.
-                if self._pragma(name) != value:
+                if name != but and self._pragma(name) != value:
                     self._raw.cursor().execute(f"PRAGMA {name} = {value}")
 
     def abandon(self) -> None:
