@@ -6,12 +6,11 @@ import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from alembic.config import Config
-from alembic.script import Script
 from alembic.util import CommandError
 
 from sqlmig import ConfigurationError, MigrationError, MigrationManager, ValidationFailed
@@ -53,9 +52,10 @@ def import_history(
         ConfigurationError: There is no history there, or *out* is taken.
         ValidationFailed: A revision cannot be written as a migration; nothing was written.
     """
-    scripts, folder, naming = _history(location), Path(out), _naming(naming_convention)
+    history, folder, naming = _history(location), Path(out), _naming(naming_convention)
+    scripts = history.order
     _require_free(folder)
-    _require_elsewhere(folder, location)
+    _require_elsewhere(folder, history.directory._version_locations)
     versions = {script.revision: number for number, script in enumerate(scripts, 1)}
     files, issues = [], []
     notes = [] if naming_convention is not None else [_UNNAMED]
@@ -104,7 +104,7 @@ def _naming(convention: Mapping[str, str] | None) -> dict[str, str]:
     return found
 
 
-def _history(location: str | os.PathLike[str] | Config) -> list[Script]:
+def _history(location: str | os.PathLike[str] | Config) -> History:
     """
     The revisions, each after what it needs.
 
@@ -113,7 +113,6 @@ def _history(location: str | os.PathLike[str] | Config) -> list[Script]:
     """
     try:
         history = History(Project(location, "sqlite://"))
-        scripts, directory = history.order, history.directory
     except CommandError as error:
         raise ConfigurationError(
             f"No Alembic history was found in {location}.\n  {error}\n"
@@ -123,12 +122,12 @@ def _history(location: str | os.PathLike[str] | Config) -> list[Script]:
         raise
     except Exception as error:
         raise ValidationFailed([Issue(f"{location}: {type(error).__name__}: {error}", kind="import")]) from error
-    if not scripts:
+    if not history.order:
         raise ConfigurationError(
-            f"There is no revision in {location}.\n  {directory.versions} has none\n"
+            f"There is no revision in {location}.\n  {history.directory.versions} has none\n"
             "Name the folder with env.py and versions, or the alembic.ini."
         )
-    return scripts
+    return history
 
 
 def _text(path: Path) -> str:
@@ -145,9 +144,9 @@ def _text(path: Path) -> str:
     return "\n".join(head)
 
 
-def _require_elsewhere(folder: Path, location: str | os.PathLike[str] | Config) -> None:
+def _require_elsewhere(folder: Path, locations: Iterable[str | os.PathLike[str]]) -> None:
     """Alembic takes every file in its folders for a revision."""
-    for theirs in Project(location, "sqlite://").layout.folders:
+    for theirs in locations:
         if folder.resolve() == Path(theirs).resolve():
             raise ConfigurationError(
                 f"{folder} is where Alembic keeps its revisions; nothing was written.\n"
