@@ -136,7 +136,8 @@ class Handover:
 
     def count_orphans(self) -> None:
         """Remember which rows refer to nothing by now."""
-        self.orphans = self.orphans or self._orphans()
+        if self.orphans is None:
+            self.orphans = self._orphans()
 
     def refuse_orphans(self) -> None:
         """

@@ -43,7 +43,7 @@ class HandedConnection:
             "savepoint": None,
             "depth": 0,
             "wrote": False,
-            "row_factory": None,
+            "row_factory": run.raw.row_factory,
             "connecting": True,
             "awaited": False,
             "implicit": run.session.driver_begins,

@@ -229,6 +229,17 @@ def test_foreign_keys_that_env_py_turned_off_stay_off(tmp_path: Path, databases:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
+def test_the_applications_row_factory_is_that_of_its_scripts(
+    tmp_path: Path, databases: tuple[Database, Database]
+) -> None:
+    ours, _ = databases
+    engine = create_engine(ours.url)
+    event.listen(engine, "connect", lambda raw, _: setattr(raw, "row_factory", sqlite3.Row))
+    up = "found = op.get_bind().connection.cursor().execute('SELECT x FROM t').fetchall()\nassert found[0]['x'] == 'a'"
+    project = Project(tmp_path, env()).add(Rev("a1", up=up))
+    assert AlembicMigrator(engine, project.folder).migrate().applied == [1]
+
+
 ORPHANS = {
     "its parent is dropped": "op.drop_table('p')",
     "deleted, and another table rebuilt that had an orphan before": (
