@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DatabaseTooNew,
         DatabaseUnavailable,
         DataContradicts,
+        DataLossError,
         DiskFull,
         InterruptedMigration,
         MigrationError,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     )
     from .manager import MigrationManager
     from .migrator import DatabaseMigrator, Migrator, ModularDatabaseMigrator
-    from .results import Issue, MigrationResult, Plan, PlanStep, Status
+    from .results import Issue, Loss, MigrationResult, Plan, PlanStep, Status
     from .rows import Row
     from .runner import MigrationRunner
     from .schema.operations import Operations
@@ -56,6 +57,7 @@ _HOMES = {
     "errors": [
         "ConfigurationError",
         "DataContradicts",
+        "DataLossError",
         "DatabaseLocked",
         "DatabaseNotWritable",
         "DatabaseTooNew",
@@ -82,7 +84,7 @@ _HOMES = {
     ],
     "manager": ["MigrationManager"],
     "migrator": ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"],
-    "results": ["Issue", "MigrationResult", "Plan", "PlanStep", "Status"],
+    "results": ["Issue", "Loss", "MigrationResult", "Plan", "PlanStep", "Status"],
     "rows": ["Row"],
     "runner": ["MigrationRunner"],
     "schema.operations": ["Operations"],
@@ -94,6 +96,7 @@ __all__ = [
     "BaseMigration",
     "ConfigurationError",
     "DataContradicts",
+    "DataLossError",
     "DatabaseConnection",
     "DatabaseLocked",
     "DatabaseMigrator",
@@ -103,6 +106,7 @@ __all__ = [
     "DiskFull",
     "InterruptedMigration",
     "Issue",
+    "Loss",
     "MigrationError",
     "MigrationFailed",
     "MigrationManager",

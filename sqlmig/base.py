@@ -76,6 +76,11 @@ class BaseMigration(SchemaMethods):
         return True
 
     @property
+    def removes(self) -> Sequence[str]:
+        """Tables ("old_table") and columns ("documents.abstract") whose data it means to remove; "*" for anything."""
+        return ()
+
+    @property
     def rollback_supported(self) -> bool:
         """Whether it can be rolled back: by default, whether it has a `down` of its own."""
         return type(self).down is not BaseMigration.down

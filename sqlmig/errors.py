@@ -13,7 +13,8 @@ Every error that sqlmig raises on purpose.
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
     ├── MigrationFailed           a migration raised, or its checks said no
-    │   └── TransactionEnded      it ended, or tried to end, its own transaction
+    │   ├── TransactionEnded      it ended, or tried to end, its own transaction
+    │   └── DataLossError         it would remove data that it does not say it removes
     ├── SchemaError               an operation on the schema was refused; it changed nothing
     │   ├── NoSuchObject          there is no such table, column, constraint, index, view or trigger
     │   ├── ObjectExists          the name is taken
@@ -34,11 +35,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .results import Issue, MigrationResult
+    from .results import Issue, Loss, MigrationResult
 
 __all__ = [
     "ConfigurationError",
     "DataContradicts",
+    "DataLossError",
     "DatabaseLocked",
     "DatabaseNotWritable",
     "DatabaseTooNew",
@@ -220,6 +222,41 @@ class TransactionEnded(MigrationFailed):
     """A migration ended, or tried to end, the transaction that it runs in."""
 
 
+class DataLossError(MigrationFailed):
+    """
+    A migration would remove data that it does not say it removes; everything it did was undone.
+
+    Attributes:
+        losses: What would have been lost.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        description: str,
+        operation: str,
+        losses: Sequence[Loss],
+        *,
+        together: bool = False,
+        retry: str = "sqlmig up",
+        revision: str | None = None,
+    ) -> None:
+        self.losses = list(losses)
+        names = list(dict.fromkeys(loss.name for loss in self.losses))
+        would = "would, rolled back," if operation == "rollback" else "would"
+        listed = "; ".join(str(loss) for loss in self.losses)
+        super().__init__(
+            version,
+            description,
+            operation,
+            f"migration {version:03} {would} {listed}",
+            together=together,
+            hint=f"If that is meant, say so in the migration: removes = {_listed(names)}. Then: {retry}",
+            retry=retry,
+            revision=revision,
+        )
+
+
 class TransactionMisused(MigrationError):
     """What `TransactionEnded` is raised from: said before it is known which migration runs."""
 
@@ -379,6 +416,10 @@ def near_matches(name: str, available: Sequence[str]) -> list[str]:
 
     spelled = {known.lower(): known for known in available}
     return [spelled[found] for found in difflib.get_close_matches(name.lower(), list(spelled), n=3)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
 def _holder_command(database: str) -> str:

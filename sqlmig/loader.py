@@ -80,6 +80,7 @@ class LoadedMigration:
         self.dependencies: list[int] = []
         self.rollback_supported = False
         self.transactional = True
+        self.removes: list[str] = []
         self.revision: str | None = None
         self.version_table = "alembic_version"
 
@@ -94,6 +95,7 @@ class LoadedMigration:
             description=self.description,
             dependencies=self.dependencies,
             rollback_supported=self.rollback_supported,
+            removes=self.removes,
         )
 
     def row(self, sql_files: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         migration = cls(database)
         version, description = migration.version, migration.description
         dependencies, transactional = migration.dependencies, migration.transactional
-        rollback_supported = migration.rollback_supported
+        rollback_supported, removes = migration.rollback_supported, migration.removes
         revision, version_table = migration.revision, migration.version_table
     except Exception as error:
         raise Unloadable(_import_issue(file, error)) from error
@@ -182,6 +184,8 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         raise Unloadable(_issue(file, f"description is {description!r}, not a text", "class"))
     if not _are_versions(dependencies):
         raise Unloadable(_issue(file, f"dependencies are {dependencies!r}, not a list of versions", "dependency"))
+    if not _are_names(removes):
+        raise Unloadable(_issue(file, f'removes is {removes!r}, not a list like ["table", "table.column"]', "class"))
     for name, value in (("rollback_supported", rollback_supported), ("transactional", transactional)):
         if not isinstance(value, bool):
             what = "a method; write @property above it" if callable(value) else repr(value)
@@ -190,6 +194,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
     loaded.dependencies = list(dependencies)
     loaded.rollback_supported = rollback_supported and cls.down is not BaseMigration.down
     loaded.transactional = transactional
+    loaded.removes = [removes] if isinstance(removes, str) else list(removes)
     # An attribute of that name in an older migration means nothing to us.
     loaded.revision = revision if isinstance(revision, str) else None
     loaded.version_table = version_table if isinstance(version_table, str) else "alembic_version"
@@ -226,6 +231,12 @@ def _are_versions(value: object) -> bool:
         and not isinstance(value, str | bytes)
         and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
     )
+
+
+def _are_names(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, Sequence | set | frozenset) and all(isinstance(name, str) and name for name in value)
 
 
 def _issue(file: MigrationFile, reason: str, kind: str, line: int | None = None) -> Issue:

@@ -6,12 +6,13 @@ They are not dataclasses because building those costs a boot at head more than i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, dataclass_transform, overload
 
 __all__ = [
     "Issue",
+    "Loss",
     "MigrationResult",
     "Optimization",
     "Plan",
@@ -116,8 +117,50 @@ class Issue(str):
         return self
 
 
+class Loss(Record):
+    """
+    Data that was there before a migration and is not there after it.
+
+    Attributes:
+        kind: `table` (dropped with its rows), `column` (dropped with its values), `rows` (gone from a table from which
+            the migration deleted none itself), `nulls` (values that became NULL), `truncated` (values that a type
+            cut off), `references` (rows whose parent is gone).
+        name: "table" or "table.column", with the schema of an attached database before it.
+        count: Of rows or of values.
+        version: The migration.
+    """
+
+    kind: str
+    name: str
+    count: int
+    version: int = 0
+
+    @property
+    def table(self) -> str:
+        """The table that it is about."""
+        return self.name.rpartition(".")[0] if self.kind in ("column", "nulls", "truncated") else self.name
+
+    def __str__(self) -> str:
+        values, rows = _count(self.count, "value"), _count(self.count, "row")
+        return {
+            "table": f"drop {self.name} ({rows})",
+            "column": f"drop {self.name} ({values})",
+            "rows": f"delete {rows} of {self.name}",
+            "nulls": f"make NULL of {self.name} ({values})",
+            "truncated": f"truncate {self.name} ({values})",
+            "references": f"leave {rows} of {self.name} without what they refer to",
+        }[self.kind]
+
+
 class MigrationResult(Record):
-    """What one call did. True when it succeeded; a failure raises instead."""
+    """
+    What one call did. True when it succeeded; a failure raises instead.
+
+    Attributes:
+        losses: The data that went with it: declared by `removes`, made by what was rolled back, or let pass by
+            `on_data_loss`.
+        warnings: What else is to be known, in words.
+    """
 
     success: bool
     direction: str
@@ -127,6 +170,8 @@ class MigrationResult(Record):
     skipped: list[int]
     rolled_back: list[int]
     execution_time_ms: float
+    losses: Sequence[Loss] = ()
+    warnings: Sequence[str] = ()
 
     def __bool__(self) -> bool:
         return self.success
@@ -151,6 +196,7 @@ class PlanStep(Record):
     description: str
     dependencies: list[int]
     rollback_supported: bool
+    removes: Sequence[str] = ()
 
 
 class Plan(Record):
@@ -294,4 +340,4 @@ class Optimization(Record):
 
 
 def _count(number: int, what: str = "migration") -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
