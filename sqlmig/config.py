@@ -15,6 +15,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "path": (str, list),
     "out_of_order": (str,),
     "all_or_nothing": (bool,),
+    "on_data_loss": (str,),
     "lock_timeout": (int, float),
     "versions_table": (str,),
     "history_table": (str,),

@@ -42,8 +42,7 @@ def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) ->
         if not migration.transactional:
             session.require_own_transactions(f"Migration {migration.version}")
             return perform(migration, operation)
-        with session.transaction(), session.guarded():
-            return perform(migration, operation)
+        return _watched(migration, session, operation)
     except Exception as error:
         # Before its first statement, it is the database that cannot be used.
         unavailable = session.translate(error) if migration.db.statements == 0 else None
@@ -57,6 +56,21 @@ def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) ->
         if raised is error:
             raise
         raise raised from error
+
+
+def _watched(migration: BaseMigration, session: SQLiteSession, operation: str) -> bool:
+    """In one transaction. What its `up` made is recorded nowhere, so a rollback's loss is but a warning."""
+    from .guard import Guard
+
+    guard, name = Guard(), type(migration).__name__
+    with session.transaction():
+        with guard.over(session, migration) as watched:
+            done = perform(migration, operation)
+        if operation == "apply":
+            guard.judge_apply(watched, migration, retry=f"{name}(...).run()")
+        else:
+            guard.judge_rollback(watched, migration, None, retry=f"{name}(...).rollback()")
+        return done
 
 
 def perform(migration: BaseMigration, operation: str) -> bool:

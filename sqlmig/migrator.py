@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.reflection import Inspector
 
+    from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
     from .results import Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
@@ -40,6 +41,8 @@ class Migrator:
         out_of_order: A migration that appears below the current version is an `"error"`, or to `"apply"`, or to
             `"ignore"`.
         all_or_nothing: One transaction around all pending migrations.
+        on_data_loss: A migration that removes data without saying so in `removes` is an `"error"` and undone, or to
+            `"warn"` about, or to `"ignore"`, which counts nothing.
         lock_timeout: Seconds to wait for another process that migrates.
         progress: Called with (done, total, message).
         versions_table, history_table, schema: Where the records are kept.
@@ -55,6 +58,7 @@ class Migrator:
         *,
         out_of_order: OutOfOrder = "error",
         all_or_nothing: bool = False,
+        on_data_loss: OnDataLoss = "error",
         lock_timeout: float = 60.0,
         progress: Callable[[int, int, str], object] | None = None,
         versions_table: str = "migration_versions",
@@ -65,11 +69,14 @@ class Migrator:
             raise _wrong("lock_timeout", lock_timeout, "a number of seconds", "0 or more")
         if out_of_order not in ("error", "apply", "ignore"):
             raise _wrong("out_of_order", out_of_order, "a policy", "'error', 'apply' or 'ignore'")
+        if on_data_loss not in ("error", "warn", "ignore"):
+            raise _wrong("on_data_loss", on_data_loss, "a policy", "'error', 'warn' or 'ignore'")
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         self.backend = backend_for(self.db, lock_timeout)
         self._sources = Sources(migrations)
         self._out_of_order: OutOfOrder = out_of_order
         self._all_or_nothing, self._progress = all_or_nothing, progress
+        self._on_data_loss: OnDataLoss = on_data_loss
         self._tables: dict[str, Any] = {
             "versions_table": versions_table,
             "history_table": history_table,
@@ -102,7 +109,7 @@ class Migrator:
         if self._runner is None:
             from .runner import MigrationRunner
 
-            self._runner = MigrationRunner(self.manager, self._progress)
+            self._runner = MigrationRunner(self.manager, self._progress, on_data_loss=self._on_data_loss)
         return self._runner
 
     @property
@@ -126,6 +133,7 @@ class Migrator:
 
         Raises:
             MigrationError: What it was is in its class and its message; the failed migration was undone.
+            DataLossError: It would have removed data that it does not say it removes.
         """
         version = self._version_at_head()
         if version is not None:

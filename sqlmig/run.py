@@ -16,6 +16,7 @@ from .errors import (
     DatabaseLocked,
     DatabaseTooNew,
     DatabaseUnavailable,
+    DataLossError,
     DiskFull,
     MigrationError,
     UnknownRevision,
@@ -27,8 +28,9 @@ from .results import MigrationResult
 if TYPE_CHECKING:
     from .backends.sqlite_session import SQLiteSession
     from .base import BaseMigration
+    from .guard import Account
     from .loader import LoadedMigration
-    from .results import Plan
+    from .results import Loss, Plan
     from .version_tracker import VersionTracker
 
 __all__ = ["Clock", "Progress", "Run"]
@@ -75,7 +77,10 @@ class Run:
         self._progress, self._clock = progress, Clock()
         self._from = self._total = self._told = 0
         self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
-        self._uncommitted: list[tuple[str, int, str, float]] = []
+        self._uncommitted: list[tuple[str, int, str, float, Account | None]] = []
+        self._losses: list[Loss] = []
+        self._warnings: list[str] = []
+        self.target: int | None = None
         self._migration: LoadedMigration | None = None
         self._instance: BaseMigration | None = None
         self._running = False
@@ -92,10 +97,10 @@ class Run:
         self._instance = migration.create(DatabaseConnection(session.connection))
         return self._instance
 
-    def note(self, outcome: str, version: int, description: str, took: float) -> None:
+    def note(self, outcome: str, version: int, description: str, took: float, account: Account | None = None) -> None:
         """A step is done, and will count when it is committed."""
         self._running = False
-        self._uncommitted.append((outcome, version, description, took))
+        self._uncommitted.append((outcome, version, description, took, account))
         if self.together:
             self._told += 1
             self._tell(f"{version:03} {description}")
@@ -107,8 +112,10 @@ class Run:
 
     def committed(self) -> None:
         """The steps that were noted count from now on."""
-        for outcome, version, description, took in self._uncommitted:
+        for outcome, version, description, took, account in self._uncommitted:
             self._done[outcome].append(version)
+            self._losses += account.losses if account is not None else ()
+            self._warnings += account.warnings if account is not None else ()
             logger.info("%s %03d %s in %.1f ms", outcome, version, description, took)
             if not self.together:
                 self._told += 1
@@ -138,6 +145,8 @@ class Run:
             skipped=self._done["skipped"],
             rolled_back=down,
             execution_time_ms=round(self._clock.milliseconds, 3),
+            losses=list(self._losses),
+            warnings=list(self._warnings),
         )
 
     @contextmanager
@@ -219,6 +228,8 @@ class Run:
     ) -> None:
         statement = getattr(raised, "statement", None) or getattr(cause, "statement", None)
         metadata: dict[str, Any] = {"error": type(raised).__name__}
+        if isinstance(raised, DataLossError):
+            metadata["losses"] = [dict(loss) for loss in raised.losses]
         if statement:
             metadata["statement"] = str(statement)
         text = str(raised) if isinstance(raised, MigrationError) else reason(raised)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import records
 from .errors import ConfigurationError, InterruptedMigration, NotAtomic, ValidationFailed
 from .execution import TryAgain, perform
+from .guard import Account, Guard
 from .manager import refuse_rollback, require_version
 from .provenance import is_running
 from .run import Clock, Progress, Run
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .backends.sqlite_session import SQLiteSession
     from .base import BaseMigration
+    from .guard import OnDataLoss
     from .loader import LoadedMigration
     from .manager import MigrationManager, Prepared
     from .results import MigrationResult
@@ -38,12 +40,16 @@ class MigrationRunner:
     Args:
         manager: What finds, checks and plans, and knows the database.
         progress: Called with (done, total, message) before the first step and after each.
+        on_data_loss: What becomes of a migration that loses what it does not declare.
     """
 
-    def __init__(self, manager: MigrationManager, progress: Progress | None = None) -> None:
+    def __init__(
+        self, manager: MigrationManager, progress: Progress | None = None, *, on_data_loss: OnDataLoss = "error"
+    ) -> None:
         self.manager, self.progress = manager, progress
         self.tracker: VersionTracker = manager.version_tracker
         self.backend = self.tracker.backend
+        self.guard = Guard(on_data_loss)
 
     def migrate_to_version(self, version: int, *, all_or_nothing: bool = False) -> MigrationResult:
         """Bring the database to *version*, up or down."""
@@ -60,6 +66,7 @@ class MigrationRunner:
         Raises:
             ValidationFailed: The files are not fit to run; nothing was started.
             MigrationFailed: A migration failed and was undone; those before it stay, unless *all_or_nothing*.
+            DataLossError: It would have removed data without saying so.
         """
         run = Run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=self._again(target))
         with run.recording_refusals(target):
@@ -91,6 +98,7 @@ class MigrationRunner:
             MigrationFailed: A `down` failed; it was undone, and so was all that shared its transaction.
         """
         run = Run(self.tracker, "rollback", progress=self.progress, retry=self._again(target))
+        run.target = target
         with run.recording_refusals(target):
             require_version(target)
             prepared = self._prepare(target, up_only=False)
@@ -295,9 +303,10 @@ class MigrationRunner:
             session.require_own_transactions(f"Migration {migration.version}")
             self.tracker.mark_started(session.connection, migration.row())
             return
-        with session.guarded():
+        with self.guard.over(session, migration) as watched:
             applied = perform(instance, "apply")
-        self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
+        account = self.guard.judge_apply(watched, migration, together=run.together, retry=self._again(None))
+        self._record_applied(session.connection, run, instance, migration, applied, clock, highest, account)
 
     def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
         instance, clock = run.start(migration, session), Clock()
@@ -329,9 +338,12 @@ class MigrationRunner:
         applied: bool,
         clock: Clock,
         highest: int,
+        account: Account | None = None,
     ) -> None:
         took = clock.milliseconds
         row = {**migration.row(instance.sql_files), "execution_time_ms": round(took, 3)}
+        if account is not None:
+            row["metadata"] |= {"created": list(account.created)}
         self.tracker.record(connection, row, "applied" if applied else "skipped")
         self.tracker.log(
             connection,
@@ -340,9 +352,10 @@ class MigrationRunner:
             "apply" if applied else "skip",
             started_at=clock.started_at,
             execution_time_ms=took,
+            metadata=account.metadata() if account is not None else None,
         )
         self.tracker.set_user_version(connection, highest)
-        run.note("applied" if applied else "skipped", migration.version, migration.description, took)
+        run.note("applied" if applied else "skipped", migration.version, migration.description, took, account)
 
     # Steps down
 
@@ -405,15 +418,22 @@ class MigrationRunner:
         self, session: SQLiteSession, run: Run, migration: LoadedMigration | None, row: AppliedVersion
     ) -> None:
         """*migration* is None where its own checks had skipped it: there is nothing to undo."""
-        clock = Clock()
+        clock, account = Clock(), None
         if migration is not None:
             instance = run.start(migration, session)
-            with session.guarded():
+            with self.guard.over(session, migration) as watched:
                 perform(instance, "rollback")
-        self._record_rolled_back(session.connection, run, row, clock)
+            created = row.metadata.get("created")
+            account = self.guard.judge_rollback(
+                watched, migration, created, together=run.together, retry=self._again(run.target)
+            )
+        self._record_rolled_back(session.connection, run, row, clock, account)
 
-    def _record_rolled_back(self, connection: Connection, run: Run, row: AppliedVersion, clock: Clock) -> None:
+    def _record_rolled_back(
+        self, connection: Connection, run: Run, row: AppliedVersion, clock: Clock, account: Account | None = None
+    ) -> None:
         took = clock.milliseconds
+        facts = {"skipped": True} if row.state == "skipped" else {}
         self.tracker.remove(connection, row.version)
         self.tracker.log(
             connection,
@@ -422,9 +442,9 @@ class MigrationRunner:
             "rollback",
             started_at=clock.started_at,
             execution_time_ms=took,
-            metadata={"skipped": True} if row.state == "skipped" else None,
+            metadata=facts | (account.metadata() if account is not None else {}),
         )
-        run.note("rolled back", row.version, row.description, took)
+        run.note("rolled back", row.version, row.description, took, account)
 
 
 class _Interrupted(Exception):

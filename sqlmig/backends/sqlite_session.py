@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from ..errors import MigrationError
     from .sqlite import SQLiteBackend
 
-__all__ = ["SQLiteSession"]
+__all__ = ["OBSERVER", "Observer", "SQLiteSession"]
+
+OBSERVER = "sqlmig_observer"
+"""Under which `Connection.info` has the observer, while a migration runs."""
 
 _SAVEPOINT = "sqlmig_step"
 # Spelled as nobody else spells them: sqlite3 keeps compiled statements by their text, and a statement that is kept
@@ -60,6 +63,27 @@ _SETTINGS = (
 _LOSING_METHODS = ("close", "invalidate", "detach")
 
 
+class Observer(Protocol):
+    """
+    Somebody who looks at what a migration does, statement by statement.
+
+    Attributes:
+        busy: Whether it is itself asking something of the database.
+    """
+
+    @property
+    def busy(self) -> bool: ...
+
+    def hear(self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None) -> None:
+        """The authorizer's word, while a statement is compiled."""
+
+    def before(self, sql: str, parameters: Any, many: bool) -> None:
+        """A statement is about to run."""
+
+    def after(self, rowcount: int) -> None:
+        """It has run."""
+
+
 class SQLiteSession:
     """
     A connection for the time of one call; use it as a context manager.
@@ -80,6 +104,7 @@ class SQLiteSession:
         self._guarding = False
         self._attempted: str | None = None
         self._pragmas = self._left = False
+        self._observer: Observer | None = None
         self._seen: list[Any] = []
         self._schemas = ["main"]
         self._settings: dict[str, Any] = {}
@@ -186,9 +211,12 @@ class SQLiteSession:
         return (cursor.execute(f"PRAGMA {name}").fetchone() or [None])[0]
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self, observer: Observer | None = None) -> Iterator[None]:
         """
         Run a migration's own code: COMMIT, ROLLBACK and BEGIN are refused before they have an effect.
+
+        Args:
+            observer: Told of every statement.
 
         Raises:
             TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
@@ -199,6 +227,8 @@ class SQLiteSession:
         stack.enter_context(self._refusing("commit", "rollback", *_LOSING_METHODS))
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
+        self._observer = observer
+        self.connection.info[OBSERVER] = observer
         try:
             yield
         except BaseException as error:
@@ -206,7 +236,9 @@ class SQLiteSession:
                 raise self._ended() from error
             raise
         finally:
-            self._guarding = False
+            self._guarding, self._observer = False, None
+            with suppress(Exception):
+                del self.connection.info[OBSERVER]
             stack.close()
             with suppress(sqlite3.ProgrammingError):
                 self._raw.set_authorizer(None)
@@ -249,7 +281,14 @@ class SQLiteSession:
 
         return refuse
 
-    def _authorize(self, action: int, what: str | None, name: str | None, *_: object) -> int:
+    def _authorize(
+        self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None
+    ) -> int:
+        observer = self._observer
+        if observer is not None:
+            if observer.busy:
+                return sqlite3.SQLITE_OK
+            observer.hear(action, what, name, schema, trigger)
         if action == sqlite3.SQLITE_TRANSACTION:
             self._attempted = what
             return sqlite3.SQLITE_DENY
@@ -392,11 +431,22 @@ class SQLiteSession:
 
             return listener
 
-        def before(*_: object) -> None:
+        def before(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
             if self._guarding and not raw.in_transaction:
                 raise self._ended()
+            if self._observer is not None:
+                self._observer.before(statement, parameters, many)
 
-        listeners = [("commit", refuse("COMMIT")), ("rollback", refuse("ROLLBACK")), ("before_cursor_execute", before)]
+        def after(_: object, cursor: Any, *__: object) -> None:
+            if self._observer is not None:
+                self._observer.after(cursor.rowcount)
+
+        listeners = [
+            ("commit", refuse("COMMIT")),
+            ("rollback", refuse("ROLLBACK")),
+            ("before_cursor_execute", before),
+            ("after_cursor_execute", after),
+        ]
         for name, listener in listeners:
             event.listen(connection, name, listener)
         try:

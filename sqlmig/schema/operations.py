@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, inspect, text
 
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
+from . import watched
 from .alter_table import AlterTable
 from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
 from .ddl import plain, whole
@@ -159,7 +160,8 @@ class Operations:
         """
         if if_exists and not self.is_table(table):
             return False
-        self._schema.drop_table(table_name(table), cascade=cascade)
+        with watched.dropping(self.connection, table_name(table)):
+            self._schema.drop_table(table_name(table), cascade=cascade)
         return True
 
     def rename_table(self, old: str, new: str, *, if_exists: bool = False) -> bool:
@@ -176,7 +178,8 @@ class Operations:
             raise UnsupportedChange(
                 f"{old} cannot be moved to another schema by a new name, {new}; nothing was changed.", table=old
             )
-        self._schema.rename_table(was, becomes.name)
+        with watched.renaming(self.connection, was, becomes.name):
+            self._schema.rename_table(was, becomes.name)
         return True
 
     def alter_table(self, table: str) -> AlterTable:
@@ -191,7 +194,8 @@ class Operations:
     def alter(self, table: str, changes: Sequence[Change]) -> None:
         """Carry out the changes of one table, all or none; what `alter_table` calls at its end."""
         if changes:
-            self._schema.alter(table_name(table), changes)
+            with watched.altering(self.connection, table_name(table), changes):
+                self._schema.alter(table_name(table), changes)
 
     # Columns
 

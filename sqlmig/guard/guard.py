@@ -1,0 +1,188 @@
+"""Guard: what becomes of a loss, by what the migration says that it removes and by what its application wants."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..errors import DataLossError
+from ..results import Loss
+from ..schema.sqlite.definition import folded
+from .findings import Findings
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from ..backends.sqlite_session import SQLiteSession
+    from ..base import BaseMigration
+    from ..loader import LoadedMigration
+
+__all__ = ["Account", "Guard", "OnDataLoss", "Watched"]
+
+OnDataLoss = Literal["error", "warn", "ignore"]
+
+logger = logging.getLogger("sqlmig.guard")
+
+ANYTHING = "*"
+"""What `removes` says where a migration may remove whatever it does."""
+
+
+class Account(NamedTuple):
+    """
+    What a migration did to the data that was there.
+
+    Attributes:
+        losses: What is gone, with leave.
+        created: The tables and columns that it made, by which its rollback is measured.
+        warnings: In words.
+    """
+
+    losses: tuple[Loss, ...] = ()
+    created: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def metadata(self) -> dict[str, Any]:
+        """As it stands in the history."""
+        listed = [{"kind": loss.kind, "name": loss.name, "count": loss.count} for loss in self.losses]
+        return {key: value for key, value in (("losses", listed), ("warnings", list(self.warnings))) if value}
+
+
+class Watched:
+    """One migration under the guard's eyes: what it finds is there once the migration has run."""
+
+    def __init__(self, watch: Watch, version: int, counting: bool) -> None:
+        self._watch, self._version, self._counting = watch, version, counting
+        self.findings: Findings | None = None
+
+    def finish(self) -> None:
+        """Count, in the transaction that is open, what the migration has left."""
+        watch = self._watch
+        self.findings = Findings(watch.census, watch.dangers.ledger, counting=self._counting)
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What is gone."""
+        found = self.findings.losses if self.findings is not None else []
+        return [Loss(kind=loss.kind, name=loss.name, count=loss.count, version=self._version) for loss in found]
+
+    @property
+    def unseen(self) -> list[str]:
+        """Tables written by the driver's own cursor, where nothing could be counted before."""
+        return sorted(self._watch.unseen)
+
+
+class Guard:
+    """
+    Compares what a migration leaves with what was there, before it commits.
+
+    Args:
+        policy: "error" undoes a migration that lost what it did not declare, "warn" says so, "ignore" counts nothing.
+    """
+
+    def __init__(self, policy: OnDataLoss = "error") -> None:
+        self.policy: OnDataLoss = policy
+
+    @contextmanager
+    def over(self, session: SQLiteSession, migration: BaseMigration | LoadedMigration) -> Iterator[Watched]:
+        """Run a migration's own code, as `session.guarded()` does, and look on."""
+        counting = self.policy != "ignore" and ANYTHING not in migration.removes
+        watch = Watch(session.raw, session.connection.dialect, counting=counting)
+        watched = Watched(watch, migration.version, counting)
+        try:
+            with session.guarded(watch):
+                yield watched
+                watched.finish()
+        finally:
+            watch.close()
+
+    def judge_apply(
+        self, watched: Watched, migration: BaseMigration | LoadedMigration, *, together: bool = False, retry: str
+    ) -> Account:
+        """
+        The account of an `up`.
+
+        Raises:
+            DataLossError: It lost what it does not declare.
+        """
+        findings = watched.findings
+        assert findings is not None
+        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
+        warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry)
+        for name in () if ANYTHING in migration.removes or self.policy == "ignore" else migration.removes:
+            if not any(_names(name, one) for one in findings.removed):
+                warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
+        return self._account(watched, migration.version, warnings)
+
+    def judge_rollback(
+        self,
+        watched: Watched,
+        migration: BaseMigration | LoadedMigration,
+        created: Sequence[str] | None,
+        *,
+        together: bool = False,
+        retry: str,
+    ) -> Account:
+        """
+        The account of a `down`, which may remove what its `up` created.
+
+        Args:
+            created: What that was; None where nobody has recorded it, and a loss is no more than a warning.
+
+        Raises:
+            DataLossError: It lost something else.
+        """
+        beyond = [loss for loss in watched.losses if not _covered(loss, [*(created or ()), *migration.removes])]
+        if created is None:
+            warnings = [
+                f"the rollback of migration {loss.version:03} is to {loss},"
+                " and it is not recorded whether its up() had made that"
+                for loss in beyond
+            ]
+        else:
+            warnings = self._refuse_or_warn(beyond, migration, "rollback", together, retry)
+        return self._account(watched, migration.version, warnings)
+
+    def _refuse_or_warn(
+        self,
+        losses: Sequence[Loss],
+        migration: BaseMigration | LoadedMigration,
+        operation: str,
+        together: bool,
+        retry: str,
+    ) -> list[str]:
+        if losses and self.policy == "error":
+            raise DataLossError(
+                migration.version,
+                migration.description,
+                operation,
+                losses,
+                together=together,
+                retry=retry,
+                revision=migration.revision,
+            )
+        verb = "was, rolled back," if operation == "rollback" else "was"
+        return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]
+
+    def _account(self, watched: Watched, version: int, warnings: list[str]) -> Account:
+        if watched.unseen:
+            warnings.append(
+                f"migration {version:03} wrote {', '.join(watched.unseen)} by the driver's own cursor,"
+                " where nothing is counted"
+            )
+        for warning in warnings:
+            logger.warning("%s", warning)
+        for loss in watched.losses:
+            logger.info("migration %03d: %s", version, loss)
+        created = watched.findings.created if watched.findings is not None else []
+        return Account(tuple(watched.losses), tuple(created), tuple(warnings))
+
+
+def _covered(loss: Loss, names: Sequence[str]) -> bool:
+    return any(_names(name, loss.name) or _names(name, loss.table) for name in names)
+
+
+def _names(said: str, name: str) -> bool:
+    """Whether "documents" or "documents.abstract" covers a table or a column."""
+    said, name = (folded(text).removeprefix("main.") for text in (said, name))
+    return said in (ANYTHING, name) or name.startswith(f"{said}.")
