@@ -20,7 +20,7 @@ from ..schema.changes import AddColumn as AddingColumn
 from ..schema.changes import AlterColumn, Change, TableName, Unset
 from ..schema.changes import DropColumn as DroppingColumn
 from ..schema.changes import RenameColumn as RenamingColumn
-from ..schema.ddl import plain, type_part
+from ..schema.ddl import expression_part, plain, type_part
 from ..schema.sqlite.definition import folded
 from . import statements
 from .census import Census, TableId
@@ -211,6 +211,7 @@ class Watch:
             return
         if "REPLACE" in sql.upper() or self.census.replaces_on_conflict(target):
             self.dangers.count_rows(touched)
+            self.dangers.endanger_children(target)
         touched.set_itself |= names
         keys = {folded(name) for name in self.census.key(target)}
         if keys & names:
@@ -341,7 +342,7 @@ class Watch:
         if isinstance(change.type_, Unset):
             return
         type_ = plain(self._dialect, type_part(change.type_))
-        found = cut_off(self.census, touched.now, change.name, type_, plain(self._dialect, using))
+        found = cut_off(self.census, touched.now, change.name, type_, plain(self._dialect, expression_part(using)))
         if found:
             touched.truncated[folded(change.name)] = found
 

@@ -1,0 +1,543 @@
+"""Whatever a migration would lose without saying so is found, told exactly, and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import Folder, contents, failures
+from sqlalchemy import Engine, create_engine, event, text
+
+from sqlmig import DataLossError, Loss, Migrator
+
+SCHEMA = """
+    CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY, author_id INTEGER REFERENCES authors (id) ON DELETE CASCADE,
+        editor_id INTEGER REFERENCES authors (id) ON DELETE SET NULL, title TEXT NOT NULL, abstract TEXT, price REAL
+    );
+    CREATE TABLE notes (document_id INTEGER REFERENCES documents (id) ON DELETE CASCADE, body TEXT);
+    CREATE TABLE old_table (x);
+    CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+    INSERT INTO authors VALUES (1, 'Ada'), (2, 'Grace'), (3, 'Emmy');
+    INSERT INTO documents VALUES
+        (1, 1, 2, 'One', 'the first', 1.5), (2, 2, 3, 'Two', NULL, 2.0), (3, 3, 3, 'Three', 'the third', NULL);
+    INSERT INTO notes VALUES (1, 'a'), (1, 'b'), (3, 'c');
+    INSERT INTO old_table VALUES (1), (2);
+    INSERT INTO settings VALUES ('colour', 'red');
+"""
+REBUILT = "CREATE TABLE new (id INTEGER PRIMARY KEY, {columns})"
+
+
+@pytest.fixture(params=["OFF", "ON"])
+def foreign_keys(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def library(url: str, folder: Folder, foreign_keys: str) -> Migrator:
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def enforce(raw: Any, _: object) -> None:
+        raw.execute(f"PRAGMA foreign_keys = {foreign_keys}")
+
+    folder.write("schema.sql", SCHEMA)
+    folder.add(1, "self.execute_sql_file('schema.sql')", name="001_schema.py")
+    migrator = Migrator(engine, folder.path)
+    migrator.migrate()
+    return migrator
+
+
+def lines(*statements: str) -> str:
+    return "\n".join(f"self.execute_sql({statement!r})" for statement in statements)
+
+
+class Case(NamedTuple):
+    """What a migration runs, and what it would lose, under foreign_keys OFF and ON."""
+
+    up: str
+    off: list[tuple[str, str, int]]
+    on: list[tuple[str, str, int]] | None = None
+
+    def losses(self, foreign_keys: str) -> list[tuple[str, str, int]]:
+        return self.off if foreign_keys == "OFF" or self.on is None else self.on
+
+
+LOSSES = {
+    "a table": Case(lines("DROP TABLE old_table"), [("table", "old_table", 2)]),
+    "a table by an operation": Case("self.drop_table('old_table')", [("table", "old_table", 2)]),
+    "a table that was renamed first": Case(
+        lines("ALTER TABLE old_table RENAME TO older", "DROP TABLE older"), [("table", "old_table", 2)]
+    ),
+    "a column": Case(lines("ALTER TABLE documents DROP COLUMN abstract"), [("column", "documents.abstract", 2)]),
+    "a column by an operation": Case(
+        "self.drop_column('documents', 'abstract')", [("column", "documents.abstract", 2)]
+    ),
+    "a column that was renamed first": Case(
+        lines("ALTER TABLE documents RENAME abstract TO summary", 'ALTER TABLE "documents" DROP "summary"'),
+        [("column", "documents.abstract", 2)],
+    ),
+    "a column that was renamed along": Case(
+        "with self.alter_table('documents') as documents:\n"
+        "    documents.rename_column('abstract', 'summary')\n"
+        "    documents.drop_column('summary')",
+        [("column", "documents.abstract", 2)],
+    ),
+    "a column of Core": Case(
+        "from sqlalchemy import text\nself.connection.execute(text('ALTER TABLE documents DROP COLUMN abstract'))",
+        [("column", "documents.abstract", 2)],
+    ),
+    "rows by a cascade": Case(
+        lines("DELETE FROM authors WHERE id = 1"),
+        [("references", "documents", 1)],
+        [("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "rows of a table that is dropped under others": Case(
+        lines("DROP TABLE notes", "DROP TABLE documents"),
+        [("table", "notes", 3), ("table", "documents", 3)],
+    ),
+    "values by SET NULL": Case(
+        "self.execute_sql('UPDATE documents SET author_id = 1 WHERE author_id = 2')\n"
+        "self.execute_sql('DELETE FROM authors WHERE id = ?', (2,))",
+        [("references", "documents", 1)],
+        [("nulls", "documents.editor_id", 1)],
+    ),
+    "rows by a trigger": Case(
+        lines(
+            "CREATE TRIGGER clean AFTER UPDATE ON settings BEGIN DELETE FROM old_table; END",
+            "UPDATE settings SET value = 'blue'",
+        ),
+        [("rows", "old_table", 2)],
+    ),
+    "a row that REPLACE pushes out": Case(
+        lines("INSERT OR REPLACE INTO authors (id, name) VALUES (4, 'Ada')"),
+        [("rows", "authors", 1), ("references", "documents", 1)],
+        [("rows", "authors", 1), ("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "children of a row that REPLACE writes anew": Case(
+        lines("REPLACE INTO authors (id, name) VALUES (1, 'Ada Lovelace')"),
+        [],
+        [("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "a row that UPDATE OR REPLACE pushes out": Case(
+        lines("UPDATE OR REPLACE authors SET name = 'Ada' WHERE id = 2"),
+        [("rows", "authors", 1), ("references", "documents", 1)],
+        [("rows", "authors", 1), ("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "rows in a rebuild by hand": Case(
+        lines(
+            "CREATE TABLE new (document_id INTEGER, body TEXT)",
+            "INSERT INTO new SELECT n.document_id, n.body FROM notes AS n JOIN authors a ON a.id = n.document_id - 1",
+            "DROP TABLE notes",
+            "ALTER TABLE new RENAME TO notes",
+        ),
+        [("rows", "notes", 2)],
+    ),
+    "rows that a rebuild by hand leaves out": Case(
+        lines(
+            "CREATE TABLE new (x)",
+            "INSERT INTO new SELECT x FROM old_table WHERE x > 1",
+            "DROP TABLE old_table",
+            "ALTER TABLE new RENAME TO old_table",
+        ),
+        [("rows", "old_table", 1)],
+    ),
+    "child rows in a rebuild of their parent": Case(
+        lines(
+            "CREATE TABLE new (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL)",
+            "INSERT INTO new SELECT * FROM authors",
+            "DROP TABLE authors",
+            "ALTER TABLE new RENAME TO authors",
+        ),
+        [],
+        [("rows", "documents", 3), ("rows", "notes", 3)],
+    ),
+    "a column that a rebuild by hand forgets": Case(
+        lines(
+            "CREATE TABLE new (key TEXT PRIMARY KEY)",
+            "INSERT INTO new (key) SELECT key FROM settings",
+            "DROP TABLE settings",
+            "ALTER TABLE new RENAME TO settings",
+        ),
+        [("column", "settings.value", 1)],
+    ),
+    "values that become NULL in a rebuild": Case(
+        lines(
+            "CREATE TABLE new (x)",
+            "INSERT INTO new SELECT nullif(x, 1) FROM old_table",
+            "DROP TABLE old_table",
+            "ALTER TABLE new RENAME TO old_table",
+        ),
+        [("nulls", "old_table.x", 1)],
+    ),
+    "values that are rebuilt in Python": Case(
+        "rows = self.db.fetch_all('SELECT x FROM old_table')\n"
+        + lines("DROP TABLE old_table", "CREATE TABLE old_table (y)")
+        + "\nself.execute_sql('INSERT INTO old_table VALUES (?)', [(row[0],) for row in rows])",
+        [("column", "old_table.x", 2)],
+    ),
+    "numbers that a cast cuts off": Case(
+        lines(
+            "CREATE TABLE new (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
+            "INSERT INTO settings VALUES ('size', '12 cm'), ('count', '7')",
+            "INSERT INTO new SELECT key, CAST(value AS INTEGER) FROM settings WHERE key <> 'colour'",
+            "DELETE FROM settings WHERE key = 'colour'",
+            "DROP TABLE settings",
+            "ALTER TABLE new RENAME TO settings",
+        ),
+        [("truncated", "settings.value", 1)],
+    ),
+    "texts that are cut off": Case(
+        lines(
+            "CREATE TABLE new (key TEXT PRIMARY KEY, value VARCHAR(2)) WITHOUT ROWID",
+            "INSERT INTO new SELECT key, substr(value, 1, 2) FROM settings",
+            "DROP TABLE settings",
+            "ALTER TABLE new RENAME TO settings",
+        ),
+        [("truncated", "settings.value", 1)],
+    ),
+    "texts that an operation cuts off": Case(
+        "from sqlalchemy import String\n"
+        "self.alter_column('settings', 'value', type_=String(2), using='substr(value, 1, 2)')",
+        [("truncated", "settings.value", 1)],
+    ),
+    "values that an operation makes NULL": Case(
+        "from sqlalchemy import Integer\n"
+        "self.alter_column('documents', 'abstract', type_=Integer, using='nullif(length(abstract), 9)')",
+        [("nulls", "documents.abstract", 2)],
+    ),
+    "leading zeros under another type": Case(
+        lines(
+            "UPDATE settings SET value = '007'",
+            "CREATE TABLE new (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
+            "INSERT INTO new SELECT * FROM settings",
+            "DROP TABLE settings",
+            "ALTER TABLE new RENAME TO settings",
+        ),
+        [("truncated", "settings.value", 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_told_and_undone_and_passes_when_declared(
+    library: Migrator, folder: Folder, foreign_keys: str, name: str
+) -> None:
+    case = LOSSES[name]
+    expected = [Loss(kind=kind, name=what, count=n, version=2) for kind, what, n in case.losses(foreign_keys)]
+    before = contents(library.db.engine)
+    path = folder.add(2, case.up)
+    if not expected:
+        assert list(library.migrate().losses) == []
+        return
+    with pytest.raises(DataLossError) as caught:
+        library.migrate()
+    assert sorted(map(str, caught.value.losses)) == sorted(map(str, expected))
+    assert all(f"{loss}" in str(caught.value) for loss in expected)
+    assert contents(library.db.engine) == before
+    assert failures(library)[0]["metadata"]["losses"] == [dict(loss) for loss in caught.value.losses]
+    path.unlink()
+    folder.add(2, case.up, extra=f"removes = {[loss.name for loss in expected]!r}")
+    done = Migrator(library.db.engine, folder.path).migrate()
+    assert list(done.losses) == caught.value.losses
+    assert done.warnings == []
+    kept = library.get_migration_history()[0]["metadata"]["losses"]
+    assert sorted((loss["kind"], loss["name"], loss["count"]) for loss in kept) == sorted(case.losses(foreign_keys))
+
+
+def test_the_message_is_exact(library: Migrator, folder: Folder) -> None:
+    folder.add(2, lines("ALTER TABLE documents DROP COLUMN abstract", "DROP TABLE old_table"))
+    with pytest.raises(DataLossError) as caught:
+        library.migrate()
+    assert str(caught.value) == (
+        "Migration 2 (step 2) failed: migration 002 would drop documents.abstract (2 values); drop old_table (2 rows)\n"
+        "  Everything that it did was undone; the database is as it was before it.\n"
+        "If that is meant, say so in the migration:"
+        ' removes = ["documents.abstract", "old_table"]. Then: sqlmig up'
+    )
+
+
+HARMLESS = {
+    "an empty table": lines("DELETE FROM old_table", "DROP TABLE old_table"),
+    "a column without values": lines("ALTER TABLE old_table ADD y", "ALTER TABLE old_table DROP y"),
+    "its own rows": lines("DELETE FROM notes WHERE body = 'c'"),
+    "its own values": lines("UPDATE documents SET abstract = NULL, price = CAST(price AS INTEGER)"),
+    "new names": lines(
+        "ALTER TABLE documents RENAME abstract TO summary",
+        "ALTER TABLE documents RENAME TO papers",
+        "ALTER TABLE papers RENAME COLUMN summary TO digest",
+    ),
+    "new names by operations": (
+        "self.rename_column('documents', 'abstract', 'summary')\nself.rename_table('documents', 'papers')"
+    ),
+    "a rebuild by operations": (
+        "from sqlalchemy import Integer, String\n"
+        "self.alter_column('documents', 'title', type_=Integer, using='length(title)')\n"
+        "self.alter_column('documents', 'price', type_=String(9))"
+    ),
+    "a rebuild by hand": lines(
+        "CREATE TABLE new (document_id INTEGER, body TEXT NOT NULL, extra TEXT DEFAULT 'x')",
+        "INSERT INTO new (body, document_id) SELECT body, document_id FROM notes",
+        "DROP TABLE notes",
+        "ALTER TABLE new RENAME TO notes",
+    ),
+    "a rebuild under a name of before": lines(
+        "ALTER TABLE notes RENAME TO notes_old",
+        "CREATE TABLE notes (document_id INTEGER, text TEXT)",
+        "INSERT INTO notes SELECT document_id, body AS text FROM notes_old",
+        "DROP TABLE notes_old",
+    ),
+    "a rebuild that maps values": lines(
+        "INSERT INTO settings VALUES ('on', 'yes'), ('off', 'no')",
+        "CREATE TABLE new (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
+        "INSERT INTO new SELECT key, CASE value WHEN 'yes' THEN 1 WHEN 'no' THEN 0 ELSE 2 END FROM settings",
+        "DROP TABLE settings",
+        "ALTER TABLE new RENAME TO settings",
+    ),
+    "a rebuild that trims": lines(
+        "UPDATE settings SET value = 'red  '",
+        "CREATE TABLE new (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
+        "INSERT INTO new SELECT key, trim(value) FROM settings",
+        "DROP TABLE settings",
+        "ALTER TABLE new RENAME TO settings",
+    ),
+    "a table of its own": lines(
+        "CREATE TABLE work AS SELECT * FROM documents",
+        "DELETE FROM work WHERE id = 1",
+        "DROP TABLE work",
+        "CREATE TEMP TABLE documents (id)",
+        "INSERT INTO temp.documents VALUES (1)",
+        "DROP TABLE temp.documents",
+    ),
+    "a row that REPLACE writes anew": lines("REPLACE INTO settings VALUES ('colour', 'blue'), ('size', '3')"),
+    "an upsert": lines(
+        "INSERT INTO settings VALUES ('colour', 'blue') ON CONFLICT (key) DO UPDATE SET value = NULL",
+        "INSERT OR IGNORE INTO settings VALUES ('colour', 'green')",
+    ),
+    "a column filled again": lines(
+        "ALTER TABLE documents ADD COLUMN cents INTEGER",
+        "UPDATE documents SET cents = CAST(price * 100 AS INTEGER)",
+        "ALTER TABLE documents DROP COLUMN price",
+        "ALTER TABLE documents RENAME COLUMN cents TO price",
+    ),
+    "rows that come and go": lines(
+        "INSERT INTO notes SELECT id, title FROM documents",
+        "DELETE FROM notes WHERE body = 'One'",
+        "INSERT INTO documents (title) VALUES ('Four') RETURNING id",
+        "DELETE FROM documents WHERE title = 'Four' RETURNING id",
+    ),
+    "what a savepoint undid": (
+        "self.execute_sql('DELETE FROM notes WHERE document_id = 99')\n"
+        "try:\n"
+        "    with self.db.transaction():\n"
+        "        self.execute_sql('INSERT INTO notes VALUES (2, 9)')\n"
+        "        self.execute_sql('DROP TABLE old_table')\n"
+        "        raise KeyError\n"
+        "except KeyError:\n"
+        "    pass"
+    ),
+    "a refused operation": (
+        "from sqlmig import SchemaError\ntry:\n    self.drop_table('documents')\nexcept SchemaError:\n    pass"
+    ),
+    "texts about tables": lines("INSERT INTO settings VALUES ('sql', 'DROP TABLE documents; DELETE FROM notes')"),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_loses_nothing_passes_in_silence(library: Migrator, folder: Folder, name: str) -> None:
+    folder.add(2, HARMLESS[name])
+    done = library.migrate()
+    assert (list(done.losses), list(done.warnings)) == ([], [])
+
+
+def test_old_orphans_are_no_new_ones(url: str, folder: Folder) -> None:
+    folder.write("schema.sql", SCHEMA + "INSERT INTO notes VALUES (77, 'orphan');")
+    folder.add(1, "self.execute_sql_file('schema.sql')", extra="removes = ['notes']", name="001_schema.py")
+    rebuild = lines(
+        "CREATE TABLE new (document_id INTEGER REFERENCES documents (id), body TEXT)",
+        "INSERT INTO new SELECT document_id, upper(body) FROM notes",
+        "DROP TABLE notes",
+        "ALTER TABLE new RENAME TO notes",
+    )
+    folder.add(2, "self.execute_sql('DELETE FROM documents WHERE id = 2')\n" + rebuild)
+    folder.add(3, lines("INSERT INTO notes VALUES (88, 'new orphan')"))
+    migrator = Migrator(url, folder.path)
+    assert [loss.version for loss in migrator.migrate_to_version(2).losses] == [1]
+    with pytest.raises(DataLossError, match="leave 1 row of notes without what they refer to"):
+        migrator.migrate()
+
+
+@pytest.mark.parametrize(("policy", "warned"), [("warn", True), ("ignore", False)])
+def test_policies(url: str, folder: Folder, policy: Any, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    folder.table(1)
+    folder.add(2, lines("DROP TABLE t1"))
+    done = Migrator(url, folder.path, on_data_loss=policy).migrate()
+    assert [str(loss) for loss in done.losses] == (["drop t1 (1 row)"] if warned else [])
+    assert list(done.warnings) == (["migration 002 was not said to drop t1 (1 row)"] if warned else [])
+    assert ("was not said to drop t1" in caplog.text) is warned
+
+
+def test_a_declaration_of_more_than_is_removed_is_a_warning(url: str, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, lines("DROP TABLE t1"), extra="removes = ['t1', 't9.x', 'main.T1.n']")
+    assert list(Migrator(url, folder.path).migrate().warnings) == [
+        "migration 002 says that it removes t9.x, and does not",
+        "migration 002 says that it removes main.T1.n, and does not",
+    ]
+
+
+def test_a_declaration_holds_on_an_empty_database_too(url: str, folder: Folder) -> None:
+    folder.add(1, lines("CREATE TABLE a (id INTEGER PRIMARY KEY, x)", "CREATE TABLE b (x)"))
+    folder.add(
+        2, lines("ALTER TABLE a DROP COLUMN x", "DROP TABLE b", "DELETE FROM a"), extra="removes = ['a.x', 'b', 'a']"
+    )
+    assert list(Migrator(url, folder.path).migrate().warnings) == []
+
+
+def test_anything_may_be_declared(url: str, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, lines("DROP TABLE t1"), extra="removes = '*'")
+    assert Migrator(url, folder.path).migrate().applied == [1, 2]
+
+
+@pytest.mark.parametrize("said", ["7", "[7]", "['']", "''", "{'a': 1}"])
+def test_a_wrong_declaration_stops_before_the_start(url: str, folder: Folder, said: str) -> None:
+    folder.table(1)
+    folder.add(2, extra=f"removes = {said}")
+    with pytest.raises(Exception, match="removes is"):
+        Migrator(url, folder.path).migrate()
+
+
+# Rollback
+
+
+def test_a_rollback_removes_what_its_up_made_and_tells_it(library: Migrator, folder: Folder) -> None:
+    folder.add(
+        2,
+        lines(
+            "CREATE TABLE more (x)",
+            "INSERT INTO more VALUES (1), (2), (3)",
+            "ALTER TABLE documents ADD COLUMN language TEXT DEFAULT 'en'",
+        ),
+        lines("DROP TABLE more", "ALTER TABLE documents DROP COLUMN language"),
+    )
+    library.migrate()
+    done = library.rollback_to_version(1)
+    told = [str(loss) for loss in done.losses]
+    assert sorted(told) == ["drop documents.language (3 values)", "drop more (3 rows)"]
+    assert done.warnings == []
+    assert len(library.get_migration_history()[0]["metadata"]["losses"]) == 2
+
+
+def test_a_rollback_removes_nothing_else(library: Migrator, folder: Folder) -> None:
+    folder.add(
+        2,
+        "from sqlalchemy import Column, Text\nself.add_column('documents', Column('language', Text))",
+        "self.drop_column('documents', 'language')\nself.drop_column('documents', 'abstract')",
+    )
+    library.migrate()
+    before = contents(library.db.engine)
+    with pytest.raises(DataLossError, match=r"would, rolled back, drop documents\.abstract \(2 values\)"):
+        library.rollback_to_version(1)
+    assert contents(library.db.engine) == before
+
+
+def test_a_rollback_of_which_nothing_is_recorded_warns(library: Migrator, folder: Folder) -> None:
+    folder.add(2, lines("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)"), lines("DROP TABLE more"))
+    library.migrate()
+    with library.db.engine.begin() as connection:
+        connection.execute(text("UPDATE migration_versions SET metadata = '{}' WHERE version = 2"))
+    done = library.rollback_to_version(1)
+    assert [str(loss) for loss in done.losses] == ["drop more (1 row)"]
+    assert "it is not recorded whether its up() had made that" in done.warnings[0]
+
+
+def test_columns_that_a_rebuild_by_hand_added_may_go_with_its_rollback(library: Migrator, folder: Folder) -> None:
+    folder.add(
+        2,
+        lines(
+            "CREATE TABLE new (x, y DEFAULT 5)",
+            "INSERT INTO new (x) SELECT x FROM old_table",
+            "DROP TABLE old_table",
+            "ALTER TABLE new RENAME TO old_table",
+        ),
+        lines("ALTER TABLE old_table DROP COLUMN y"),
+    )
+    library.migrate()
+    assert [str(loss) for loss in library.rollback_to_version(1).losses] == ["drop old_table.y (2 values)"]
+
+
+def test_all_or_nothing_and_a_loss(library: Migrator, folder: Folder) -> None:
+    folder.add(2, lines("CREATE TABLE more (x)"))
+    folder.add(3, lines("DROP TABLE old_table"))
+    before = contents(library.db.engine)
+    with pytest.raises(DataLossError, match="All migrations of its transaction were undone"):
+        library.migrate(all_or_nothing=True)
+    assert contents(library.db.engine) == before
+
+
+def test_in_a_transaction_of_the_callers(library: Migrator, folder: Folder) -> None:
+    folder.add(2, lines("DROP TABLE old_table"))
+    with library.db.engine.connect() as connection:
+        connection.exec_driver_sql("INSERT INTO settings VALUES ('mine', '1')")
+        with pytest.raises(DataLossError):
+            Migrator(connection, folder.path).migrate()
+        connection.commit()
+        assert connection.exec_driver_sql("SELECT count(*) FROM old_table").scalar() == 2
+
+
+def test_the_drivers_own_cursor_is_warned_of(library: Migrator, folder: Folder) -> None:
+    folder.add(2, "self.connection.connection.cursor().execute('DELETE FROM old_table')")
+    assert list(library.migrate().warnings) == [
+        "migration 002 wrote old_table by the driver's own cursor, where nothing is counted"
+    ]
+
+
+def test_by_hand(engine: Engine) -> None:
+    from sqlmig import BaseMigration
+
+    class Drop(BaseMigration):
+        version = 1
+
+        def up(self) -> None:
+            self.execute_sql("DROP TABLE t")
+
+        def down(self) -> None:
+            self.execute_sql("DROP TABLE t")
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+    with pytest.raises(DataLossError, match=r"Drop\(\.\.\.\)\.run\(\)"):
+        Drop(engine).run()
+    assert Drop(engine).rollback()
+
+
+def test_a_database_of_every_kind(url: str, folder: Folder, dump: Callable[[Engine], Any]) -> None:
+    """Full-text tables with content of their own are data, external ones are not; inner tables are nobody's."""
+    folder.add(
+        1,
+        lines(
+            "CREATE TABLE posts (id INTEGER PRIMARY KEY, body TEXT)",
+            "CREATE VIRTUAL TABLE own USING fts5 (body)",
+            "CREATE VIRTUAL TABLE outside USING fts5 (body, content='posts', content_rowid=id)",
+            "CREATE VIRTUAL TABLE boxes USING rtree (id, low, high)",
+            "CREATE TABLE pairs (a, b, PRIMARY KEY (a, b)) WITHOUT ROWID",
+            "CREATE TRIGGER posts_in AFTER INSERT ON posts BEGIN"
+            " INSERT INTO outside (rowid, body) VALUES (new.id, new.body); END",
+            "CREATE VIEW bodies AS SELECT body FROM posts",
+            "INSERT INTO posts (body) VALUES ('one'), ('two')",
+            "INSERT INTO own VALUES ('three')",
+            "INSERT INTO boxes VALUES (1, 0, 1)",
+            "INSERT INTO pairs VALUES (1, 2)",
+        ),
+    )
+    folder.add(2, lines("DROP TABLE outside", "DROP TRIGGER posts_in", "INSERT INTO own (own) VALUES ('rebuild')"))
+    folder.add(3, lines("DROP TABLE own"))
+    folder.add(4, lines("DROP TABLE boxes"))
+    folder.add(5, lines("DROP VIEW bodies", "DROP TABLE pairs"))
+    migrator = Migrator(url, folder.path, on_data_loss="warn")
+    told = [(loss.version, str(loss)) for loss in migrator.migrate().losses]
+    assert told == [(3, "drop own (1 row)"), (4, "drop boxes (1 row)"), (5, "drop pairs (1 row)")]
