@@ -62,6 +62,8 @@ def convert(
     words = _words(description) or _words(revision) or ["revision"]
     notes = sorted(_notes(source))
     attributes = {"version": str(version), "description": _quoted(description), "revision": _quoted(revision)}
+    # It was written for a tool that asks for no declaration, and databases elsewhere have had it as it is.
+    attributes["removes"] = '"*"'
     if dependencies:
         attributes["dependencies"] = repr(tuple(sorted(dependencies)))
     if naming_convention:

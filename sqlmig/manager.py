@@ -136,17 +136,20 @@ class MigrationManager:
         Args:
             target: Files above this version are not looked into.
         """
-        return self._issues(self.version_tracker.read(), target)
+        return self._examined(self.version_tracker.read(), target)[1]
 
-    def _issues(self, state: DatabaseState, target: int | None = None) -> list[Issue]:
+    def _examined(
+        self, state: DatabaseState, target: int | None = None
+    ) -> tuple[dict[int, LoadedMigration], list[Issue]]:
+        """The migrations that load, and everything that is wrong."""
         for path in self.sources.suspicious():
             logger.warning("%s is no migration: its name does not begin with three digits and a _", path)
         files = [file for file in self.sources.files() if target is None or file <= target]
         if not files:
-            return [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
-        _, issues = self._load(files)
+            return {}, [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
+        migrations, issues = self._load(files)
         issues = [*issues, *self._standing_issues(state, verify=True)]
-        return issues + [
+        return migrations, issues + [
             Issue(f"migration {row.version} was started and never finished", kind="interrupted", version=row.version)
             for row in state.interrupted
         ]
@@ -173,6 +176,8 @@ class MigrationManager:
     def get_migration_status(self) -> Status:
         """Where the database stands. Read-only."""
         state = self.version_tracker.read()
+        migrations, issues = self._examined(state)
+        pending = self.pending(state)
         return Status(
             current_version=state.current_version,
             target_version=self.get_target_version(),
@@ -180,9 +185,10 @@ class MigrationManager:
             available_versions=self.get_available_versions(),
             applied_versions=state.done,
             skipped_versions=[row.version for row in state.rows if row.state == "skipped"],
-            pending_versions=self.pending(state),
+            pending_versions=pending,
             interrupted_versions=[row.version for row in state.interrupted],
-            validation_issues=self._issues(state),
+            validation_issues=issues,
+            removes={v: migrations[v].removes for v in pending if v in migrations and migrations[v].removes},
         )
 
     def can_rollback_to(self, target: int) -> tuple[bool, list[Issue]]:

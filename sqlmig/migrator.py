@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
-    from .results import Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
+    from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .runner import MigrationRunner
     from .sources import MigrationPaths
     from .version_tracker import VersionTracker
@@ -177,6 +177,16 @@ class Migrator:
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
         return self.version_tracker.get_current_version()
+
+    def get_rollback_losses(self, target: int) -> list[Loss]:
+        """
+        What a rollback to *target* would remove that the migrations on the way have made. Read-only.
+
+        It counts the rows of the tables and the values of the columns that are recorded with each version.
+        """
+        from .guard.ahead import losses_of_rollback
+
+        return self.backend.read(lambda: losses_of_rollback(self.db, self.version_tracker, target))
 
     def get_migration_plan(self, target: int | None = None) -> Plan:
         """What `migrate()` or `migrate_to_version(target)` would do. Read-only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, dataclass_transform, overload
 
 __all__ = [
@@ -221,6 +222,8 @@ class Plan(Record):
         for step in self.steps:
             notes = [f"needs {', '.join(map(str, step.dependencies))}"] if step.dependencies else []
             notes += [] if step.rollback_supported else ["no way back"]
+            # What a rollback removes is what its up() had made.
+            notes += [f"removes {', '.join(step.removes)}"] if step.removes and self.migrations_to_apply else []
             lines.append(
                 f"  {step.version:>0{max(width, 3)}}  {step.description}" + (f"  ({'; '.join(notes)})" if notes else "")
             )
@@ -251,6 +254,8 @@ class Status(Record):
     pending_versions: list[int]
     interrupted_versions: list[int]
     validation_issues: list[Issue]
+    removes: Mapping[int, list[str]] = MappingProxyType({})
+    """What the pending migrations say that they remove."""
 
     def __str__(self) -> str:
         state = f"{len(self.pending_versions)} pending" if self.pending_versions else "up to date"

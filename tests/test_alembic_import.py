@@ -80,6 +80,7 @@ class AddPeople(BaseMigration):
     version = 3
     description = "add people"
     revision = "ae10"
+    removes = "*"
     dependencies = (1, 2)
     naming_convention = {
         "uq": "uq_%(table_name)s",

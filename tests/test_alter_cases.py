@@ -76,6 +76,7 @@ def test_in_a_migration(case: Case, tmp_path: Path) -> None:
     class Step(BaseMigration):
         version = 1
         description = "the case"
+        removes = "*"
 
         def up(self) -> None:
             carry_out(case, self)

@@ -24,8 +24,8 @@ Invoke = Callable[..., Result]
 def invoke(folder: Folder, url: str) -> Invoke:
     """Call `sqlmig ... --url URL --path FOLDER`."""
 
-    def call(*words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "--url", url, "--path", str(folder.path)])
+    def call(*words: str, input: str = "") -> Result:
+        return CliRunner().invoke(app, [*words, "--url", url, "--path", str(folder.path)], input=input)
 
     return call
 
@@ -37,11 +37,16 @@ def test_up_down_and_to(invoke: Invoke, folder: Folder, url: str) -> None:
     assert (done.exit_code, done.stdout.splitlines()[:3]) == (0, ["  applied 001", "  applied 002", "  applied 003"])
     assert "Applied 3 migrations: version 0 -> 3" in done.stdout
     assert "Nothing to do: the database is at version 3." in invoke("up", "--all-or-nothing").stdout
-    assert "rolled back 003" in invoke("down").stdout
-    assert json.loads(invoke("down", "2", "--json").stdout)["rolled_back"] == [2, 1]
+    refused = invoke("down")
+    assert refused.exit_code == 1
+    assert "would 003  drop t3 (1 row)" in refused.stderr
+    assert "say so: --yes" in refused.stderr
+    assert "would 003" in invoke("to", "0", input="n\n").stderr
+    assert "rolled back 003" in invoke("down", input="y\n").stdout
+    assert json.loads(invoke("down", "2", "--json", "--yes").stdout)["rolled_back"] == [2, 1]
     assert "Nothing to do" in invoke("down").stdout
     assert json.loads(invoke("to", "2", "--json").stdout)["applied"] == [1, 2]
-    assert "Rolled back 1 migration: version 2 -> 1" in invoke("to", "1").stdout
+    assert "Rolled back 1 migration: version 2 -> 1" in invoke("to", "1", "--yes").stdout
     assert set(contents(create_engine(url))["rows"]) == {"t1"}
 
 

@@ -171,6 +171,7 @@ def test_plans_read_well_and_cost_nothing(migrator: Migrator, folder: Folder, en
         "description": "step 2",
         "dependencies": [1],
         "rollback_supported": True,
+        "removes": [],
     }
     assert plan.estimated_time_ms is None
     assert str(plan).splitlines() == [

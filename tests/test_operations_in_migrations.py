@@ -32,7 +32,7 @@ IMPORTS = "from sqlalchemy import Column, Integer\n"
 
 
 def add(folder: Folder, version: int, up: str, extra: str = "") -> None:
-    path = folder.add(version, up, extra=extra)
+    path = folder.add(version, up, extra=f"removes = ['t.n']\n{extra}" if up.startswith(CHANGES) else extra)
     path.write_text(IMPORTS + path.read_text())
 
 

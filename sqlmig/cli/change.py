@@ -11,6 +11,7 @@ from . import render
 from .context import Options, migrator, shared_options
 
 if TYPE_CHECKING:
+    from ..migrator import Migrator
     from ..results import MigrationResult
 
 __all__ = ["COMMANDS"]
@@ -21,6 +22,9 @@ _together = click.option(
     default=None,
     help="One transaction around all of them, or one for each; by default as configured, else one for each.",
 )
+
+
+_yes = click.option("--yes", "-y", is_flag=True, help="Lose what a rollback removes, without a question.")
 
 
 @click.command()
@@ -40,24 +44,30 @@ def up(options: Options, all_or_nothing: bool | None) -> None:
 @click.command()
 @click.argument("version", type=int)
 @_together
+@_yes
 @shared_options
-def to(options: Options, version: int, all_or_nothing: bool | None) -> None:
+def to(options: Options, version: int, all_or_nothing: bool | None, yes: bool) -> None:
     """
     Go to VERSION, up or down.
 
     Example: sqlmig to 5
     """
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate_to_version(version, all_or_nothing=all_or_nothing)
+        found = migrator(options, progress)
+        _agree(found, version, yes)
+        done = found.migrate_to_version(version, all_or_nothing=all_or_nothing)
     _show(done, options)
 
 
 @click.command()
 @click.argument("steps", type=click.IntRange(min=1), default=1)
+@_yes
 @shared_options
-def down(options: Options, steps: int) -> None:
+def down(options: Options, steps: int, yes: bool) -> None:
     """
     Roll back the newest STEPS migrations, one by default.
+
+    What they made goes with what it holds by now, after a question; a script says --yes.
 
     Example: sqlmig down 2
     """
@@ -65,6 +75,7 @@ def down(options: Options, steps: int) -> None:
         found = migrator(options, progress)
         applied = found.manager.get_migration_status().applied_versions
         target = applied[-steps - 1] if steps < len(applied) else 0
+        _agree(found, target, yes)
         done = found.rollback_to_version(target)
     _show(done, options)
 
@@ -102,6 +113,23 @@ def repair(options: Options) -> None:
 
 
 COMMANDS = (up, to, down, stamp, repair)
+
+
+def _agree(found: Migrator, target: int, yes: bool) -> None:
+    """
+    Have somebody say that what a rollback would remove may go.
+
+    Raises:
+        Abort: Nobody did.
+    """
+    losses = [] if yes or target < 0 else found.get_rollback_losses(target)
+    if losses and not render.agreed(losses):
+        render.error(
+            "Nothing was rolled back: it would remove what is listed above.\n"
+            "  It was made by these migrations, and holds data now.\n"
+            "If it may go, say so: --yes"
+        )
+        raise SystemExit(1)
 
 
 def _show(done: MigrationResult, options: Options) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,9 +18,10 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..results import MigrationResult, Plan, Status
+    from ..results import Loss, MigrationResult, Plan, Status
 
 __all__ = [
+    "agreed",
     "as_json",
     "error",
     "foreign_error",
@@ -85,6 +87,10 @@ def result(done: MigrationResult) -> None:
     for word, versions in (("applied", done.applied), ("skipped", done.skipped), ("rolled back", done.rolled_back)):
         for version in versions:
             _out().print(Text.assemble((f"  {word} ", "green" if word == "applied" else "yellow"), f"{version:03}"))
+    for loss in done.losses:
+        _out().print(Text.assemble(("  lost ", "yellow"), f"{loss.version:03}  {loss}"))
+    for warning in done.warnings:
+        note(warning)
     say(str(done))
 
 
@@ -105,6 +111,8 @@ def status(found: Status, database: str) -> None:
     ):
         if versions:
             _out().print(Text.assemble((label, "dim"), ", ".join(f"{v:03}" for v in versions)))
+    for version, names in found.removes.items():
+        _out().print(Text.assemble(("removes   ", "yellow"), f"{version:03}  {', '.join(names)}"))
     issues(found.validation_issues)
 
 
@@ -114,6 +122,17 @@ def issues(found: Sequence[Any]) -> None:
         _out().print(Text.assemble(("issue     ", "red"), str(issue)))
         if issue.hint:
             _out().print(Text(f"          {issue.hint}", style="dim"))
+
+
+def agreed(losses: Sequence[Loss]) -> bool:
+    """Tell what a rollback would remove, and ask whether it may; nobody there to answer is a no."""
+    for loss in losses:
+        _err().print(Text.assemble(("  would ", "yellow"), f"{loss.version:03}  {loss}"))
+    try:
+        return click.confirm("Roll back, and lose that?", default=False, err=True)
+    except click.Abort:
+        _err().print()
+        return False
 
 
 def note(text: str) -> None:

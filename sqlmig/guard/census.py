@@ -94,7 +94,10 @@ class Census:
 
     def find(self, schema: str | None, name: str) -> TableId | None:
         """The table that a name means; None where there is none, or it is a view or a temporary one."""
-        for place in [schema] if schema else self._schemas():
+        places = self._schemas()
+        if schema is not None:
+            places = [place for place in places if folded(place) == folded(schema)]
+        for place in places:
             master = "sqlite_temp_master" if folded(place) == "temp" else f"{quoted(place)}.sqlite_master"
             found = self.rows(
                 f"SELECT name, type FROM {master} WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE", (name,)
