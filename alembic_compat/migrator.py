@@ -80,6 +80,12 @@ class AlembicMigrator(Migrator):
                     f"{option}={value!r} cannot be used.\n  it is no {kind.__name__}\nLeave it out."
                 )
         options.setdefault("out_of_order", "apply")
+        if options.setdefault("on_data_loss", "ignore") != "ignore":
+            raise ConfigurationError(
+                f"on_data_loss={options['on_data_loss']!r} cannot be used with an Alembic project.\n"
+                "  its revisions have no place to say what they remove, so what they lose is not counted\n"
+                "Leave it out, or write the history as migrations: sqlmig import-alembic"
+            )
         self._says_together = "all_or_nothing" in options
         # The folder is never looked into: the revisions are the files.
         super().__init__(_synchronous(database), ".", **options)

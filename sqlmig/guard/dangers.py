@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..schema.sqlite.definition import folded
 from . import statements
 from .census import Census, TableId
-from .heirs import dropped_as
+from .heirs import dropped_as, heir_dropped
 from .ledger import Children, Ledger, Made, Touched
 
 __all__ = ["Dangers"]
@@ -79,7 +79,11 @@ class Dangers:
 
     def dropping_table(self, table: TableId) -> None:
         """A table is about to be dropped."""
-        if self.ledger.made.pop(table.key, None) is not None:
+        made = self.ledger.made.get(table.key)
+        if made is not None:
+            if self.counting:
+                heir_dropped(self.census, self.ledger, made)
+            del self.ledger.made[table.key]
             return
         touched = self.touch(table)
         if touched is None:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from ..schema.sqlite.definition import folded
 from ..schema.sqlite.values import keeps_storage
 from .conversion import cut_off_between
-from .ledger import Dropped
+from .ledger import Dropped, Touched
 
 if TYPE_CHECKING:
     from .census import Census, Column, TableId
-    from .ledger import Ledger, Made, Touched
+    from .ledger import Ledger, Made
     from .statements import Copy
 
-__all__ = ["dropped_as", "expected_rows", "heir_loses", "heir_renames"]
+__all__ = ["dropped_as", "expected_rows", "heir_dropped", "heir_loses", "heir_renames"]
 
 
 def expected_rows(touched: Touched, now: int) -> int:
@@ -101,6 +101,9 @@ def _look_for_truncation(
         if target is None or column.pk:
             continue
         as_it_is = name in kept
+        if folded(column.type) == folded(target.type):
+            # Of an expression into the same type, somebody wrote down what becomes of each value.
+            continue
         if as_it_is and keeps_storage(column.type, target.type, strict=False):
             continue
         pair = column.name, target.name
@@ -121,6 +124,19 @@ def _orphans(census: Census, table: TableId, made: Made | None, kept: dict[str, 
     return census.orphans(table) if keys else 0
 
 
+def heir_dropped(census: Census, ledger: Ledger, made: Made) -> None:
+    """A table that took another's place is dropped in its turn: what it had taken goes on to its own heir."""
+    places = _places_taken(ledger, made.now)
+    if not places:
+        return
+    own = dropped_as(census, ledger, Touched(made.now, made.now), made.now)
+    for was in places:
+        was.filled |= {name: own.filled[there] for name, there in was.kept.items() if there in own.filled}
+        was.kept = {name: own.kept[there] for name, there in was.kept.items() if there in own.kept}
+        was.rows -= 0 if made.uncounted else made.deleted
+        was.heir = own.heir
+
+
 def heir_loses(census: Census, ledger: Ledger, heir: TableId, column: str) -> None:
     """A column is about to be dropped from a table that took another's place."""
     for was in _places_taken(ledger, heir):
@@ -137,5 +153,5 @@ def heir_renames(ledger: Ledger, heir: TableId, old: str, new: str) -> None:
 
 
 def _places_taken(ledger: Ledger, heir: TableId) -> list[Dropped]:
-    found = [gone.dropped for gone in ledger.gone if gone.dropped is not None]
-    return [was for was in found if was.heir == heir.key]
+    taken = [gone for gone in ledger.gone if gone.dropped is not None]
+    return [g.dropped for g in taken if g.dropped is not None and heir.key in (g.dropped.heir, g.origin.key)]
