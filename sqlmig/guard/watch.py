@@ -108,8 +108,9 @@ class Watch:
                 self._effects[sql] = self._look_into(sql, word, _first(parameters) if many else parameters)
             self._running = self._effects[sql]
         elif word in ("CREATE", "ALTER"):
-            self._effects.clear()
+            self._forget()
             self._reshape(sql)
+            self._forget()
         elif word in ("SAVEPOINT", "RELEASE", "ROLLBACK"):
             self._savepoint(sql, word)
 
@@ -134,7 +135,7 @@ class Watch:
     def _look_into(self, sql: str, word: str, parameters: Any) -> _Effect | None:
         said = parse(sql) if word != "WITH" else None
         if word == "DROP" and not isinstance(said, statements.DropTable):
-            self._effects.clear()
+            self._forget()
             return None
         if not self._counting:
             return None
@@ -150,8 +151,9 @@ class Watch:
             elif action.code == sqlite3.SQLITE_UPDATE != own.code:
                 self._updating_along(action, itself=upserting and action.trigger is None)
         if isinstance(said, statements.DropTable):
-            self._effects.clear()
+            self._forget()
             self._dropping(said)
+            self._forget()
             return None
         if own.code == sqlite3.SQLITE_DELETE:
             return self._deleting(target, sql)
@@ -327,7 +329,7 @@ class Watch:
             raise
         finally:
             self.suspended -= 1
-            self._effects.clear()
+            self._forget()
 
     def _endanger_by(self, touched: Touched, changes: Sequence[Change]) -> None:
         assert touched.now is not None
@@ -369,10 +371,15 @@ class Watch:
             return
         if word == "ROLLBACK":
             self.dangers.ledger = copy.deepcopy(self._savepoints[places[-1]][1])
-            self._effects.clear()
+            self._forget()
             del self._savepoints[places[-1] + 1 :]
         else:
             del self._savepoints[places[-1] :]
+
+    def _forget(self) -> None:
+        """What was learnt of statements and of the schema holds for the schema as it was."""
+        self._effects.clear()
+        self.census.forget()
 
     def close(self) -> None:
         """Take away what was made for counting."""
