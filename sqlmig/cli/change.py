@@ -52,10 +52,9 @@ def to(options: Options, version: int, all_or_nothing: bool | None, yes: bool) -
 
     Example: sqlmig to 5
     """
+    _agree(migrator(options), version, yes)
     with render.progress(not options.as_json) as progress:
-        found = migrator(options, progress)
-        _agree(found, version, yes)
-        done = found.migrate_to_version(version, all_or_nothing=all_or_nothing)
+        done = migrator(options, progress).migrate_to_version(version, all_or_nothing=all_or_nothing)
     _show(done, options)
 
 
@@ -71,12 +70,12 @@ def down(options: Options, steps: int, yes: bool) -> None:
 
     Example: sqlmig down 2
     """
+    found = migrator(options)
+    applied = found.manager.get_migration_status().applied_versions
+    target = applied[-steps - 1] if steps < len(applied) else 0
+    _agree(found, target, yes)
     with render.progress(not options.as_json) as progress:
-        found = migrator(options, progress)
-        applied = found.manager.get_migration_status().applied_versions
-        target = applied[-steps - 1] if steps < len(applied) else 0
-        _agree(found, target, yes)
-        done = found.rollback_to_version(target)
+        done = migrator(options, progress).rollback_to_version(target)
     _show(done, options)
 
 
