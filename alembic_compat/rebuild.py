@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlmig import UnsupportedChange
+from sqlmig.schema import watched
+from sqlmig.schema.changes import TableName
 from sqlmig.schema.sqlite.catalogue import Catalogue, Entry
 from sqlmig.schema.sqlite.edits import rename_table
 from sqlmig.schema.sqlite.reader import DefinitionError, parse
@@ -88,8 +90,10 @@ class _Rebuild:
             self._rename(old, new, schema=schema)
             return
         self._pending = ""
-        assert self._context.connection is not None
-        _exchange(Catalogue(self._context.connection), schema or "main", str(old), str(new))
+        connection = self._context.connection
+        assert connection is not None
+        with watched.replacing(connection, TableName(schema, str(new)), str(old)):
+            _exchange(Catalogue(connection), schema or "main", str(old), str(new))
 
 
 def _exchange(catalogue: Catalogue, schema: str, spare: str, name: str) -> None:

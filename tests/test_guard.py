@@ -208,6 +208,17 @@ LOSSES = {
         "self.alter_column('documents', 'abstract', type_=Integer, using='nullif(length(abstract), 9)')",
         [("nulls", "documents.abstract", 2)],
     ),
+    "what a batch operation of Alembic's forgets": Case(
+        "with self.op.batch_alter_table('documents') as documents:\n    documents.drop_column('abstract')",
+        [("column", "documents.abstract", 2)],
+    ),
+    "what a batch operation of Alembic's casts": Case(
+        "import sqlalchemy as sa\n"
+        "self.execute_sql('INSERT INTO settings VALUES (?, ?)', ('size', '12'))\n"
+        "with self.op.batch_alter_table('settings') as settings:\n"
+        "    settings.alter_column('value', type_=sa.Integer, existing_type=sa.Text)",
+        [("truncated", "settings.value", 1)],
+    ),
     "leading zeros under another type": Case(
         lines(
             "UPDATE settings SET value = '007'",
@@ -302,6 +313,14 @@ HARMLESS = {
         "INSERT INTO new SELECT key, trim(value) FROM settings",
         "DROP TABLE settings",
         "ALTER TABLE new RENAME TO settings",
+    ),
+    "batch operations of Alembic's": (
+        "import sqlalchemy as sa\n"
+        "with self.op.batch_alter_table('documents') as documents:\n"
+        "    documents.alter_column('title', new_column_name='heading', existing_type=sa.Text)\n"
+        "    documents.add_column(sa.Column('pages', sa.Integer))\n"
+        "with self.op.batch_alter_table('authors') as authors:\n"
+        "    authors.alter_column('name', type_=sa.String(9), nullable=False)"
     ),
     "a table of its own": lines(
         "CREATE TABLE work AS SELECT * FROM documents",

@@ -318,6 +318,16 @@ class Watch:
             yield
 
     @contextmanager
+    def replacing(self, table: TableName, by: str) -> Iterator[None]:
+        """A table is dropped inside, and another gets its name."""
+        with self._told():
+            found, other = self.census.find(table.schema, table.name), self.census.find(table.schema, by)
+            if found is not None and other is not None:
+                self.dangers.dropping_table(found)
+                self.dangers.renaming_table(other, found.name)
+            yield
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         """The statements inside are an operation's, and looked at by nobody; where it is refused, nothing was told."""
         before = copy.deepcopy(self.dangers.ledger)

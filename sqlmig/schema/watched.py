@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .changes import Change, TableName
 
-__all__ = ["Watcher", "altering", "dropping", "renaming"]
+__all__ = ["Watcher", "altering", "dropping", "renaming", "replacing"]
 
 
 class Watcher(Protocol):
@@ -31,6 +31,9 @@ class Watcher(Protocol):
 
     def renaming(self, table: TableName, new: str) -> AbstractContextManager[None]:
         """A table gets another name inside."""
+
+    def replacing(self, table: TableName, by: str) -> AbstractContextManager[None]:
+        """A table is dropped inside, and another gets its name."""
 
 
 def altering(connection: Connection, table: TableName, changes: Sequence[Change]) -> AbstractContextManager[None]:
@@ -49,6 +52,12 @@ def renaming(connection: Connection, table: TableName, new: str) -> AbstractCont
     """Give a table another name inside."""
     watcher = _watcher(connection)
     return watcher.renaming(table, new) if watcher is not None else nullcontext()
+
+
+def replacing(connection: Connection, table: TableName, by: str) -> AbstractContextManager[None]:
+    """Put another table in a table's place inside."""
+    watcher = _watcher(connection)
+    return watcher.replacing(table, by) if watcher is not None else nullcontext()
 
 
 def _watcher(connection: Connection) -> Watcher | None:
