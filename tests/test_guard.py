@@ -357,6 +357,18 @@ HARMLESS = {
         "except KeyError:\n"
         "    pass"
     ),
+    "statements that fail": (
+        "from sqlalchemy.exc import OperationalError\n"
+        "self.execute_sql('CREATE VIEW titles AS SELECT title FROM documents')\n"
+        "for sql in ('ALTER TABLE documents DROP COLUMN title', 'CREATE TABLE documents (x)',\n"
+        "            'DROP VIEW documents', 'ALTER TABLE documents RENAME TO notes'):\n"
+        "    try:\n"
+        "        self.execute_sql(sql)\n"
+        "    except OperationalError:\n"
+        "        pass\n"
+        "    else:\n"
+        "        raise AssertionError(sql)"
+    ),
     "a refused operation": (
         "from sqlmig import SchemaError\ntry:\n    self.drop_table('documents')\nexcept SchemaError:\n    pass"
     ),

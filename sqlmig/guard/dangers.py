@@ -28,12 +28,12 @@ class Dangers:
         """The entry of a table that was there before; None for one that holds no data of its own, or was just made."""
         if table.key in self.ledger.made:
             return None
-        known = self.ledger.touched.get(table.key)
+        known = self.ledger.write_touched(table.key)
         if known is None:
             found = self.census.find(table.schema, table.name)
             if found is None or not self.census.holds_data(found):
                 return None
-            known = self.ledger.touched[found.key] = Touched(found, found)
+            known = self.ledger.touched[found.key] = Touched(found, found, epoch=self.ledger.epoch)
         return known
 
     def count_rows(self, touched: Touched) -> None:
@@ -75,7 +75,9 @@ class Dangers:
         """A table is about to be made."""
         if self.census.find(schema, name) is None:
             table = TableId(schema or "main", name)
-            self.ledger.made[table.key] = Made(table, [(copied, None)] if copied is not None else [])
+            made = self.ledger.made[table.key] = Made(table, epoch=self.ledger.epoch)
+            if copied is not None:
+                made.copies.append((copied, None))
 
     def dropping_table(self, table: TableId) -> None:
         """A table is about to be dropped."""
@@ -99,11 +101,12 @@ class Dangers:
     def renaming_table(self, table: TableId, new: str) -> None:
         """A table is about to get another name."""
         becomes = TableId(table.schema, new)
-        if table.key in self.ledger.made:
-            made = self.ledger.made.pop(table.key)
+        made = self.ledger.write_made(table.key)
+        if made is not None:
             made.now = becomes
+            del self.ledger.made[table.key]
             self.ledger.made[becomes.key] = made
-            for gone in self.ledger.gone:
+            for gone in self.ledger.write_gone():
                 if gone.dropped is not None and gone.dropped.heir == table.key:
                     gone.dropped.heir = becomes.key
             return

@@ -58,7 +58,8 @@ class Watched:
     def finish(self) -> None:
         """Count, in the transaction that is open, what the migration has left."""
         watch = self._watch
-        self.findings = Findings(watch.census, watch.dangers.ledger, counting=self._counting)
+        watch.settle()
+        self.findings = Findings(watch.census, watch.ledger, counting=self._counting)
 
     @property
     def losses(self) -> list[Loss]:

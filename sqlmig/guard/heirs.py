@@ -153,5 +153,5 @@ def heir_renames(ledger: Ledger, heir: TableId, old: str, new: str) -> None:
 
 
 def _places_taken(ledger: Ledger, heir: TableId) -> list[Dropped]:
-    taken = [gone for gone in ledger.gone if gone.dropped is not None]
+    taken = [gone for gone in ledger.write_gone() if gone.dropped is not None]
     return [g.dropped for g in taken if g.dropped is not None and heir.key in (g.dropped.heir, g.origin.key)]

@@ -1,17 +1,35 @@
-"""What is known of the tables that a migration has touched; copied when a savepoint begins, taken back with it."""
+"""
+What is known of the tables that a migration has touched.
+
+A savepoint, and a statement that may fail, can take it all back: the ledger as it was is kept then, and an entry is
+copied when it is next written, so that a thousand savepoints do not copy a thousand tables each.
+"""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
 
 from .census import Column, TableId
 from .statements import Copy
+
+E = TypeVar("E", bound="Entry")
+_epochs = count(1)
 
 __all__ = ["Children", "Dropped", "Ledger", "Made", "Touched"]
 
 
 @dataclass
-class Touched:
+class Entry:
+    """One table; `epoch` is that of the ledger which it belongs to alone."""
+
+    epoch: int = field(default=0, kw_only=True)
+
+
+@dataclass
+class Touched(Entry):
     """
     A table that was there before the migration.
 
@@ -72,7 +90,7 @@ class Dropped:
 
 
 @dataclass
-class Made:
+class Made(Entry):
     """
     A table that the migration has made.
 
@@ -89,7 +107,7 @@ class Made:
     set_itself: set[str] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Children:
     """References of a table that are in danger: how many led nowhere, or from which rowid on it is asked."""
 
@@ -114,6 +132,37 @@ class Ledger:
     made: dict[tuple[str, str], Made] = field(default_factory=dict)
     gone: list[Touched] = field(default_factory=list)
     children: dict[tuple[str, str], Children] = field(default_factory=dict)
+    epoch: int = 0
+
+    def kept(self) -> Ledger:
+        """The ledger as it is, whatever is written into this one."""
+        self.epoch = next(_epochs)
+        return Ledger(dict(self.touched), dict(self.made), list(self.gone), dict(self.children), next(_epochs))
+
+    def write_touched(self, key: tuple[str, str]) -> Touched | None:
+        """The entry of a table that was there before, to be written."""
+        found = self.touched.get(key)
+        if found is not None:
+            found = self.touched[key] = self._own(found)
+        return found
+
+    def write_made(self, key: tuple[str, str]) -> Made | None:
+        """The entry of a table that the migration has made, to be written."""
+        found = self.made.get(key)
+        if found is not None:
+            found = self.made[key] = self._own(found)
+        return found
+
+    def write_gone(self) -> list[Touched]:
+        """The entries of the tables that were dropped, to be written."""
+        self.gone = [self._own(one) for one in self.gone]
+        return self.gone
+
+    def _own(self, entry: E) -> E:
+        if entry.epoch != self.epoch:
+            entry = copy.deepcopy(entry)
+            entry.epoch = self.epoch
+        return entry
 
     @property
     def all(self) -> list[Touched]:

@@ -10,7 +10,6 @@ What nothing endangers is never counted: a table that only gets rows, or that no
 
 from __future__ import annotations
 
-import copy
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Watch"]
 
 _WRITES = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
+# Statements whose effect is known: a script may have a hundred thousand different ones.
+_REMEMBERED = 1000
 _DML = ("INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "DROP")
 
 
@@ -80,11 +81,17 @@ class Watch:
         self._announced = False
         self._running: _Effect | None = None
         self._kept: list[str] = []
+        self._before_failure: Ledger | None = None
 
     @property
     def busy(self) -> bool:
         """Whether it is itself asking something of the database."""
         return self.census.busy
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known so far."""
+        return self.dangers.ledger
 
     # What the session tells
 
@@ -99,12 +106,17 @@ class Watch:
 
     def before(self, sql: str, parameters: Any, many: bool) -> None:
         """A statement is about to run."""
+        self.settle()
         self._announced, self._running = True, None
         if self.suspended:
             return
         word = first_word(sql)
+        if word in ("DROP", "CREATE", "ALTER"):
+            self._before_failure = self.ledger.kept()
         if word in _DML:
             if sql not in self._effects:
+                if len(self._effects) >= _REMEMBERED:
+                    self._effects.clear()
                 self._effects[sql] = self._look_into(sql, word, _first(parameters) if many else parameters)
             self._running = self._effects[sql]
         elif word in ("CREATE", "ALTER"):
@@ -116,11 +128,11 @@ class Watch:
 
     def after(self, rowcount: int) -> None:
         """It has run."""
-        self._announced = False
+        self._announced, self._before_failure = False, None
         effect, self._running = self._running, None
         if effect is None:
             return
-        touched, made = self.dangers.ledger.touched.get(effect.table), self.dangers.ledger.made.get(effect.table)
+        touched, made = self.ledger.write_touched(effect.table), self.ledger.write_made(effect.table)
         if effect.code == sqlite3.SQLITE_INSERT:
             if touched is not None and effect.counts:
                 touched.inserted += max(rowcount, 0)
@@ -129,6 +141,12 @@ class Watch:
             if one is not None:
                 one.uncounted = one.uncounted or not effect.counts or rowcount < 0
                 one.deleted += max(rowcount, 0)
+
+    def settle(self) -> None:
+        """Take back what was told of a statement that failed, which the migration has gone on after."""
+        if self._before_failure is not None:
+            self.dangers.ledger, self._before_failure = self._before_failure, None
+            self._forget()
 
     # Statements that write rows
 
@@ -148,7 +166,7 @@ class Watch:
         for action in actions:
             if action.table.key != target.key or action.code == sqlite3.SQLITE_DELETE != own.code:
                 self._endanger(action)
-            elif action.code == sqlite3.SQLITE_UPDATE != own.code:
+            elif action.code == sqlite3.SQLITE_UPDATE and (action.trigger is not None or own.code != action.code):
                 self._updating_along(action, itself=upserting and action.trigger is None)
         if isinstance(said, statements.DropTable):
             self._forget()
@@ -158,7 +176,8 @@ class Watch:
         if own.code == sqlite3.SQLITE_DELETE:
             return self._deleting(target, sql)
         if own.code == sqlite3.SQLITE_UPDATE:
-            self._updating(target, sql, [a.column for a in actions if a.code == own.code and a.table.key == target.key])
+            own_columns = [a.column for a in actions if a[:2] == own[:2] and a.trigger is None]
+            self._updating(target, sql, own_columns)
             return None
         return self._inserting(target, sql, said)
 
@@ -175,7 +194,7 @@ class Watch:
 
     def _endanger(self, action: _Action) -> None:
         """A foreign key or a trigger writes a table that the statement does not name."""
-        if action.table.key in self.dangers.ledger.made or action.code == sqlite3.SQLITE_INSERT:
+        if action.table.key in self.ledger.made or action.code == sqlite3.SQLITE_INSERT:
             return
         touched = self.dangers.touch(action.table)
         if touched is None:
@@ -204,7 +223,7 @@ class Watch:
 
     def _updating(self, target: TableId, sql: str, columns: list[str | None]) -> None:
         names = {folded(column) for column in columns if column is not None}
-        made = self.dangers.ledger.made.get(target.key)
+        made = self.ledger.write_made(target.key)
         if made is not None:
             made.set_itself |= names
             return
@@ -224,7 +243,7 @@ class Watch:
 
     def _inserting(self, target: TableId, sql: str, said: statements.Statement | None) -> _Effect | None:
         insert = said if isinstance(said, statements.Insert) else None
-        made = self.dangers.ledger.made.get(target.key)
+        made = self.ledger.write_made(target.key)
         if made is not None:
             if insert is not None and insert.copy is not None:
                 made.copies.append((insert.copy, insert.columns))
@@ -270,9 +289,9 @@ class Watch:
         touched = self.dangers.touch(table)
         if touched is None:
             if isinstance(said, statements.DropColumn):
-                heir_loses(self.census, self.dangers.ledger, table, said.column)
+                heir_loses(self.census, self.ledger, table, said.column)
             elif isinstance(said, statements.RenameColumn):
-                heir_renames(self.dangers.ledger, table, said.old, said.new)
+                heir_renames(self.ledger, table, said.old, said.new)
         elif isinstance(said, statements.DropColumn):
             self.dangers.dropping_column(touched, said.column)
         elif isinstance(said, statements.RenameColumn):
@@ -330,7 +349,8 @@ class Watch:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """The statements inside are an operation's, and looked at by nobody; where it is refused, nothing was told."""
-        before = copy.deepcopy(self.dangers.ledger)
+        self.settle()
+        before = self.ledger.kept()
         self.suspended += 1
         try:
             yield
@@ -374,13 +394,13 @@ class Watch:
     def _savepoint(self, sql: str, word: str) -> None:
         name = folded(sql.split("/*")[0].replace(";", " ").split()[-1].strip("\"'`[]"))
         if word == "SAVEPOINT":
-            self._savepoints.append((name, copy.deepcopy(self.dangers.ledger)))
+            self._savepoints.append((name, self.ledger.kept()))
             return
         places = [i for i, (known, _) in enumerate(self._savepoints) if known == name]
         if not places:
             return
         if word == "ROLLBACK":
-            self.dangers.ledger = copy.deepcopy(self._savepoints[places[-1]][1])
+            self.dangers.ledger = self._savepoints[places[-1]][1].kept()
             self._forget()
             del self._savepoints[places[-1] + 1 :]
         else:
