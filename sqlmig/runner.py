@@ -343,7 +343,7 @@ class MigrationRunner:
         took = clock.milliseconds
         row = {**migration.row(instance.sql_files), "execution_time_ms": round(took, 3)}
         if account is not None:
-            row["metadata"] |= {"created": list(account.created)}
+            row["metadata"] |= account.row()
         self.tracker.record(connection, row, "applied" if applied else "skipped")
         self.tracker.log(
             connection,

@@ -219,6 +219,115 @@ LOSSES = {
         "    settings.alter_column('value', type_=sa.Integer, existing_type=sa.Text)",
         [("truncated", "settings.value", 1)],
     ),
+    "the other columns of a row that REPLACE writes anew": Case(
+        lines("INSERT OR REPLACE INTO settings (key) VALUES ('colour')"), [("nulls", "settings.value", 1)]
+    ),
+    "a row that a trigger's REPLACE pushes out": Case(
+        lines(
+            "CREATE TRIGGER copy AFTER INSERT ON old_table BEGIN"
+            " INSERT OR REPLACE INTO authors (id, name) VALUES (new.x, 'Ada'); END",
+            "INSERT INTO old_table VALUES (9)",
+        ),
+        [("rows", "authors", 1), ("references", "documents", 1)],
+        [("rows", "authors", 1), ("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "values that a trigger sets": Case(
+        lines(
+            "CREATE TRIGGER wipe AFTER UPDATE OF title ON documents BEGIN"
+            " UPDATE documents SET abstract = NULL WHERE id = new.id; END",
+            "UPDATE documents SET title = upper(title)",
+        ),
+        [("nulls", "documents.abstract", 2)],
+    ),
+    "references to a parent that is rebuilt under its name of before": Case(
+        lines(
+            "ALTER TABLE authors RENAME TO authors_old",
+            "CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
+            "INSERT INTO authors SELECT * FROM authors_old",
+            "DROP TABLE authors_old",
+        ),
+        [("references", "documents", 6)],
+        [("rows", "documents", 3), ("rows", "notes", 3)],
+    ),
+    "rows deleted while their table is rebuilt": Case(
+        lines(
+            "CREATE TABLE new (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
+            "INSERT INTO new SELECT * FROM authors",
+            "DELETE FROM new WHERE id = 1",
+            "DROP TABLE notes",
+            "DROP TABLE documents",
+            "DROP TABLE authors",
+            "ALTER TABLE new RENAME TO authors",
+        ),
+        [("table", "notes", 3), ("table", "documents", 3)],
+    ),
+    "rows that others take the place of": Case(
+        lines(
+            "CREATE TABLE new (key TEXT PRIMARY KEY, value TEXT)",
+            "INSERT INTO new SELECT key, value FROM settings WHERE key <> 'colour'",
+            "INSERT INTO new VALUES ('size', '3')",
+            "DROP TABLE settings",
+            "ALTER TABLE new RENAME TO settings",
+        ),
+        [("rows", "settings", 1)],
+    ),
+    "values in a copy of two parts": Case(
+        lines(
+            "CREATE TABLE new (x)",
+            "INSERT INTO new SELECT x FROM old_table WHERE x = 1 UNION ALL SELECT NULL FROM old_table WHERE x > 1",
+            "DROP TABLE old_table",
+            "ALTER TABLE new RENAME TO old_table",
+        ),
+        [("nulls", "old_table.x", 1)],
+    ),
+    "zeros of a table without a key": Case(
+        lines(
+            "UPDATE old_table SET x = '00' || x",
+            "CREATE TABLE new (x INTEGER)",
+            "INSERT INTO new SELECT x FROM old_table",
+            "DROP TABLE old_table",
+            "ALTER TABLE new RENAME TO old_table",
+        ),
+        [("truncated", "old_table.x", 2)],
+    ),
+    "what is done again after a savepoint": Case(
+        "for attempt in range(2):\n"
+        "    try:\n"
+        "        with self.db.transaction():\n"
+        "            self.execute_sql('DELETE FROM authors WHERE id = 1')\n"
+        "            if not attempt:\n"
+        "                raise KeyError\n"
+        "    except KeyError:\n"
+        "        pass",
+        [("references", "documents", 1)],
+        [("rows", "documents", 1), ("rows", "notes", 2)],
+    ),
+    "a table behind a semicolon": Case(lines("; -- here\n DROP TABLE old_table;"), [("table", "old_table", 2)]),
+    "a column that was not added": Case(
+        "try:\n"
+        "    self.execute_sql('ALTER TABLE documents ADD COLUMN abstract TEXT')\n"
+        "except Exception:\n"
+        "    pass\n"
+        "self.execute_sql('ALTER TABLE documents DROP COLUMN abstract')",
+        [("column", "documents.abstract", 2)],
+    ),
+    "rows hidden by others that come": Case(
+        lines(
+            "DELETE FROM authors WHERE id = 3",
+            "INSERT INTO documents (title) VALUES ('Four') RETURNING id",
+            "WITH x (t) AS (VALUES ('Five')) INSERT INTO documents (title) SELECT t FROM x",
+        ),
+        [("references", "documents", 3)],
+        [("rows", "documents", 1), ("rows", "notes", 1), ("nulls", "documents.editor_id", 1)],
+    ),
+    "children of a table that is upserted": Case(
+        lines(
+            "INSERT INTO documents (id, title) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET abstract = NULL",
+            "DELETE FROM documents WHERE id = 3",
+        ),
+        [("references", "notes", 1)],
+        [("rows", "notes", 1)],
+    ),
     "leading zeros under another type": Case(
         lines(
             "UPDATE settings SET value = '007'",
@@ -372,6 +481,64 @@ HARMLESS = {
     "a refused operation": (
         "from sqlmig import SchemaError\ntry:\n    self.drop_table('documents')\nexcept SchemaError:\n    pass"
     ),
+    "statements that look at changes()": lines(
+        "UPDATE settings SET value = 'blue' WHERE key = 'colour'",
+        "INSERT INTO settings SELECT 'colour', 'blue' WHERE changes() = 0",
+    ),
+    "own deletes between other changes": (
+        "for i in (1, 2):\n"
+        "    self.execute_sql('DELETE FROM old_table WHERE x = ?', (i,))\n"
+        "    self.execute_sql('DROP INDEX IF EXISTS nowhere')\n"
+        "    self.execute_sql('CREATE TABLE IF NOT EXISTS old_table (x)')"
+    ),
+    "tables made by any query": lines(
+        "CREATE TABLE one AS SELECT 1 AS a",
+        "CREATE TABLE two AS SELECT x FROM (SELECT x FROM old_table)",
+        "CREATE TABLE three AS VALUES (1), (2)",
+        "DROP TABLE one",
+        "DROP TABLE old_table",
+        "ALTER TABLE two RENAME TO old_table",
+        "DROP TABLE three",
+    ),
+    "savepoints with comments": lines(
+        "/* begin */ SAVEPOINT a -- here", "DROP TABLE old_table", "ROLLBACK TO a /* so */;", "RELEASE SAVEPOINT [a]"
+    ),
+    "a list of rows that fails half way": (
+        'self.execute_sql("CREATE TRIGGER stop BEFORE DELETE ON old_table WHEN old.x = 2'
+        " BEGIN SELECT RAISE(FAIL, 'no'); END\")\n"
+        "try:\n"
+        "    self.execute_sql('DELETE FROM old_table WHERE x = ?', [(1,), (2,)])\n"
+        "except Exception:\n"
+        "    pass"
+    ),
+    "an empty table that is filled and dropped": lines(
+        "DELETE FROM old_table", "INSERT INTO old_table VALUES (5)", "DELETE FROM old_table", "DROP TABLE old_table"
+    ),
+    "rows deleted through a view": lines(
+        "CREATE VIEW olds AS SELECT x FROM old_table",
+        "CREATE TRIGGER through INSTEAD OF DELETE ON olds BEGIN DELETE FROM old_table WHERE x = old.x; END",
+        "DELETE FROM olds WHERE x = 1",
+    ),
+    "a table in two parts": lines(
+        "CREATE TABLE low AS SELECT * FROM old_table WHERE x < 2",
+        "CREATE TABLE high AS SELECT * FROM old_table WHERE x >= 2",
+        "DROP TABLE old_table",
+    ),
+    "a full-text table that triggers keep in step": lines(
+        "CREATE VIRTUAL TABLE titles USING fts5 (title)",
+        "INSERT INTO titles (rowid, title) SELECT id, title FROM documents",
+        "CREATE TRIGGER titles_out AFTER DELETE ON documents BEGIN DELETE FROM titles WHERE rowid = old.id; END",
+        "DELETE FROM notes",
+        "DELETE FROM documents",
+    ),
+    "a query that is still open": (
+        "self.open = self.connection.exec_driver_sql('SELECT * FROM documents')\n"
+        "self.open.fetchone()\n"
+        "self.execute_sql(\"REPLACE INTO authors (id, name) VALUES (9, 'Nobody')\")"
+    ),
+    "a key that is renamed": lines(
+        "REPLACE INTO settings VALUES ('size', '3')", "ALTER TABLE settings RENAME COLUMN key TO name"
+    ),
     "texts about tables": lines("INSERT INTO settings VALUES ('sql', 'DROP TABLE documents; DELETE FROM notes')"),
 }
 
@@ -441,7 +608,80 @@ def test_a_wrong_declaration_stops_before_the_start(url: str, folder: Folder, sa
         Migrator(url, folder.path).migrate()
 
 
+@pytest.mark.parametrize("name", ["virtual_hosts_old", "docs_old", "posts_tags"])
+def test_a_name_like_that_of_an_inner_table_hides_nothing(url: str, folder: Folder, name: str) -> None:
+    folder.add(
+        1,
+        lines(
+            "CREATE TABLE virtual_hosts (x)",
+            "CREATE TABLE docs (virtual INT)",
+            "CREATE VIRTUAL TABLE posts USING fts5 (body)",
+            f"CREATE TABLE {name} (x)",
+            f"INSERT INTO {name} VALUES (1)",
+        ),
+    )
+    folder.add(2, lines(f"DROP TABLE {name}"))
+    with pytest.raises(DataLossError, match=f"drop {name}"):
+        Migrator(url, folder.path).migrate()
+
+
+def test_nothing_of_the_counting_stays(library: Migrator, folder: Folder) -> None:
+    folder.add(2, lines("INSERT OR REPLACE INTO authors (id, name) VALUES (4, 'Ada')"), extra="removes = '*'")
+    folder.add(3, lines("INSERT OR REPLACE INTO authors (id, name) VALUES (4, 'Grace')"))
+    with library.db.engine.connect() as connection:
+        before = dict(connection.info)
+        connection.rollback()
+        with pytest.raises(DataLossError):
+            Migrator(connection, folder.path).migrate()
+        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_temp_master").scalar() == 0
+        assert dict(connection.info) == before
+
+
 # Rollback
+
+
+def test_what_a_rollback_would_remove_is_told_by_its_names_of_now(library: Migrator, folder: Folder) -> None:
+    folder.add(
+        2,
+        lines(
+            "CREATE TABLE more (x)",
+            "INSERT INTO more VALUES (1), (2)",
+            "ALTER TABLE documents ADD COLUMN lang TEXT DEFAULT 'en'",
+            "CREATE TABLE empty (x)",
+        ),
+        lines("DROP TABLE more", "ALTER TABLE documents DROP COLUMN lang", "DROP TABLE empty"),
+    )
+    folder.add(
+        3,
+        lines(
+            "ALTER TABLE more RENAME TO extra",
+            "ALTER TABLE documents RENAME COLUMN lang TO language",
+            "ALTER TABLE documents RENAME TO papers",
+        ),
+        lines(
+            "ALTER TABLE papers RENAME TO documents",
+            "ALTER TABLE documents RENAME COLUMN language TO lang",
+            "ALTER TABLE extra RENAME TO more",
+        ),
+    )
+    library.migrate()
+    assert [str(loss) for loss in library.get_rollback_losses(1)] == [
+        "drop papers.language (3 values)",
+        "drop extra (2 rows)",
+    ]
+    assert library.get_rollback_losses(2) == []
+    assert len(library.rollback_to_version(1).losses) == 2
+
+
+def test_a_rollback_drops_no_column_that_up_could_not_add(library: Migrator, folder: Folder) -> None:
+    folder.add(
+        2,
+        "try:\n    self.execute_sql('ALTER TABLE documents ADD COLUMN abstract TEXT')\nexcept Exception:\n    pass",
+        lines("ALTER TABLE documents DROP COLUMN abstract"),
+    )
+    library.migrate()
+    with pytest.raises(DataLossError, match=r"documents\.abstract"):
+        library.rollback_to_version(1)
 
 
 def test_a_rollback_removes_what_its_up_made_and_tells_it(library: Migrator, folder: Folder) -> None:

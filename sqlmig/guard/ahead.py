@@ -9,6 +9,8 @@ from ..schema.sqlite.definition import folded
 from .census import Census
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..connection import DatabaseConnection
     from ..version_tracker import AppliedVersion, VersionTracker
 
@@ -19,22 +21,41 @@ def losses_of_rollback(database: DatabaseConnection, tracker: VersionTracker, ta
     """The data in what the migrations above *target* have created, newest first; what is empty is left out."""
     with database.reading() as connection:
         census = Census(connection.connection.dbapi_connection)
-        rows = [row for row in reversed(tracker.read(connection).rows) if row.done and row.version > target]
+        rows = [row for row in tracker.read(connection).rows if row.done and row.version > target]
         seen: set[str] = set()
-        return [loss for row in rows for loss in _of_version(census, row, seen)]
+        return [loss for version, name in reversed(_created(rows)) for loss in _lost(census, version, name, seen)]
 
 
-def _of_version(census: Census, row: AppliedVersion, seen: set[str]) -> list[Loss]:
-    found = []
-    for name in row.metadata.get("created") or ():
-        if not isinstance(name, str) or folded(name) in seen:
-            continue
-        seen.add(folded(name))
-        loss = _in(census, name)
-        # A column of a table that goes as a whole is counted with it.
-        if loss is not None and loss.count and folded(loss.table) not in seen - {folded(name)}:
-            found.append(Loss(kind=loss.kind, name=loss.name, count=loss.count, version=row.version))
+def _created(rows: Sequence[AppliedVersion]) -> list[tuple[int, str]]:
+    """What each version has created, by the names that later ones have given it."""
+    found: list[tuple[int, str]] = []
+    for row in rows:
+        renamed = row.metadata.get("renamed")
+        if isinstance(renamed, dict):
+            found = [(version, _renamed(name, renamed)) for version, name in found]
+        created = row.metadata.get("created")
+        found += [(row.version, name) for name in created or () if isinstance(name, str)]
     return found
+
+
+def _renamed(name: str, renamed: dict[str, str]) -> str:
+    """A column by itself, else with its table."""
+    by_key = {folded(old): new for old, new in renamed.items()}
+    if folded(name) in by_key:
+        return by_key[folded(name)]
+    table, _, column = name.rpartition(".")
+    return f"{by_key[folded(table)]}.{column}" if folded(table) in by_key else name
+
+
+def _lost(census: Census, version: int, name: str, seen: set[str]) -> list[Loss]:
+    if folded(name) in seen or folded(name.rpartition(".")[0]) in seen:
+        # A column of a table that goes as a whole is counted with it.
+        return []
+    seen.add(folded(name))
+    loss = _in(census, name)
+    if loss is None or not loss.count:
+        return []
+    return [Loss(kind=loss.kind, name=loss.name, count=loss.count, version=version)]
 
 
 def _in(census: Census, name: str) -> Loss | None:

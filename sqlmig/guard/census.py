@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..schema.sqlite.definition import folded
 from ..schema.sqlite.tokens import quoted
+
+_SHADOWS = ("data", "idx", "content", "docsize", "config", "node", "rowid", "parent", "segments", "segdir", "stat")
+_FULL_TEXT = re.compile(r"\bUSING\s+[\"'`\[]?fts[345]\b", re.IGNORECASE)
+_REPLACING = re.compile(r"\bCONFLICT\s+REPLACE\b", re.IGNORECASE)
 
 __all__ = ["Census", "Column", "ForeignKey", "TableId"]
 
@@ -62,10 +68,17 @@ class Census:
         self.raw = raw
         self.busy = False
         self._texts: dict[tuple[str, str], str | None] = {}
+        self._references: dict[str, dict[str, list[tuple[TableId, ForeignKey]]]] = {}
 
-    def forget(self) -> None:
-        """The schema is about to change: what was read of it does not hold any more."""
-        self._texts.clear()
+    def forget(self, dropped: TableId | None = None) -> None:
+        """The schema is about to change: what was read of it does not hold any more, but where a table only goes."""
+        if dropped is None:
+            self._references.clear()
+            self._texts.clear()
+            return
+        self._texts.pop(dropped.key, None)
+        for found in self._references.get(folded(dropped.schema), {}).values():
+            found[:] = [(child, key) for child, key in found if child.key != dropped.key]
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a statement gives; the application's row factory has no part in it."""
@@ -83,14 +96,14 @@ class Census:
         """The first value of the first row."""
         return self.rows(sql, values)[0][0]
 
-    def actions(self, sql: str, parameters: Any) -> None:
-        """Have SQLite compile a statement, which is all that EXPLAIN does, for the authorizer to hear of it."""
-        cursor = self.raw.cursor()
-        cursor.row_factory = None
-        try:
-            cursor.execute(f"EXPLAIN {sql}", parameters if parameters is not None else ())
-        finally:
-            cursor.close()
+    def compile(self, sql: str) -> None:
+        """
+        Have SQLite compile a statement, for the authorizer to hear of it, and not run it.
+
+        Calling a connection of sqlite3 does that, past its cache of statements, which would be silent. EXPLAIN would
+        not do: it is run, and sets `changes()` to 0 for the statement that comes next.
+        """
+        self.raw(sql)
 
     @property
     def enforces_references(self) -> bool:
@@ -109,7 +122,7 @@ class Census:
                 (name,),
             )
             if found:
-                if found[0][1] == "view" or folded(place) == "temp":
+                if _text(found[0][1]) == "view" or folded(place) == "temp":
                     return None
                 table = TableId(place, _text(found[0][0]))
                 self._texts[table.key] = _text(found[0][2] or "")
@@ -121,22 +134,26 @@ class Census:
         names = [_text(row[1]) for row in self.rows("PRAGMA database_list")]
         return [name for name in ("temp",) if name in names] + [name for name in names if name != "temp"]
 
+    def is_view(self, table: TableId) -> bool:
+        """Whether there is a view of the name."""
+        master = f"{quoted(table.schema)}.sqlite_master"
+        return bool(self.rows(f"SELECT 1 FROM {master} WHERE type = 'view' AND name = ? COLLATE NOCASE", (table.name,)))
+
     def holds_data(self, table: TableId) -> bool:
         """Whether its rows are its own: neither an index that can be made again, nor another table's inner part."""
-        name = table.name
-        if folded(name).startswith("sqlite_"):
+        if folded(table.name).startswith("sqlite_") or self._sql(table) is None:
             return False
-        sql = self._sql(table)
-        if sql is None:
-            return False
-        words = sql.split(None, 3)
-        if len(words) > 1 and words[1].upper() == "VIRTUAL":
-            return "content=" not in "".join(sql.lower().split())
+        if self.is_virtual(table):
+            return "content=" not in "".join((self._sql(table) or "").lower().split())
         return not self._is_shadow(table)
 
     def _is_shadow(self, table: TableId) -> bool:
-        owners = (table.name[:i] for i, letter in enumerate(table.name) if letter == "_" and i)
-        return any("VIRTUAL" in (self._sql(TableId(table.schema, name)) or "")[:40].upper() for name in owners)
+        """Source: https://sqlite.org/vtab.html#xshadowname"""
+        if sqlite3.sqlite_version_info >= (3, 37):
+            kinds = self.rows("SELECT type FROM pragma_table_list(?) WHERE schema = ?", (table.name, table.schema))
+            return any(_text(kind) == "shadow" for (kind,) in kinds)
+        owner, _, suffix = table.name.rpartition("_")
+        return suffix in _SHADOWS and bool(owner) and self.is_virtual(TableId(table.schema, owner))
 
     def _sql(self, table: TableId) -> str | None:
         if table.key not in self._texts:
@@ -148,12 +165,29 @@ class Census:
         return self._texts[table.key]
 
     def is_virtual(self, table: TableId) -> bool:
-        """Whether a module keeps it, whose columns may hold nothing that can be counted."""
-        return (self._sql(table) or "")[:40].upper().split()[1:2] == ["VIRTUAL"]
+        """Whether a module keeps it."""
+        return (self._sql(table) or "")[:60].upper().split()[1:2] == ["VIRTUAL"]
+
+    def is_countable(self, table: TableId) -> bool:
+        """Whether its columns hold what was put into them: those of full-text tables do, of other modules' perhaps."""
+        return not self.is_virtual(table) or bool(_FULL_TEXT.search(self._sql(table) or ""))
 
     def replaces_on_conflict(self, table: TableId) -> bool:
         """Whether a constraint of the table itself pushes rows out."""
-        return "REPLACE" in (self._sql(table) or "").upper()
+        return bool(_REPLACING.search(self._sql(table) or ""))
+
+    def trigger_replaces(self, schema: str, trigger: str) -> bool:
+        """Whether a trigger may push rows out."""
+        master = f"{quoted(schema)}.sqlite_master"
+        found = self.rows(f"SELECT sql FROM {master} WHERE type = 'trigger' AND name = ? COLLATE NOCASE", (trigger,))
+        return any("REPLACE" in _text(sql).upper() for (sql,) in found)
+
+    def may_push_others_out(self, table: TableId) -> bool:
+        """Whether a row can be in the way of another that has a different key: where more than one thing is unique."""
+        indexes = self.rows(f"PRAGMA {quoted(table.schema)}.index_list({quoted(table.name)})")
+        unique = [row for row in indexes if row[2]]
+        has_rowid_key = any(column.pk for column in self.columns(table)) and not any(row[3] == "pk" for row in unique)
+        return len(unique) + has_rowid_key > 1
 
     def columns(self, table: TableId) -> list[Column]:
         """The columns that can be read, generated ones too."""
@@ -164,16 +198,17 @@ class Census:
             if hidden != 1
         ]
 
-    def count(self, table: TableId) -> int:
-        """How many rows there are; SQLite reads the smallest index for it."""
-        return int(self.value(f"SELECT count(*) FROM {table.sql}"))
+    def count(self, table: TableId, up_to: int | None = None) -> int:
+        """How many rows there are, all or *up_to* a rowid; SQLite reads the smallest index for all."""
+        return int(self.value(f"SELECT count(*) FROM {table.sql}{_where(up_to)}"))
 
-    def filled(self, table: TableId, columns: Iterable[str]) -> dict[str, int]:
+    def filled(self, table: TableId, columns: Iterable[str], up_to: int | None = None) -> dict[str, int]:
         """How many values, other than NULL, each of these columns holds: one pass over the table."""
         names = list(columns)
         if not names:
             return {}
-        counts = self.rows(f"SELECT {', '.join(f'count({quoted(n)})' for n in names)} FROM {table.sql}")[0]
+        counted = ", ".join(f"count({quoted(name)})" for name in names)
+        counts = self.rows(f"SELECT {counted} FROM {table.sql}{_where(up_to)}")[0]
         return {folded(name): int(count) for name, count in zip(names, counts, strict=True)}
 
     def key(self, table: TableId) -> list[str]:
@@ -224,38 +259,52 @@ class Census:
             for rows in found.values()
         )
 
-    def children(self, table: TableId) -> list[TableId]:
-        """The tables that refer to it."""
-        master = f"{quoted(table.schema)}.sqlite_master"
-        found = self.rows(
-            f"SELECT DISTINCT m.name FROM (SELECT name FROM {master} WHERE type = 'table' AND rootpage <> 0"
-            # Reading the foreign keys of every table takes longer than to see which texts can have one to this.
-            " AND instr(lower(sql), 'references') AND instr(lower(sql), lower(?))) m,"
-            ' pragma_foreign_key_list(m.name, ?) f WHERE f."table" = ? COLLATE NOCASE',
-            (table.name.replace('"', '""'), table.schema, table.name),
-        )
-        return [TableId(table.schema, _text(row[0])) for row in found]
+    def references_to(self, table: TableId) -> list[tuple[TableId, ForeignKey]]:
+        """The tables that refer to one, with their foreign keys."""
+        schema = folded(table.schema)
+        if schema not in self._references:
+            found: dict[str, list[tuple[TableId, ForeignKey]]] = {}
+            self._references[schema] = found
+            master = f"{quoted(table.schema)}.sqlite_master"
+            sql = f"SELECT name, sql FROM {master} WHERE type = 'table' AND rootpage <> 0 AND sql LIKE '%references%'"
+            for name, text in self.rows(sql):
+                child = TableId(table.schema, _text(name))
+                self._texts.setdefault(child.key, _text(text))
+                for key in self.foreign_keys(child):
+                    found.setdefault(key.parent, []).append((child, key))
+        return self._references[schema].get(folded(table.name), [])
 
-    def orphans(self, table: TableId, above: int | None = None) -> int:
+    def orphans(self, table: TableId) -> int:
         """
         How many references of a table lead nowhere.
 
-        Args:
-            above: Of the rows above this rowid only.
-
         Source: https://sqlite.org/pragma.html#pragma_foreign_key_check
         """
-        sql, values = "SELECT count(*) FROM pragma_foreign_key_check(?, ?)", [table.name, table.schema]
-        if above is not None:
-            sql += ' WHERE "rowid" > ?'
-            values.append(above)  # type: ignore[arg-type]
         try:
-            return int(self.value(sql, values))
+            return int(self.value("SELECT count(*) FROM pragma_foreign_key_check(?, ?)", (table.name, table.schema)))
         except self.raw.Error as error:
             # It refers to nothing unique, and can have no orphans that could be told.
             if "mismatch" in str(error):
                 return 0
             raise
+
+    def orphans_above(self, table: TableId, rowid: int) -> int:
+        """The same of the rows above a rowid, of which no other is read."""
+        return sum(self._orphans_of(table, key, rowid) for key in self.foreign_keys(table))
+
+    def _orphans_of(self, table: TableId, key: ForeignKey, rowid: int) -> int:
+        parent = self.find(table.schema, key.parent)
+        there = " AND ".join(f"c.{quoted(column)} IS NOT NULL" for column in key.columns)
+        sql = f"SELECT count(*) FROM {table.sql} AS c WHERE c.rowid > {rowid} AND {there}"
+        if parent is not None:
+            primary = [c.name for c in sorted(self.columns(parent), key=lambda c: c.pk) if c.pk]
+            theirs = [
+                name or (primary[i] if i < len(primary) else "rowid") for i, name in enumerate(key.parent_columns)
+            ]
+            pairs = zip(theirs, key.columns, strict=True)
+            same = " AND ".join(f"p.{quoted(name)} = c.{quoted(column)}" for name, column in pairs)
+            sql += f" AND NOT EXISTS (SELECT 1 FROM {parent.sql} AS p WHERE {same})"
+        return int(self.value(sql))
 
     def last_rowid(self, table: TableId) -> int | None:
         """The highest rowid; None where the table has none to ask for."""
@@ -264,6 +313,10 @@ class Census:
         except self.raw.Error:
             return None
         return int(found) if found is not None else -(2**63)
+
+
+def _where(up_to: int | None) -> str:
+    return "" if up_to is None else f" WHERE rowid <= {up_to}"
 
 
 def _text(value: Any) -> str:

@@ -25,7 +25,7 @@ def cut_off_between(
     census: Census,
     old: TableId,
     new: TableId,
-    key: Sequence[tuple[str, str]],
+    key: Sequence[tuple[str, str]] | None,
     column: tuple[str, str],
     type_: str,
     *,
@@ -35,13 +35,22 @@ def cut_off_between(
     How many values were cut off on their way from one table to another.
 
     Args:
-        key: What tells the rows apart, there and here.
+        key: What tells the rows apart, there and here; None where they stand in the same order.
         column: The column there and here.
         type_: What it is declared as here.
         as_it_is: Whether the values were copied without an expression.
     """
-    same = " AND ".join(f"o.{quoted(a)} = n.{quoted(b)}" for a, b in key)
-    source = f"{old.sql} AS o CROSS JOIN {new.sql} AS n ON {same}"
+    if key is None:
+        if census.last_rowid(old) is None or census.last_rowid(new) is None:
+            return 0
+        tables = [
+            f"(SELECT {quoted(name)}, row_number() OVER (ORDER BY rowid) AS sqlmig_place FROM {table.sql})"
+            for name, table in zip(column, (old, new), strict=True)
+        ]
+        source = f"{tables[0]} AS o JOIN {tables[1]} AS n USING (sqlmig_place)"
+    else:
+        same = " AND ".join(f"o.{quoted(a)} = n.{quoted(b)}" for a, b in key)
+        source = f"{old.sql} AS o CROSS JOIN {new.sql} AS n ON {same}"
     values = f"o.{quoted(column[0])}", f"n.{quoted(column[1])}"
     return _cut_off(census, source, *values, type_, as_it_is=as_it_is)
 

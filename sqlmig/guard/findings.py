@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..results import Loss
 from ..schema.sqlite.definition import folded
-from .census import TableId
-from .heirs import expected_rows
+from .heirs import lost_since, rows_lost
 
 if TYPE_CHECKING:
-    from .census import Census
+    from .census import Census, TableId
     from .ledger import Dropped, Ledger, Made, Touched
 
 __all__ = ["Findings"]
@@ -24,6 +23,7 @@ class Findings:
         losses: What is gone.
         removed: Every table and column that is gone or was in danger, whether or not it held anything; folded.
         created: The tables and columns that are there and were not.
+        renamed: The tables and columns that were there, by what they are called now.
     """
 
     def __init__(self, census: Census, ledger: Ledger, *, counting: bool) -> None:
@@ -31,6 +31,7 @@ class Findings:
         self.losses: list[Loss] = []
         self.removed: set[str] = set()
         self.created: list[str] = []
+        self.renamed: dict[str, str] = {}
         for touched in ledger.all if counting else ():
             if touched.now is not None:
                 self._of_living(touched, touched.now)
@@ -39,6 +40,7 @@ class Findings:
         if counting and not census.enforces_references:
             self._of_references()
         self._list_created()
+        self._list_renamed()
 
     def _lose(self, kind: str, name: str, count: int) -> None:
         self.removed.add(folded(name))
@@ -49,28 +51,18 @@ class Findings:
 
     def _of_living(self, touched: Touched, now: TableId) -> None:
         table = str(touched.origin)
-        if touched.rows is not None or touched.replacing is not None:
-            self._lose("rows", table, self._rows_lost(touched, now))
+        if touched.rows is not None or touched.uncounted:
+            self._lose("rows", table, rows_lost(self._census, touched, now))
         columns = {folded(column.name) for column in self._census.columns(now)}
         for name, count in touched.doomed:
             self._of_doomed(touched, now, columns, name, count)
-        for column, (filled, nulls) in touched.filled.items():
+        for column in touched.filled:
             if column in columns and column not in touched.set_itself:
-                lost = self._became_null(touched, now, column, filled, nulls)
-                self._lose("nulls", f"{table}.{touched.renamed.get(column, column)}", lost)
+                name = f"{table}.{touched.renamed.get(column, column)}"
+                self._lose("nulls", name, self._became_null(touched, now, column))
         for column in touched.set_itself:
             self.removed.add(folded(f"{table}.{touched.renamed.get(column, column)}"))
         self._of_truncated(touched)
-
-    def _rows_lost(self, touched: Touched, now: TableId) -> int:
-        if touched.replacing is not None and not touched.rekeyed:
-            key, kept = touched.replacing
-            missing = self._census.missing_keys(now, key, kept)
-            return 0 if touched.uncounted else missing - touched.deleted
-        count = self._census.count(now)
-        if touched.replacing is not None:
-            return 0 if touched.uncounted or touched.rows is None else touched.rows - touched.deleted - count
-        return expected_rows(touched, count) - count
 
     def _of_doomed(self, touched: Touched, now: TableId, columns: set[str], name: str, count: int) -> None:
         """A column of the name may be there again, filled from what the old one held."""
@@ -80,10 +72,15 @@ class Findings:
         elif count:
             self._lose("nulls", column, count - self._census.filled(now, [name])[folded(name)])
 
-    def _became_null(self, touched: Touched, now: TableId, column: str, filled: int, nulls: int) -> int:
-        """Fewer values and more NULLs: rows that came or went change only one of the two."""
-        there = self._census.filled(now, [column])[column]
-        rows = self._census.count(now)
+    def _became_null(self, touched: Touched, now: TableId, column: str) -> int:
+        """Fewer values and more NULLs among the rows of before; rows that went may have had either."""
+        filled, nulls = touched.filled[column]
+        there = self._census.filled(now, [column], touched.up_to)[column]
+        rows = self._census.count(now, touched.up_to)
+        if touched.by_rowid:
+            gone = max(0, filled + nulls - rows)
+            return max(rows - there - nulls, filled - there - gone)
+        # Rows that came cannot be told from the others: they change only one of the two.
         gone = max(0, (touched.rows or 0) + touched.inserted - rows)
         return min(filled - there - gone, rows - there - nulls - touched.inserted)
 
@@ -94,26 +91,42 @@ class Findings:
     # Tables that were dropped
 
     def _of_dropped(self, touched: Touched, was: Dropped) -> None:
-        made = self._ledger.made.get(touched.origin.key) or (self._ledger.made.get(was.heir) if was.heir else None)
-        if made is None or self._census.find(*made.now) is None:
-            self._lose("table", str(touched.origin), was.rows)
+        made = self._heir(touched, was)
+        if made is None:
+            # What the migration itself had put in was nobody's.
+            own = max(0, touched.brought - touched.deleted)
+            self._lose("table", str(touched.origin), 0 if touched.was_empty else was.rows - own)
             return
-        gone = was.rows - self._census.count(made.now) - made.deleted
-        self._lose("rows", str(touched.origin), 0 if made.uncounted else gone)
+        count = self._census.count(made.now)
+        if was.copied is not None:
+            gone = max(0, was.rows - was.copied) + was.lost + lost_since(made, count)
+        else:
+            gone = 0 if made.deleted is None else was.rows - count - made.deleted
+        self._lose("rows", str(touched.origin), gone)
         theirs = {folded(column.name) for column in self._census.columns(made.now)}
         for column in was.columns:
             name = folded(column.name)
             if name not in was.kept or was.kept[name] not in theirs:
                 self._of_column_of_dropped(touched, was, made, theirs, name, max(gone, 0))
-        for name, count in touched.doomed:
-            self._of_doomed(touched, made.now, theirs, name, count)
+        for name, lost in touched.doomed:
+            self._of_doomed(touched, made.now, theirs, name, lost)
         self._of_truncated(touched)
+
+    def _heir(self, touched: Touched, was: Dropped) -> Made | None:
+        """The table of the migration's that has its name, or else its rows."""
+        for key in (touched.origin.key, was.heir):
+            made = self._ledger.made.get(key) if key is not None else None
+            if made is not None and self._census.find(*made.now) is not None:
+                return made
+        return None
 
     def _of_column_of_dropped(
         self, touched: Touched, was: Dropped, made: Made, theirs: set[str], name: str, gone: int
     ) -> None:
         first = touched.renamed.get(name) or next(c.name for c in was.columns if folded(c.name) == name)
         column, held = f"{touched.origin}.{first}", was.filled.get(name, 0)
+        if name in map(folded, touched.added):
+            return
         if name not in theirs:
             self._lose("column", column, held)
         elif held and name not in made.set_itself:
@@ -122,55 +135,70 @@ class Findings:
     # References
 
     def _of_references(self) -> None:
-        heirs = self._heirs()
+        heirs = {origin: made.now for origin, made in self._heirs().items()}
         for child in self._ledger.children.values():
             table = self._census.find(*child.table)
-            if table is not None and table.key not in self._ledger.made:
-                now = self._census.orphans(table, child.above)
-                self._lose_references(table, now - (child.orphans or 0))
+            if table is None or table.key in self._ledger.made:
+                continue
+            if child.above is not None:
+                self._lose_references(table, self._census.orphans_above(table, child.above))
+            elif child.without is None or self._census.find(*child.without) is None:
+                self._lose_references(table, self._census.orphans(table) - (child.orphans or 0))
         for touched in self._ledger.gone:
             heir = heirs.get(touched.origin.key)
             if heir is not None and touched.dropped is not None and touched.dropped.orphans is not None:
                 self._lose_references(touched.origin, self._census.orphans(heir) - touched.dropped.orphans)
+        taken = {heir.key for heir in heirs.values()}
         for made in self._ledger.made.values():
-            known = made.now.key in {heir.key for heir in heirs.values()} or self._census.find(*made.now) is None
-            if not known and self._census.foreign_keys(made.now):
+            if made.now.key not in taken and self._census.find(*made.now) is not None:
                 self._lose_references(made.now, self._census.orphans(made.now))
 
     def _lose_references(self, table: TableId, count: int) -> None:
         if count > 0:
             self._lose("references", str(table), count)
 
-    def _heirs(self) -> dict[tuple[str, str], TableId]:
+    def _heirs(self) -> dict[tuple[str, str], Made]:
         """What took the place of each dropped table."""
         found = {}
         for touched in self._ledger.gone:
-            made = self._ledger.made.get(touched.origin.key)
-            if made is None and touched.dropped is not None and touched.dropped.heir is not None:
-                made = self._ledger.made.get(touched.dropped.heir)
+            made = self._heir(touched, touched.dropped) if touched.dropped is not None else None
+            # Without counting, a table of the same name is all that there is to go by.
+            made = made or self._ledger.made.get(touched.origin.key)
             if made is not None:
-                found[touched.origin.key] = made.now
+                found[touched.origin.key] = made
         return found
 
-    # What is new
+    # What is new, and what is called otherwise
 
     def _list_created(self) -> None:
-        heirs = {heir.key: origin for origin, heir in self._heirs().items()}
+        heirs = self._heirs()
+        taken = {made.now.key for made in heirs.values()}
         for made in self._ledger.made.values():
-            if made.now.key not in heirs and self._census.find(*made.now) is not None:
+            if made.now.key not in taken and self._census.find(*made.now) is not None:
                 self.created.append(str(made.now))
         for touched in self._ledger.all:
             if touched.now is not None:
                 self.created += [f"{touched.now}.{column}" for column in touched.added]
-            else:
-                self._list_created_by_rebuild(touched)
+            elif touched.origin.key in heirs and touched.dropped is not None:
+                self._list_created_by_rebuild(touched, touched.dropped, heirs[touched.origin.key].now)
 
-    def _list_created_by_rebuild(self, touched: Touched) -> None:
-        heir = self._heirs().get(touched.origin.key)
-        if heir is None or touched.dropped is None:
-            return
-        was = touched.dropped
+    def _list_created_by_rebuild(self, touched: Touched, was: Dropped, heir: TableId) -> None:
         before = {folded(column.name) for column in was.columns} | set(was.kept.values())
+        before -= set(map(folded, touched.added))
         self.created += [
             f"{heir}.{column.name}" for column in self._census.columns(heir) if folded(column.name) not in before
         ]
+
+    def _list_renamed(self) -> None:
+        heirs = self._heirs()
+        for touched in self._ledger.all:
+            heir = heirs.get(touched.origin.key)
+            now = touched.now or (heir.now if heir is not None else None)
+            if now is None:
+                continue
+            if now.key != touched.origin.key:
+                self.renamed[str(touched.origin)] = str(now)
+            columns = dict(touched.renamed)
+            if touched.dropped is not None:
+                columns |= {there: name for name, there in touched.dropped.kept.items() if there != name}
+            self.renamed |= {f"{touched.origin}.{first}": f"{now}.{name}" for name, first in columns.items()}

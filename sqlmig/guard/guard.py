@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import DataLossError
@@ -35,12 +36,18 @@ class Account(NamedTuple):
     Attributes:
         losses: What is gone, with leave.
         created: The tables and columns that it made, by which its rollback is measured.
+        renamed: The tables and columns that it renamed, by their names before.
         warnings: In words.
     """
 
     losses: tuple[Loss, ...] = ()
     created: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """As it stands with the version."""
+        return {"created": list(self.created)} | ({"renamed": dict(self.renamed)} if self.renamed else {})
 
     def metadata(self) -> dict[str, Any]:
         """As it stands in the history."""
@@ -175,8 +182,9 @@ class Guard:
             logger.warning("%s", warning)
         for loss in watched.losses:
             logger.info("migration %03d: %s", version, loss)
-        created = watched.findings.created if watched.findings is not None else []
-        return Account(tuple(watched.losses), tuple(created), tuple(warnings))
+        findings = watched.findings
+        assert findings is not None
+        return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
 
 
 def _covered(loss: Loss, names: Sequence[str]) -> bool:

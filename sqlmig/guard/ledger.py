@@ -15,10 +15,10 @@ from typing import TypeVar
 from .census import Column, TableId
 from .statements import Copy
 
+__all__ = ["Children", "Copied", "Dropped", "Ledger", "Made", "Touched"]
+
 E = TypeVar("E", bound="Entry")
 _epochs = count(1)
-
-__all__ = ["Children", "Dropped", "Ledger", "Made", "Touched"]
 
 
 @dataclass
@@ -36,22 +36,33 @@ class Touched(Entry):
     Attributes:
         origin: What it was called.
         now: What it is called; None once it is dropped.
+        was_empty: Whether it had no row before the migration gave it some.
+        brought: Rows that the migration gave it from its beginning on, as far as it is known.
         rows: How many it had when it was first in danger.
+        floor: Its highest rowid, then and again before the first rows came: those stand above it. None where it has
+            no rowids.
+        grew: Whether rows have come since.
         inserted, deleted: What the migration's own statements added and took since, as far as they told it.
         uncounted: Whether it took rows by a statement that did not tell how many.
         filled: Of columns in danger: the values that they held, and the NULLs.
         doomed: Columns that were dropped, as they were called first, with the values that they held.
         renamed: What columns were called first, by what they are called now; folded but for the first name.
         set_itself: Columns that the migration set by an UPDATE of its own, folded.
-        replacing: The key of its rows and the table in which the keys are kept, once rows may be pushed out.
-        rekeyed: Whether an UPDATE has changed keys, which says nothing of rows any more.
+        replaced: Whether REPLACE may have written rows of it anew.
+        keys: Its key, the table in which the keys of its rows are kept, and how many rows it had taken itself
+            by then; once rows may push out others.
+        rekeyed: Whether an UPDATE has changed keys, which tell nothing of rows any more.
         added: Columns that the migration gave it.
         truncated: Values that a change of type cuts off, by column.
     """
 
     origin: TableId
     now: TableId | None
+    was_empty: bool | None = None
+    brought: int = 0
     rows: int | None = None
+    floor: int | None = None
+    grew: bool = False
     inserted: int = 0
     deleted: int = 0
     uncounted: bool = False
@@ -59,11 +70,22 @@ class Touched(Entry):
     doomed: list[tuple[str, int]] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     set_itself: set[str] = field(default_factory=set)
-    replacing: tuple[list[str], str] | None = None
+    replaced: bool = False
+    keys: tuple[list[str], str, int] | None = None
     rekeyed: bool = False
     added: list[str] = field(default_factory=list)
     truncated: dict[str, int] = field(default_factory=dict)
     dropped: Dropped | None = None
+
+    @property
+    def up_to(self) -> int | None:
+        """The rowid up to which its rows are counted; None for all, where none came or their rowids tell nothing."""
+        return self.floor if self.grew and self.by_rowid else None
+
+    @property
+    def by_rowid(self) -> bool:
+        """Whether rows that came later are told from the others by their rowid."""
+        return self.floor is not None and not self.rekeyed and not self.replaced
 
 
 @dataclass
@@ -72,21 +94,36 @@ class Dropped:
     What a table was when it was dropped.
 
     Attributes:
+        place: What it was called then, folded.
         columns: What it had.
         kept: Its columns whose values were copied as they are into the table that took its place, with their names
             there; folded.
         filled: The values that its other columns held, folded.
         rows: How many it would have had, whatever took some of them.
+        copied: How many of them were copied into other tables; None where that is not known.
+        lost: Rows that were lost since, in tables that had taken its place and were dropped in their turn.
         heir: The table that its rows were copied into, as it is called now.
         orphans: References of it that led nowhere, where that has to be asked.
     """
 
+    place: tuple[str, str]
     columns: list[Column]
     kept: dict[str, str]
     filled: dict[str, int]
     rows: int
+    copied: int | None
     heir: tuple[str, str] | None
     orphans: int | None
+    lost: int = 0
+
+
+@dataclass
+class Copied:
+    """A SELECT that filled a table, the columns that it filled, where they were named, and how many rows it brought."""
+
+    copy: Copy
+    columns: tuple[str, ...] | None
+    rows: int | None = None
 
 
 @dataclass
@@ -95,25 +132,34 @@ class Made(Entry):
     A table that the migration has made.
 
     Attributes:
-        copies: The SELECTs that filled it, with the names of the columns that they filled, where they were named.
-        deleted: Rows that the migration took out again by statements of its own.
+        inserted, deleted: Rows that the migration's own statements put in and took out; None where one did not tell.
         set_itself: Columns that it set by an UPDATE of its own, folded.
+        disturbed: Columns that a foreign key or a trigger has set, folded.
     """
 
     now: TableId
-    copies: list[tuple[Copy, tuple[str, ...] | None]] = field(default_factory=list)
-    deleted: int = 0
-    uncounted: bool = False
+    copies: list[Copied] = field(default_factory=list)
+    inserted: int | None = 0
+    deleted: int | None = 0
     set_itself: set[str] = field(default_factory=set)
+    disturbed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Children:
-    """References of a table that are in danger: how many led nowhere, or from which rowid on it is asked."""
+    """
+    References of a table that are in danger.
+
+    Attributes:
+        orphans: How many led nowhere before.
+        above: Where only rows that came later are asked, the rowid above which they are.
+        without: Where they are in danger only if nothing has this name at the end, folded.
+    """
 
     table: TableId
     orphans: int | None = None
     above: int | None = None
+    without: tuple[str, str] | None = None
 
 
 @dataclass
@@ -168,3 +214,8 @@ class Ledger:
     def all(self) -> list[Touched]:
         """Every table that was there before and was touched."""
         return [*self.touched.values(), *self.gone]
+
+    def places_taken(self, made: tuple[str, str]) -> list[Dropped]:
+        """What the tables were whose rows a table of the migration's has taken over, to be written."""
+        found = [(gone.origin.key, gone.dropped) for gone in self.write_gone()]
+        return [was for origin, was in found if was is not None and made in (was.heir, origin)]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from ..schema.sqlite.definition import folded
 from ..schema.sqlite.tokens import Token, matching, name_of, significant
 
 __all__ = [
     "AddColumn",
     "Copy",
     "CreateTable",
+    "Delete",
     "DropColumn",
     "DropTable",
     "Insert",
     "RenameColumn",
     "RenameTable",
+    "Savepoint",
     "Statement",
+    "Update",
     "first_word",
     "parse",
 ]
@@ -61,17 +65,26 @@ class AddColumn(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """`SELECT ... FROM source`: what each result column is, None for an expression; None altogether for `*`."""
+    """
+    `SELECT ... FROM source`.
+
+    Attributes:
+        columns: Of each result column the column read, None for an expression, and the name that it is given; None
+            altogether for `*`.
+        whole: Whether every row is taken, in the order in which the table has them.
+    """
 
     source: Named
     columns: tuple[tuple[str | None, str | None], ...] | None
-    """Pairs of the column read and the name that it is given."""
+    whole: bool
 
 
 class CreateTable(NamedTuple):
     table: Named
     temporary: bool
     if_not_exists: bool
+    filled: bool
+    """Whether it is made of a query."""
     copy: Copy | None
 
 
@@ -92,7 +105,32 @@ class Insert(NamedTuple):
     copy: Copy | None
 
 
-Statement: TypeAlias = "DropTable | RenameTable | RenameColumn | DropColumn | AddColumn | CreateTable | Insert"
+class Update(NamedTuple):
+    """An UPDATE; whether it says that rows may be pushed out."""
+
+    replaces: bool
+
+
+class Delete(NamedTuple):
+    """A DELETE; whether the number of changed rows is known when it has run."""
+
+    counts: bool
+
+
+class Savepoint(NamedTuple):
+    """SAVEPOINT, RELEASE or ROLLBACK TO; the name is folded."""
+
+    word: str
+    name: str
+
+
+Statement: TypeAlias = (
+    "DropTable | RenameTable | RenameColumn | DropColumn | AddColumn"
+    " | CreateTable | Insert | Update | Delete | Savepoint"
+)
+
+# A statement that lists a hundred thousand rows says what it does at its two ends.
+_ENDS = 8_000
 
 
 def first_word(sql: str) -> str:
@@ -102,19 +140,25 @@ def first_word(sql: str) -> str:
 
 
 def parse(sql: str) -> Statement | None:
-    """What a DROP TABLE, ALTER TABLE, CREATE TABLE or INSERT says; None for any other statement."""
-    reader = _Reader(significant(sql))
+    """What a statement that changes rows, tables or savepoints says; None for any other, and for one cut off."""
+    long = len(sql) > 2 * _ENDS
+    found = significant(sql[:_ENDS]) + significant(sql[-_ENDS:]) if long else significant(sql)
+    reader = _Reader(found)
+    while found[reader.at :] and found[reader.at].text == ";":
+        reader.at += 1
+    with_queries = reader.sees("WITH")
+    if with_queries:
+        reader.skip_queries()
     try:
-        if reader.skip("DROP"):
-            return _drop(reader)
-        if reader.skip("ALTER"):
-            return _alter(reader)
-        if reader.skip("CREATE"):
-            return _create(reader)
-        return _insert(reader)
+        for word, read in _READERS.items():
+            if reader.skip(word):
+                said = read(reader)
+                # What the names in a SELECT mean is said before it.
+                return said._replace(copy=None) if with_queries and isinstance(said, Insert) else said
     except (IndexError, ValueError):
         # Cut off in the middle: SQLite will refuse it.
-        return None
+        pass
+    return None
 
 
 class _Reader:
@@ -168,6 +212,19 @@ class _Reader:
     def rest(self) -> list[Token]:
         return self.tokens[self.at :]
 
+    def skip_queries(self) -> None:
+        """Go past the WITH of a statement, to its verb."""
+        depth = 0
+        while not self.ended and not (depth == 0 and self.sees("INSERT", "REPLACE", "UPDATE", "DELETE", "SELECT")):
+            depth += {"(": 1, ")": -1}.get(self.tokens[self.at].text, 0)
+            self.at += 1
+
+    def says(self, *words: str) -> bool:
+        """Whether these words stand in what is left, one after the other and in no parentheses."""
+        found = _outside(self.rest())
+        places = range(len(found) - len(words) + 1)
+        return any(all(found[i + n].is_word(word) for n, word in enumerate(words)) for i in places)
+
 
 def _drop(reader: _Reader) -> Statement | None:
     if not reader.skip("TABLE"):
@@ -200,18 +257,18 @@ def _create(reader: _Reader) -> Statement | None:
         return None
     if_not_exists = reader.skip("IF", "NOT", "EXISTS")
     table = reader.table()
-    copy = _copy(reader) if reader.skip("AS") else None
-    return CreateTable(table, temporary, if_not_exists, copy)
+    filled = reader.skip("AS")
+    return CreateTable(table, temporary, if_not_exists, filled, _copy(reader) if filled else None)
 
 
-def _insert(reader: _Reader) -> Statement | None:
-    replaces = reader.skip("REPLACE")
-    if not replaces:
-        if not reader.skip("INSERT"):
-            return None
-        if reader.skip("OR"):
-            replaces = reader.sees("REPLACE")
-            reader.at += 1
+def _replace(reader: _Reader) -> Statement | None:
+    return _insert(reader, replaces=True)
+
+
+def _insert(reader: _Reader, replaces: bool = False) -> Statement | None:
+    if reader.skip("OR"):
+        replaces = reader.sees("REPLACE")
+        reader.at += 1
     if not reader.skip("INTO"):
         return None
     table = reader.table()
@@ -220,10 +277,47 @@ def _insert(reader: _Reader) -> Statement | None:
     columns = None
     if reader.sees_text("("):
         columns = tuple(name_of(token) for token in reader.inside() if token.text != ",")
-    outside = list(_outside(reader.rest()))
-    upserts = any(a.is_word("ON") and b.is_word("CONFLICT") for a, b in pairwise(outside))
-    counts = not (replaces or upserts or any(token.is_word("RETURNING") for token in outside))
+    counts = not (replaces or reader.says("ON", "CONFLICT") or reader.says("RETURNING"))
     return Insert(table, columns, replaces, counts, _copy(reader))
+
+
+def _update(reader: _Reader) -> Statement:
+    return Update(reader.skip("OR", "REPLACE"))
+
+
+def _delete(reader: _Reader) -> Statement:
+    return Delete(not reader.says("RETURNING"))
+
+
+def _savepoint(reader: _Reader) -> Statement:
+    return Savepoint("SAVEPOINT", folded(reader.name()))
+
+
+def _release(reader: _Reader) -> Statement:
+    reader.skip("SAVEPOINT")
+    return Savepoint("RELEASE", folded(reader.name()))
+
+
+def _rollback(reader: _Reader) -> Statement | None:
+    reader.skip("TRANSACTION")
+    if not reader.skip("TO"):
+        return None
+    reader.skip("SAVEPOINT")
+    return Savepoint("ROLLBACK", folded(reader.name()))
+
+
+_READERS: dict[str, Callable[[_Reader], Statement | None]] = {
+    "INSERT": _insert,
+    "REPLACE": _replace,
+    "UPDATE": _update,
+    "DELETE": _delete,
+    "DROP": _drop,
+    "ALTER": _alter,
+    "CREATE": _create,
+    "SAVEPOINT": _savepoint,
+    "RELEASE": _release,
+    "ROLLBACK": _rollback,
+}
 
 
 def _outside(found: list[Token]) -> list[Token]:
@@ -238,12 +332,19 @@ def _outside(found: list[Token]) -> list[Token]:
 
 def _copy(reader: _Reader) -> Copy | None:
     """A plain SELECT from one table, else None."""
+    try:
+        return _plain_copy(reader)
+    except (IndexError, ValueError):
+        return None
+
+
+def _plain_copy(reader: _Reader) -> Copy | None:
     while reader.skip_text("("):
         pass
-    if not reader.skip("SELECT"):
+    if not reader.skip("SELECT") or reader.says("UNION") or reader.says("INTERSECT") or reader.says("EXCEPT"):
         return None
     reader.skip("ALL")
-    reader.skip("DISTINCT")
+    distinct = reader.skip("DISTINCT")
     items: list[list[Token]] = [[]]
     depth = 0
     while not (depth == 0 and reader.sees("FROM")):
@@ -261,9 +362,10 @@ def _copy(reader: _Reader) -> Copy | None:
         reader.name()
     if not (reader.ended or reader.sees(*_AFTER_FROM) or reader.sees_text(")")):
         return None
+    whole = reader.ended and not distinct
     if len(items) == 1 and items[0][-1].text == "*":
-        return Copy(source, None)
-    return Copy(source, tuple(_column(item) for item in items))
+        return Copy(source, None, whole)
+    return Copy(source, tuple(_column(item) for item in items), whole)
 
 
 def _column(item: list[Token]) -> tuple[str | None, str | None]:
