@@ -85,9 +85,15 @@ class Handover:
 
     def is_ours(self, engine: Engine) -> bool:
         """Whether an engine's connections would be to the same database."""
-        if engine is self.engine or engine.pool is self.engine.pool:
+        # Of a rehearsal: whatever would be to the database that was copied is to the copy.
+        copied = self.engine.get_execution_options().get("sqlmig_rehearsal")
+        return self._is_same(engine, self.engine) or (copied is not None and self._is_same(engine, copied))
+
+    @staticmethod
+    def _is_same(engine: Engine, ours: Engine) -> bool:
+        if engine is ours or engine.pool is ours.pool:
             return True
-        own, other = _file(self.engine), _file(engine)
+        own, other = _file(ours), _file(engine)
         if engine.dialect.name != "sqlite" or not own or not other or ":memory:" in (own, other):
             return False
         return os.path.realpath(own) == os.path.realpath(other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from .records import history_of
 if TYPE_CHECKING:
     from sqlmig.connection import Database
     from sqlmig.results import MigrationResult, Plan
+    from sqlmig.safety.report import Rehearsal
 
     from .environment import Environment
     from .history import History
@@ -104,6 +106,14 @@ class AlembicMigrator(Migrator):
             self._plain = None
             # So that what is wrong with it is told here.
             _ = self.project
+
+    def _on(self, database: Database) -> AlembicMigrator:
+        """The same on another database, which has an env.py run of its own."""
+        twin = super()._on(database)
+        for name in ("project", "environment", "_told"):
+            twin.__dict__.pop(name, None)
+        twin._history = twin._tables_found = twin._place = None
+        return twin
 
     @cached_property
     def project(self) -> Project:
@@ -244,9 +254,21 @@ class AlembicMigrator(Migrator):
         assert isinstance(self._runner, RevisionRunner)
         return self._runner
 
-    def migrate_to_version(self, version: int | str, *, all_or_nothing: bool | None = None) -> MigrationResult:
+    def migrate_to_version(
+        self,
+        version: int | str,
+        *,
+        all_or_nothing: bool | None = None,
+        rehearse: bool | str | os.PathLike[str] = False,
+    ) -> MigrationResult:
         """Bring the database to a version, up or down; a name means that revision and what it needs."""
-        return super().migrate_to_version(self._target(version), all_or_nothing=all_or_nothing)
+        return super().migrate_to_version(self._target(version), all_or_nothing=all_or_nothing, rehearse=rehearse)
+
+    def rehearse(self, target: int | str | None = None, **options: Any) -> Rehearsal:
+        """Do to a copy what `migrate()`, or `migrate_to_version(target)`, would do."""
+        # A name is looked up on the copy: a file that is not there is not made for it.
+        named: Any = target
+        return super().rehearse(named, **options)
 
     def rollback_to_version(self, version: int | str) -> MigrationResult:
         """Roll back every migration above a version; of a name, what descends from it."""

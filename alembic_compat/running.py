@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmig import MigrationRunner, NotAtomic
 from sqlmig.execution import TryAgain
 from sqlmig.manager import require_version
-from sqlmig.run import Run
+from sqlmig.run import BeforeFirst, Run
 
 from .configured import PARSING
 from .environment import Environment
@@ -48,15 +48,19 @@ class RevisionRunner(MigrationRunner):
         self._without_foreign_keys: dict[int, bool] = {}
         self._again_from_the_start = False
 
-    def apply(self, target: int | None = None, *, all_or_nothing: bool = False) -> MigrationResult:
+    def apply(
+        self, target: int | None = None, *, all_or_nothing: bool = False, before_first: Sequence[BeforeFirst] = ()
+    ) -> MigrationResult:
         """Apply what is pending, up to *target*."""
+        apply = super().apply
         return self._in_turn(
-            "apply", target, lambda: super(RevisionRunner, self).apply(target, all_or_nothing=all_or_nothing)
+            "apply", target, lambda: apply(target, all_or_nothing=all_or_nothing, before_first=before_first)
         )
 
-    def rollback(self, target: int) -> MigrationResult:
+    def rollback(self, target: int, *, before_first: Sequence[BeforeFirst] = ()) -> MigrationResult:
         """Roll back to *target*, newest first."""
-        return self._in_turn("rollback", target, lambda: super(RevisionRunner, self).rollback(target))
+        rollback = super().rollback
+        return self._in_turn("rollback", target, lambda: rollback(target, before_first=before_first))
 
     def _in_turn(self, operation: str, target: int | None, call: Callable[[], MigrationResult]) -> MigrationResult:
         self._function = "downgrade" if operation == "rollback" else "upgrade"

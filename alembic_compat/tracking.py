@@ -47,6 +47,11 @@ class RevisionTracker(VersionTracker):
         self.heads_table = table(version_table, column("version_num", String), schema=version_schema)
 
     @property
+    def own_tables(self) -> set[str]:
+        """Alembic's as well."""
+        return super().own_tables | {self.heads_table.name.lower()}
+
+    @property
     def revisions(self) -> History:
         """The revisions."""
         return self._told()

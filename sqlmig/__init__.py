@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         NotAtomic,
         ObjectExists,
         ObjectInUse,
+        RehearsalFailed,
         RollbackNotSupported,
         SchemaError,
         TransactionEnded,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .results import Issue, Loss, MigrationResult, Plan, PlanStep, Status
     from .rows import Row
     from .runner import MigrationRunner
+    from .safety.report import Rehearsal, RehearsedStep
     from .schema.operations import Operations
     from .version_tracker import VersionTracker
 
@@ -71,6 +73,7 @@ _HOMES = {
         "NotAtomic",
         "ObjectExists",
         "ObjectInUse",
+        "RehearsalFailed",
         "RollbackNotSupported",
         "SchemaError",
         "TransactionEnded",
@@ -87,6 +90,7 @@ _HOMES = {
     "results": ["Issue", "Loss", "MigrationResult", "Plan", "PlanStep", "Status"],
     "rows": ["Row"],
     "runner": ["MigrationRunner"],
+    "safety.report": ["Rehearsal", "RehearsedStep"],
     "schema.operations": ["Operations"],
     "version_tracker": ["VersionTracker"],
 }
@@ -122,6 +126,9 @@ __all__ = [
     "Operations",
     "Plan",
     "PlanStep",
+    "Rehearsal",
+    "RehearsalFailed",
+    "RehearsedStep",
     "RollbackNotSupported",
     "Row",
     "SchemaError",

@@ -153,6 +153,11 @@ class BaseMigration(SchemaMethods):
                 self.db = before
 
     @property
+    def rehearsing(self) -> bool:
+        """Whether it runs on a copy that is thrown away: what is outside the database is to be left alone then."""
+        return "sqlmig_rehearsal" in self.db.engine.get_execution_options()
+
+    @property
     def connection(self) -> Connection:
         """The SQLAlchemy Connection that the migration runs on."""
         connection = self.db.connection

@@ -12,6 +12,7 @@ Every error that sqlmig raises on purpose.
     ├── InterruptedMigration      a migration was started and never finished
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
+    ├── RehearsalFailed           it failed on a copy, so the database was left alone
     ├── MigrationFailed           a migration raised, or its checks said no
     │   ├── TransactionEnded      it ended, or tried to end, its own transaction
     │   └── DataLossError         it would remove data that it does not say it removes
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .results import Issue, Loss, MigrationResult
+    from .safety.report import Rehearsal
 
 __all__ = [
     "ConfigurationError",
@@ -54,6 +56,7 @@ __all__ = [
     "NotAtomic",
     "ObjectExists",
     "ObjectInUse",
+    "RehearsalFailed",
     "RollbackNotSupported",
     "SchemaError",
     "TransactionEnded",
@@ -180,6 +183,25 @@ class RollbackNotSupported(MigrationError):
 
 class NotAtomic(MigrationError):
     """The atomicity that was asked for cannot be had."""
+
+
+class RehearsalFailed(MigrationError):
+    """
+    Migrating failed on a copy, or damaged it; the database itself was left alone.
+
+    Attributes:
+        report: What came of the rehearsal.
+    """
+
+    def __init__(self, report: Rehearsal) -> None:
+        self.report = report
+        self.version = next((step.version for step in report.steps if step.error is not None), None)
+        why = report.error or "\n".join(report.integrity)
+        listed = "\n".join(f"  {line}" for line in why.splitlines())
+        super().__init__(
+            "The rehearsal on a copy failed, so nothing was started; the database itself is as it was.\n"
+            f"{listed}\nMend that, then see whether it works: sqlmig rehearse, or rehearse()"
+        )
 
 
 class MigrationFailed(MigrationError):
@@ -383,14 +405,27 @@ class DatabaseNotWritable(DatabaseUnavailable):
 
 
 class DiskFull(DatabaseUnavailable):
-    """There was no room for what was to be written; it was undone."""
+    """
+    There was no room for what was to be written; it was undone, or not begun.
 
-    def __init__(self, database: str, reason: str) -> None:
-        super().__init__(
-            f"No room is left for the database {database}: {reason}.\n"
-            "  What had been begun was undone; the database is as it was.\n"
-            "Free space on its disk (or raise PRAGMA max_page_count), then start again."
-        )
+    Attributes:
+        needed, free: Bytes, where it was found out before.
+        folder: Where they are needed.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        reason: str,
+        *,
+        undone: str = "What had been begun was undone; the database is as it was.",
+        hint: str = "Free space on its disk (or raise PRAGMA max_page_count), then start again.",
+        needed: int | None = None,
+        free: int | None = None,
+        folder: str | None = None,
+    ) -> None:
+        self.needed, self.free, self.folder = needed, free, folder
+        super().__init__(f"No room is left for the database {database}: {reason}.\n  {undone}\n{hint}")
 
 
 class NotADatabase(DatabaseUnavailable):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+import os
+from typing import TYPE_CHECKING, Any, Self
 
 from .backends import backend_for
 from .backends.sqlite import head_query
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from .manager import MigrationManager
     from .planning import OutOfOrder
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
+    from .run import BeforeFirst
     from .runner import MigrationRunner
+    from .safety.report import Rehearsal
     from .sources import MigrationPaths
     from .version_tracker import VersionTracker
 
@@ -119,7 +123,9 @@ class Migrator:
 
         return inspect(self.db.connection if self.db.connection is not None else self.db.engine)
 
-    def migrate(self, *, all_or_nothing: bool | None = None) -> MigrationResult:
+    def migrate(
+        self, *, all_or_nothing: bool | None = None, rehearse: bool | str | os.PathLike[str] = False
+    ) -> MigrationResult:
         """
         Bring the database to the newest version.
 
@@ -127,6 +133,8 @@ class Migrator:
 
         Args:
             all_or_nothing: One transaction around all pending migrations; the Migrator's own setting by default.
+            rehearse: Do it to a copy first, under the lock, and leave the database alone if that fails; a path is
+                the folder for the copy.
 
         Returns:
             What was applied, skipped, and how long it took; true.
@@ -134,22 +142,90 @@ class Migrator:
         Raises:
             MigrationError: What it was is in its class and its message; the failed migration was undone.
             DataLossError: It would have removed data that it does not say it removes.
+            RehearsalFailed: The copy could not be migrated, or was damaged by it; its report tells.
         """
         version = self._version_at_head()
         if version is not None:
             return _nothing_done(version)
-        return self._together(all_or_nothing, lambda together: self.runner.apply(all_or_nothing=together))
+        return self._together(all_or_nothing, lambda together: self._go(None, together, rehearse))
 
-    def migrate_to_version(self, version: int, *, all_or_nothing: bool | None = None) -> MigrationResult:
+    def migrate_to_version(
+        self, version: int, *, all_or_nothing: bool | None = None, rehearse: bool | str | os.PathLike[str] = False
+    ) -> MigrationResult:
         """
         Bring the database to *version*, up or down.
+
+        Args:
+            rehearse: As in `migrate()`.
 
         Raises:
             UnknownVersion: No migration has it.
         """
-        return self._together(
-            all_or_nothing, lambda together: self.runner.migrate_to_version(version, all_or_nothing=together)
+        return self._together(all_or_nothing, lambda together: self._go(version, together, rehearse))
+
+    def _go(self, version: int | None, together: bool, rehearse: bool | str | os.PathLike[str]) -> MigrationResult:
+        """Apply everything, or go to *version*."""
+        warnings: list[str] = []
+        first = [self._rehearsed(version, together, rehearse, warnings)] if rehearse is not False else []
+        if version is None:
+            done = self.runner.apply(all_or_nothing=together, before_first=first)
+        else:
+            done = self.runner.migrate_to_version(version, all_or_nothing=together, before_first=first)
+        return MigrationResult(**{**done, "warnings": [*done.warnings, *warnings]}) if warnings else done
+
+    def _rehearsed(
+        self, version: int | None, together: bool, folder: bool | str | os.PathLike[str], warnings: list[str]
+    ) -> BeforeFirst:
+        from .safety.rehearsal import rehearse_first
+
+        return rehearse_first(
+            self, version, together, None if isinstance(folder, bool) else os.fspath(folder), warnings
         )
+
+    def rehearse(
+        self,
+        target: int | None = None,
+        *,
+        all_or_nothing: bool | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        room: float = 3.0,
+        thorough: bool | None = None,
+    ) -> Rehearsal:
+        """
+        Do to a copy what `migrate()`, or `migrate_to_version(target)`, would do, and then what takes it back.
+
+        The database is only read. The copy is removed, however this ends; what a killed process left of one is
+        removed by the next rehearsal. A migration that fails makes a report that is false, and no error.
+
+        Args:
+            target: The newest version by default.
+            all_or_nothing: As in `migrate()`.
+            folder: Where the copy lies, `":memory:"` for nowhere; by default the system's temporary folder if that
+                has room, else beside the database.
+            room: How many times the size of the database must be free there.
+            thorough: Whether each entry of each index is compared with its row afterwards (`integrity_check`); by
+                default in databases of up to 32 MiB, and in larger ones `quick_check` and the number of entries.
+
+        Raises:
+            ConfigurationError: The database cannot be copied, or the call is wrong.
+            DiskFull: There is no room for a copy; nothing was written.
+        """
+        from .safety.rehearsal import rehearse
+
+        place = None if folder is None else os.fspath(folder)
+        return rehearse(self, target, together=all_or_nothing, folder=place, room=room, thorough=thorough).report
+
+    def _target(self, version: int) -> int:
+        """What a version means: here, itself."""
+        return version
+
+    def _on(self, database: Database) -> Self:
+        """The same, with every option, on another database."""
+        twin = copy.copy(self)
+        twin.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        twin.backend = backend_for(twin.db, self.backend.lock_timeout)
+        twin._progress = twin._head = twin._manager = twin._runner = None
+        return twin
 
     def _together(self, said: bool | None, run: Callable[[bool], MigrationResult]) -> MigrationResult:
         """Run with what was said of all_or_nothing, in this call or for all."""

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .guard import Account
     from .loader import LoadedMigration
+    from .manager import Prepared
     from .results import Loss, Plan
     from .version_tracker import VersionTracker
 
-__all__ = ["Clock", "Progress", "Run"]
+__all__ = ["BeforeFirst", "Clock", "Progress", "Run"]
 
 Progress: TypeAlias = Callable[[int, int, str], object]
+BeforeFirst: TypeAlias = "Callable[[SQLiteSession, Prepared], object]"
 
 logger = logging.getLogger("sqlmig.runner")
 
@@ -84,6 +86,13 @@ class Run:
         self._migration: LoadedMigration | None = None
         self._instance: BaseMigration | None = None
         self._running = False
+        self.before_first: list[BeforeFirst] = []
+        """What is still to be done under the lock before the first migration begins."""
+
+    def come_first(self, session: SQLiteSession, prepared: Prepared) -> None:
+        """The first migration is about to begin: do once what was asked for before it."""
+        while self.before_first:
+            self.before_first.pop(0)(session, prepared)
 
     def begin(self, plan: Plan) -> None:
         """Say what is about to happen."""

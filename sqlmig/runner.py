@@ -13,7 +13,7 @@ from .execution import TryAgain, perform
 from .guard import Account, Guard
 from .manager import refuse_rollback, require_version
 from .provenance import is_running
-from .run import Clock, Progress, Run
+from .run import BeforeFirst, Clock, Progress, Run
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .guard import OnDataLoss
     from .loader import LoadedMigration
     from .manager import MigrationManager, Prepared
-    from .results import MigrationResult
+    from .results import MigrationResult, Plan
     from .version_tracker import AppliedVersion, DatabaseState, VersionTracker
 
 __all__ = ["MigrationRunner"]
@@ -50,25 +50,35 @@ class MigrationRunner:
         self.tracker: VersionTracker = manager.version_tracker
         self.backend = self.tracker.backend
         self.guard = Guard(on_data_loss)
+        self.new_run: Callable[..., Run] = Run
 
-    def migrate_to_version(self, version: int, *, all_or_nothing: bool = False) -> MigrationResult:
+    def migrate_to_version(
+        self, version: int, *, all_or_nothing: bool = False, before_first: Sequence[BeforeFirst] = ()
+    ) -> MigrationResult:
         """Bring the database to *version*, up or down."""
         with Run(self.tracker, "apply").recording_refusals(version):
             require_version(version)
         if self.manager.goes_down(self.tracker.read(), version):
-            return self.rollback(version)
-        return self.apply(version, all_or_nothing=all_or_nothing)
+            return self.rollback(version, before_first=before_first)
+        return self.apply(version, all_or_nothing=all_or_nothing, before_first=before_first)
 
-    def apply(self, target: int | None = None, *, all_or_nothing: bool = False) -> MigrationResult:
+    def apply(
+        self, target: int | None = None, *, all_or_nothing: bool = False, before_first: Sequence[BeforeFirst] = ()
+    ) -> MigrationResult:
         """
         Apply what is pending, up to *target*.
+
+        Args:
+            before_first: Called once, under the lock, when the first migration is about to begin.
 
         Raises:
             ValidationFailed: The files are not fit to run; nothing was started.
             MigrationFailed: A migration failed and was undone; those before it stay, unless *all_or_nothing*.
             DataLossError: It would have removed data without saying so.
         """
-        run = Run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=self._again(target))
+        again = self._again(target)
+        run = self.new_run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=again)
+        run.before_first = list(before_first)
         with run.recording_refusals(target):
             if target is not None:
                 require_version(target)
@@ -88,7 +98,7 @@ class MigrationRunner:
 
             return self._around(session, carry_out)
 
-    def rollback(self, target: int) -> MigrationResult:
+    def rollback(self, target: int, *, before_first: Sequence[BeforeFirst] = ()) -> MigrationResult:
         """
         Roll back to *target*, newest first: in one transaction, unless a step cannot run in one.
 
@@ -97,8 +107,9 @@ class MigrationRunner:
             ConfigurationError: The database is below *target*.
             MigrationFailed: A `down` failed; it was undone, and so was all that shared its transaction.
         """
-        run = Run(self.tracker, "rollback", progress=self.progress, retry=self._again(target))
+        run = self.new_run(self.tracker, "rollback", progress=self.progress, retry=self._again(target))
         run.target = target
+        run.before_first = list(before_first)
         with run.recording_refusals(target):
             require_version(target)
             prepared = self._prepare(target, up_only=False)
@@ -114,6 +125,19 @@ class MigrationRunner:
                 return run.result(self._reached(session))
 
             return self._around(session, carry_out)
+
+    def check(self, target: int | None = None) -> Plan:
+        """
+        The plan that a run to *target* begins with; nothing is written, not even a refusal.
+
+        Raises:
+            MigrationError: That with which the run would refuse to begin.
+        """
+        state = self.tracker.read()
+        down = target is not None and self.manager.goes_down(state, target)
+        prepared = self._prepare(target, state, up_only=not down)
+        self._refuse(prepared, down_to=target if down else None)
+        return prepared.plan
 
     def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
         """Record that the database is at *version*, without running anything; tell whether it was recorded."""
@@ -264,6 +288,7 @@ class MigrationRunner:
                             todo, highest = prepared.to_apply(), prepared.state.current_version
                             if not todo:
                                 break
+                        run.come_first(session, prepared)
                         migration = todo[0]
                         highest = max(highest, migration.version)
                         self._apply_one(session, run, migration, highest)
@@ -287,8 +312,10 @@ class MigrationRunner:
                 with suppress(_Interrupted, TryAgain), session.transaction():
                     if not session.unchanged():
                         prepared = self._look_again(session, run, prepared, target, all_or_nothing=True)
-                    highest = prepared.state.current_version
-                    for migration in prepared.to_apply():
+                    highest, todo = prepared.state.current_version, prepared.to_apply()
+                    if todo:
+                        run.come_first(session, prepared)
+                    for migration in todo:
                         highest = max(highest, migration.version)
                         self._apply_one(session, run, migration, highest)
                     done = True
@@ -372,6 +399,7 @@ class MigrationRunner:
                             rows = prepared.to_roll_back()
                             if not rows:
                                 break
+                        run.come_first(session, prepared)
                         batch = rows if prepared.transactional else rows[:1]
                         loose = self._roll_back_batch(session, run, prepared, batch)
                 except TryAgain:

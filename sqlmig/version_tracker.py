@@ -136,6 +136,11 @@ class VersionTracker:
         self.claims: Callable[[Connection, DatabaseState], Claim | None] | None = None
         """What else to ask which versions a database has; the manager, which knows the files, sets it."""
 
+    @property
+    def own_tables(self) -> set[str]:
+        """The tables that are records of migrations, in lower case."""
+        return {self.versions.name.lower(), self.history.name.lower()}
+
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
         return self.read().current_version

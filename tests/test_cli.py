@@ -65,6 +65,34 @@ def test_one_by_one_where_all_or_nothing_is_configured(
     assert CliRunner().invoke(app, ["up", "--one-by-one"]).exit_code == 0
 
 
+def test_rehearse(invoke: Invoke, folder: Folder, tmp_path: Path) -> None:
+    folder.table(1)
+    shown = invoke("rehearse")
+    assert (shown.exit_code, list(tmp_path.glob("*.db"))) == (0, [])
+    assert "restores the schema" in shown.stdout
+    assert "+ table t1" in shown.stdout
+    assert "version 0 -> 1 went well" in shown.stdout
+    folder.add(2, 'self.execute_sql("CREATE INDEX ix ON t1 (n)")', "pass")
+    shown = invoke("rehearse")
+    assert shown.exit_code == 1
+    assert "! rolling it back leaves the schema otherwise: + index ix" in shown.stdout
+    assert invoke("rehearse", "1").exit_code == 0
+    done = invoke("up", "--rehearse")
+    assert done.exit_code == 0
+    assert "rolling it back leaves the schema otherwise" in done.stdout
+    folder.add(3, "raise ValueError")
+    failed = invoke("rehearse", "--json")
+    assert failed.exit_code == 1
+    found = json.loads(failed.stdout)
+    assert (found["success"], found["can_migrate"], found["steps"][0]["version"]) == (False, False, 3)
+    assert "ValueError" in invoke("rehearse").stderr
+    refused = invoke("to", "3", "--rehearse")
+    assert refused.exit_code == 1
+    assert "the database itself is as it was" in refused.stderr
+    assert "may need" in invoke("rehearse", "--room", "1e12", "--folder", str(tmp_path)).stderr
+    assert "Nothing to rehearse" in invoke("rehearse", "2").stdout
+
+
 def test_what_the_reading_commands_print(invoke: Invoke, folder: Folder) -> None:
     assert "Nothing was ever done" in invoke("history").stdout
     folder.table(1)
@@ -231,12 +259,13 @@ def test_as_a_program(folder: Folder, url: str, tmp_path: Path) -> None:
     shown = sqlmig_command("--help", folder=tmp_path).stdout
     listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ") and "  " in line.strip()]
     # What other packages bring comes after sqlmig's own.
-    assert listed[listed.index("up") :][:10] == [
+    assert listed[listed.index("up") :][:11] == [
         "up",
         "to",
         "down",
         "stamp",
         "repair",
+        "rehearse",
         "status",
         "plan",
         "history",

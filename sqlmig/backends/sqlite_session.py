@@ -338,6 +338,15 @@ class SQLiteSession:
             self.abandon()
             raise TransactionMisused("it began a transaction and did not end it, so that this was undone")
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the lock back for a moment, in a transaction that has written nothing yet."""
+        self._execute(_ROLLBACK)
+        try:
+            yield
+        finally:
+            self._begin()
+
     def _wait_for(self, milliseconds: int) -> None:
         with suppress(sqlite3.ProgrammingError):
             self._raw.cursor().execute(f"PRAGMA busy_timeout = {milliseconds}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from . import change, create, read
+from . import change, create, read, rehearse
 from .context import Group
 
 
@@ -25,5 +25,5 @@ def app() -> None:
     """
 
 
-for command in (*change.COMMANDS, *read.COMMANDS, *create.COMMANDS):
+for command in (*change.COMMANDS, *rehearse.COMMANDS, *read.COMMANDS, *create.COMMANDS):
     app.add_command(command)

@@ -25,28 +25,31 @@ _together = click.option(
 
 
 _yes = click.option("--yes", "-y", is_flag=True, help="Lose what a rollback removes, without a question.")
+_rehearse = click.option("--rehearse", is_flag=True, help="Do it to a copy first, and to the database if that works.")
 
 
 @click.command()
 @_together
+@_rehearse
 @shared_options
-def up(options: Options, all_or_nothing: bool | None) -> None:
+def up(options: Options, all_or_nothing: bool | None, rehearse: bool) -> None:
     """
     Apply every pending migration.
 
     Example: sqlmig up --url sqlite:///app.db
     """
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing)
+        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing, rehearse=rehearse)
     _show(done, options)
 
 
 @click.command()
 @click.argument("version", type=int)
 @_together
+@_rehearse
 @_yes
 @shared_options
-def to(options: Options, version: int, all_or_nothing: bool | None, yes: bool) -> None:
+def to(options: Options, version: int, all_or_nothing: bool | None, rehearse: bool, yes: bool) -> None:
     """
     Go to VERSION, up or down.
 
@@ -54,7 +57,8 @@ def to(options: Options, version: int, all_or_nothing: bool | None, yes: bool) -
     """
     _agree(migrator(options), version, yes)
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate_to_version(version, all_or_nothing=all_or_nothing)
+        found = migrator(options, progress)
+        done = found.migrate_to_version(version, all_or_nothing=all_or_nothing, rehearse=rehearse)
     _show(done, options)
 
 

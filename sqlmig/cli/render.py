@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..results import Loss, MigrationResult, Plan, Status
+    from ..safety.report import Rehearsal, RehearsedStep
 
 __all__ = [
     "agreed",
@@ -30,6 +31,7 @@ __all__ = [
     "note",
     "plan",
     "progress",
+    "rehearsal",
     "result",
     "say",
     "status",
@@ -133,6 +135,44 @@ def agreed(losses: Sequence[Loss]) -> bool:
     except click.Abort:
         _err().print()
         return False
+
+
+def rehearsal(report: Rehearsal) -> None:
+    """What came of a rehearsal: a line for each migration, and below it what it did and what is to be mended."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "up ms", "rows", "down ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("way back", "migration"):
+        table.add_column(heading, no_wrap=heading == "way back")
+    for step in report.steps:
+        left = step.error is not None or step.skipped
+        back = Text("failed" if step.error is not None else "skipped" if step.skipped else step.way_back)
+        back.style = "bold red" if step.error is not None else "" if step.down_restores_schema else "yellow"
+        rows = "" if left else f"{step.rows_touched:,}"
+        version, times = f"{step.version:03}", (_milliseconds(step.up_ms), _milliseconds(step.down_ms))
+        table.add_row(version, times[0], rows, times[1], back, Text(step.description))
+    if report.steps:
+        _out().print(table)
+    for step in report.steps:
+        _details(step)
+    for line in (*report.integrity, *report.warnings):
+        _out().print(Text.assemble(("! ", "yellow"), line))
+    _out().print(Text(report.headline, style="green" if report else "yellow" if report.can_migrate else "bold red"))
+    if report.error is not None:
+        error(report.error)
+
+
+def _details(step: RehearsedStep) -> None:
+    """What it changed, and what is to be known or mended."""
+    losses = [str(loss) for loss in step.losses] + [f"rolled back, it would {loss}" for loss in step.down_loses]
+    lines = [(line, "dim") for line in step.schema_difference]
+    lines += [(f"! {line}", "yellow") for line in (*losses, *step.warnings)]
+    for line, style in lines:
+        _out().print(Text.assemble((f"{step.version:03}  ", "dim"), (line, style)))
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"
 
 
 def note(text: str) -> None:

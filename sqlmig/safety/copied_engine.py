@@ -1,0 +1,180 @@
+"""
+An engine on the copy of a database, which connects as the application's own does.
+
+Its connections are made by the pool's own creator, with everything that the application gave to `create_engine`, and
+the listeners of the application's pool and engine: functions, collations, PRAGMAs, the way transactions are begun. Only
+the path is exchanged, and every connection is asked which files it has open before anything runs on it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.pool import StaticPool
+
+from ..backends.sqlite import quoted
+from ..errors import ConfigurationError
+from .source import Source, files_of
+
+__all__ = ["connects_plainly", "engine_on", "hands_off"]
+
+_ATTACHES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*ATTACH\b(?!.*':memory:')", re.IGNORECASE | re.DOTALL)
+
+
+def connects_plainly(engine: Engine) -> bool:
+    """Whether the engine has a `creator` of its own, which cannot be told to open another file."""
+    creator: Any = engine.pool._creator
+    return getattr(creator, "__module__", None) != "sqlalchemy.engine.create"
+
+
+@contextmanager
+def engine_on(
+    original: Engine, source: Source, path: str, attached: Mapping[str, str], fill: Callable[[Any], None] | None
+) -> Iterator[Engine]:
+    """
+    An engine whose every connection is to the copy at *path*, until the end of the block.
+
+    Args:
+        source: What the application's connections are like.
+        path: The copy's file; ":memory:" for one connection, which *fill* is called with when it is made.
+        attached: The copies of attached files, by the names they are attached as.
+
+    Raises:
+        ConfigurationError: The application's way of connecting leads elsewhere; nothing was run there.
+    """
+    redirected = threading.local()
+
+    def redirect(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
+        if getattr(redirected, "now", False):
+            arguments[:1] = [path]
+
+    def connect(record: Any) -> Any:
+        redirected.now = True
+        try:
+            raw = _plain(original, source, path) if connects_plainly(original) else inner(record)
+        finally:
+            redirected.now = False
+        _require(raw, {"main": "" if path == ":memory:" else path})
+        if fill is not None:
+            fill(raw)
+        return raw
+
+    def settle(raw: Any, _record: object) -> None:
+        """After the application's own listeners: have the copies of what they attached in its place."""
+        for name, file in files_of(raw).items():
+            if file and name != "main" and name in attached and not _same(file, attached[name]):
+                cursor = raw.cursor()
+                cursor.execute(f"DETACH {quoted(name)}")
+                cursor.execute(f"ATTACH ? AS {quoted(name)}", (attached[name],))
+        _require(raw, {"main": "" if path == ":memory:" else path, **attached})
+
+    connect_: Any = connect
+    pool = original.pool.recreate()
+    inner = pool._invoke_creator
+    if path == ":memory:":
+        # A second connection would be to a database of its own.
+        listeners = pool.dispatch
+        pool = StaticPool(connect_, dialect=original.dialect)
+        pool.dispatch._update(listeners, only_propagate=False)
+    pool._creator = connect_
+    event.listen(pool, "connect", settle)
+    url = URL.create(original.url.drivername, database=path)
+    options = {**original.get_execution_options(), "sqlmig_rehearsal": original}
+    engine = Engine(pool, original.dialect, url, execution_options=options, hide_parameters=original.hide_parameters)
+    _listen_as(engine, original)
+    engine._has_events = original._has_events
+    event.listen(engine, "before_cursor_execute", _refuse_attach)
+    # Before the application's own, which may connect by themselves with what they are given, and after them.
+    event.listen(original.dialect, "do_connect", redirect)
+    # `insert=True` is not heeded for events of dialects.
+    listeners_of_dialect: Any = original.dialect.dispatch.do_connect
+    listeners_of_dialect.listeners.rotate(1)
+    last = _again(redirect)
+    event.listen(original.dialect, "do_connect", last)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        event.remove(original.dialect, "do_connect", redirect)
+        event.remove(original.dialect, "do_connect", last)
+
+
+def _listen_as(engine: Engine, original: Engine) -> None:
+    """
+    Give *engine* the listeners of another; of one made by `execution_options()`, those of the engine below it as well.
+
+    What listens to the class Engine is there already.
+    """
+    ours: Any = engine.dispatch
+    theirs: Any = original.dispatch
+    for name in ours._event_names:
+        there = list(getattr(ours, name))
+        missing = [listener for listener in getattr(theirs, name) if listener not in there]
+        if missing:
+            getattr(ours, name).for_modify(ours).listeners.extend(missing)
+
+
+def _again(listener: Callable[..., None]) -> Callable[..., None]:
+    """The same as another listener: one function is called once."""
+    return lambda *arguments: listener(*arguments)
+
+
+def _plain(original: Engine, source: Source, path: str) -> Any:
+    """A connection of the driver's own with what could be read off one of the application's."""
+    raw: Any = original.dialect.loaded_dbapi.connect(path, check_same_thread=False)
+    for name, value in source.attributes.items():
+        setattr(raw, name, value)
+    for name, value in source.pragmas.items():
+        raw.cursor().execute(f"PRAGMA {name} = {value}")
+    return raw
+
+
+def _require(raw: Any, expected: Mapping[str, str]) -> None:
+    found = files_of(raw)
+    for name, file in found.items():
+        if not _same(file, expected.get(name, "")):
+            raise ConfigurationError(
+                f"A connection for the rehearsal leads to {file or 'another database'}, and not to the copy.\n"
+                "  The engine connects, or attaches files, in a way of its own; nothing was run there\n"
+                "Rehearse with an engine whose database is in its URL, or a copy that you make: Migrator(copy, ...)"
+            )
+
+
+def _same(file: str, other: str) -> bool:
+    return file == other or bool(file and other and os.path.realpath(file) == os.path.realpath(other))
+
+
+def _refuse_attach(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    if _ATTACHES.match(statement):
+        raise ConfigurationError(
+            "The migration attaches a file, which a rehearsal would change for good.\n"
+            f"  statement: {' '.join(statement.split())[:200]}\n"
+            "ATTACH it as the application connects: it is copied then. Or leave it out where self.rehearsing is true."
+        )
+
+
+@contextmanager
+def hands_off(engine: Engine) -> Iterator[None]:
+    """Meanwhile, refuse this thread a connection to the real database: a migration may open one beside its own."""
+    here = threading.get_ident()
+
+    def refuse(*_: object) -> None:
+        if threading.get_ident() == here:
+            raise ConfigurationError(
+                "The migration opened a connection to the real database, which a rehearsal must not touch.\n"
+                "  It imports the application's engine; its own connection is that of the copy\n"
+                "Use self.db or self.connection, or leave it out where self.rehearsing is true."
+            )
+
+    event.listen(engine.pool, "checkout", refuse)
+    try:
+        yield
+    finally:
+        event.remove(engine.pool, "checkout", refuse)

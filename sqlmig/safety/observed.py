@@ -1,0 +1,123 @@
+"""A run that is looked at: what each migration did to the rows and to the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..run import Run
+from .backup import size_of
+from .schema_text import Schema
+from .source import files_of
+
+if TYPE_CHECKING:
+    from ..backends.sqlite_session import SQLiteSession
+    from ..base import BaseMigration
+    from ..guard import Account
+    from ..loader import LoadedMigration
+    from ..results import Plan
+    from .disk import DiskWatch
+
+__all__ = ["ObservedRun", "Observer", "Sight"]
+
+
+@dataclass
+class Sight:
+    """What was seen of one migration; its schema is that after it."""
+
+    outcome: str
+    description: str
+    took: float
+    rows: int
+    schema: Schema
+
+
+@dataclass
+class Observer:
+    """
+    What was seen in one pass over the migrations, in their order.
+
+    Attributes:
+        ignored: Tables that are records of migrations.
+        told: Called with the number of migrations that are done, that of all, and the last one's name.
+        disk: What is told how large the files will be.
+    """
+
+    ignored: Collection[str]
+    told: Callable[[int, int, str], object]
+    disk: DiskWatch | None = None
+    before: Schema | None = None
+    seen: dict[int, Sight] = field(default_factory=dict)
+    session: SQLiteSession | None = None
+    rows: int = 0
+    total: int = 0
+
+    def open(self, session: SQLiteSession) -> None:
+        """The session that everything happens on."""
+        self.session = session
+        if self.before is None:
+            self.before = self.schema()
+
+    def schema(self) -> Schema:
+        """The schema as it is now."""
+        assert self.session is not None
+        return Schema.read(self.session.raw, self.ignored)
+
+    def watch(self, instance: BaseMigration) -> None:
+        """Count the rows that the migration's own methods change, and no records of them."""
+        assert self.session is not None
+        raw, run, self.rows = self.session.raw, instance._run_by_sqlmig, 0
+
+        @contextmanager
+        def counted() -> Iterator[None]:
+            before = raw.total_changes
+            with run():
+                yield
+            self.rows = raw.total_changes - before
+
+        counting: Callable[[], AbstractContextManager[None]] = counted
+        instance.__dict__["_run_by_sqlmig"] = counting
+
+    def end(self, outcome: str, version: int, description: str, took: float) -> None:
+        """A migration is done, and its transaction still open."""
+        assert self.session is not None
+        self.seen.pop(version, None)
+        self.seen[version] = Sight(outcome, description, round(took, 3), self.rows, self.schema())
+        self.rows = 0
+        if self.disk is not None:
+            raw = self.session.raw
+            self.disk.look(size_of(raw, list(files_of(raw))))
+        self.told(len(self.seen), self.total, f"{version:03} {description}")
+
+
+class ObservedRun(Run):
+    """A run with somebody who looks."""
+
+    def __init__(self, observer: Observer, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._observer = observer
+
+    @contextmanager
+    def recording(self, session: SQLiteSession) -> Iterator[None]:
+        """The same; it begins before anything else does."""
+        self._observer.open(session)
+        with super().recording(session):
+            yield
+
+    def begin(self, plan: Plan) -> None:
+        """Say what is about to happen."""
+        self._observer.total = len(plan.steps)
+        super().begin(plan)
+
+    def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
+        """The migration on the session's connection."""
+        instance = super().start(migration, session)
+        self._observer.watch(instance)
+        return instance
+
+    def note(self, outcome: str, version: int, description: str, took: float, account: Account | None = None) -> None:
+        """A step is done."""
+        super().note(outcome, version, description, took, account)
+        self._observer.end(outcome, version, description, took)
