@@ -890,3 +890,34 @@ def test_a_full_disk(folder: Folder, small_disk: Path, migrator: Migrator) -> No
         migrator.rehearse(folder=small_disk, room=1)
     assert list(small_disk.iterdir()) == [small_disk / "filler"]
     assert migrator.rehearse().can_migrate
+
+
+def test_what_would_be_lost_is_found_on_the_copy(folder: Folder, migrator: Migrator, engine: Engine) -> None:
+    folder.table(1)
+    migrator.migrate()
+    before = contents(engine)
+    folder.table(2)
+    folder.add(3, 'self.execute_sql("ALTER TABLE t1 DROP COLUMN n")')
+    report = migrator.rehearse()
+    assert not report
+    assert "migration 003 would drop t1.n (1 value)" in str(report.error)
+    with pytest.raises(RehearsalFailed, match=r"migration 003 would drop t1\.n \(1 value\)"):
+        migrator.migrate(rehearse=True)
+    assert contents(engine) == before
+    folder.add(3, 'self.execute_sql("ALTER TABLE t1 DROP COLUMN n")', extra="removes = ['t1.n']")
+    report = Migrator(engine, folder.path).rehearse()
+    assert report
+    assert [str(loss) for loss in report.steps[1].losses] == ["drop t1.n (1 value)"]
+    folder.add(3, "pass", "pass")
+    report = Migrator(engine, folder.path).rehearse()
+    assert [str(loss) for loss in report.steps[0].down_loses] == ["drop t2 (1 row)"]
+    assert report.steps[0].way_back == "restores the schema, loses data"
+
+
+def test_a_way_back_that_loses_what_was_there_is_no_way_back(folder: Folder, migrator: Migrator) -> None:
+    folder.table(1)
+    migrator.migrate()
+    folder.add(2, "pass", 'self.execute_sql("DROP TABLE t1")')
+    report = migrator.rehearse()
+    assert (bool(report), report.can_migrate) == (False, True)
+    assert "would, rolled back, drop t1 (1 row)" in "\n".join(report.steps[0].warnings)
