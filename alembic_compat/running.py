@@ -187,7 +187,7 @@ class RevisionRunner(MigrationRunner):
         session: SQLiteSession,
         run: Run,
         migration: LoadedMigration,
-        perform: Callable[[], None],
+        perform: Callable[[], object],
         mark: Callable[[], None],
         unmark: Callable[[], None],
     ) -> None:

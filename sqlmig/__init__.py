@@ -7,21 +7,24 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import BaseMigration
+    from .base import BaseMigration, ResumableMigration
     from .connection import DatabaseConnection
     from .errors import (
+        CheckpointMismatch,
         ConfigurationError,
         DatabaseLocked,
         DatabaseNotWritable,
         DatabaseTooNew,
         DatabaseUnavailable,
         DataContradicts,
+        DataError,
         DataLossError,
         DiskFull,
         InterruptedMigration,
         MigrationError,
         MigrationFailed,
         NoSuchObject,
+        NoSuchRows,
         NotADatabase,
         NotAtomic,
         ObjectExists,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         RehearsalFailed,
         RollbackNotSupported,
         SchemaError,
+        TakenOver,
         TransactionEnded,
         UnknownRevision,
         UnknownVersion,
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
         UnsupportedDatabase,
         ValidationFailed,
         VersionMismatch,
+        WrongKey,
         WrongObject,
     )
     from .manager import MigrationManager
@@ -54,11 +59,13 @@ logging.getLogger("sqlmig").addHandler(logging.NullHandler())
 # Each name is imported when it is first used, so that a boot at head loads
 # nothing but the front door.
 _HOMES = {
-    "base": ["BaseMigration"],
+    "base": ["BaseMigration", "ResumableMigration"],
     "connection": ["DatabaseConnection"],
     "errors": [
+        "CheckpointMismatch",
         "ConfigurationError",
         "DataContradicts",
+        "DataError",
         "DataLossError",
         "DatabaseLocked",
         "DatabaseNotWritable",
@@ -69,6 +76,7 @@ _HOMES = {
         "MigrationError",
         "MigrationFailed",
         "NoSuchObject",
+        "NoSuchRows",
         "NotADatabase",
         "NotAtomic",
         "ObjectExists",
@@ -76,6 +84,7 @@ _HOMES = {
         "RehearsalFailed",
         "RollbackNotSupported",
         "SchemaError",
+        "TakenOver",
         "TransactionEnded",
         "UnknownRevision",
         "UnknownVersion",
@@ -83,6 +92,7 @@ _HOMES = {
         "UnsupportedDatabase",
         "ValidationFailed",
         "VersionMismatch",
+        "WrongKey",
         "WrongObject",
     ],
     "manager": ["MigrationManager"],
@@ -98,8 +108,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BaseMigration",
+    "CheckpointMismatch",
     "ConfigurationError",
     "DataContradicts",
+    "DataError",
     "DataLossError",
     "DatabaseConnection",
     "DatabaseLocked",
@@ -119,6 +131,7 @@ __all__ = [
     "Migrator",
     "ModularDatabaseMigrator",
     "NoSuchObject",
+    "NoSuchRows",
     "NotADatabase",
     "NotAtomic",
     "ObjectExists",
@@ -129,10 +142,12 @@ __all__ = [
     "Rehearsal",
     "RehearsalFailed",
     "RehearsedStep",
+    "ResumableMigration",
     "RollbackNotSupported",
     "Row",
     "SchemaError",
     "Status",
+    "TakenOver",
     "TransactionEnded",
     "UnknownRevision",
     "UnknownVersion",
@@ -141,6 +156,7 @@ __all__ = [
     "ValidationFailed",
     "VersionMismatch",
     "VersionTracker",
+    "WrongKey",
     "WrongObject",
 ]
 

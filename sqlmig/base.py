@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .connection import Database, DatabaseConnection, Parameters
+from .data.methods import DataMethods
 from .errors import ConfigurationError, RollbackNotSupported
 from .schema.methods import SchemaMethods
 
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from .rows import Result
     from .schema import Operations
 
-__all__ = ["BaseMigration"]
+__all__ = ["BaseMigration", "ResumableMigration"]
 
 
-class BaseMigration(SchemaMethods):
+class BaseMigration(SchemaMethods, DataMethods):
     """
     One step of a database's history: `up` makes it, `down` takes it back.
 
@@ -74,6 +75,16 @@ class BaseMigration(SchemaMethods):
     def transactional(self) -> bool:
         """False for statements that refuse to run in a transaction (VACUUM, PRAGMA journal_mode)."""
         return True
+
+    @property
+    def resumable(self) -> bool:
+        """True to commit each batch of `batches` with its checkpoint, so that a killed one goes on where it stopped."""
+        return False
+
+    @property
+    def throttle(self) -> float:
+        """Seconds to pause after each such batch, with the database free for others."""
+        return 0.0
 
     @property
     def removes(self) -> Sequence[str]:
@@ -361,6 +372,27 @@ class BaseMigration(SchemaMethods):
     def _set_version(self, version: int) -> None:
         """Set `PRAGMA user_version`; inside `up` the runner's own value wins."""
         self.db.execute(f"PRAGMA user_version = {int(version)}")
+
+
+class ResumableMigration(BaseMigration):
+    """
+    A migration of data that is committed batch by batch, and goes on where it stopped when it was interrupted.
+
+        class FillSlugs(ResumableMigration):
+            version = 12
+            description = "Documents have a slug"
+
+            def up(self):
+                for rows in self.batches("documents"):
+                    self.update_rows("documents", [{"id": row["id"], "slug": slug(row["title"])} for row in rows])
+
+    Each row is written exactly once, however often it is killed. What stands before, between and after the loops runs
+    again then: have it do nothing the second time (`add_column_if_not_exists`).
+    """
+
+    @property
+    def resumable(self) -> bool:
+        return True
 
 
 class _Operating:

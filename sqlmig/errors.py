@@ -22,7 +22,12 @@ Every error that sqlmig raises on purpose.
     │   ├── WrongObject           it is there, and is not of the kind that the operation is for
     │   ├── ObjectInUse           something else needs what would go or change
     │   ├── DataContradicts       rows that are there contradict what was asked for
-    │   └── UnsupportedChange     the database cannot have it, or sqlmig cannot prove it
+    │   ├── UnsupportedChange     the database cannot have it, or sqlmig cannot prove it
+    │   └── DataError             rows cannot be read or written as it was asked
+    │       ├── WrongKey          the key does not tell the rows apart
+    │       └── NoSuchRows        rows that are to be written are not there
+    ├── CheckpointMismatch        a migration reads other rows than it did before it was interrupted
+    ├── TakenOver                 another process goes on with the migration
     └── DatabaseUnavailable
         ├── DatabaseLocked        another connection holds the lock
         ├── DatabaseNotWritable   the file or the connection is read-only
@@ -40,8 +45,10 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal
 
 __all__ = [
+    "CheckpointMismatch",
     "ConfigurationError",
     "DataContradicts",
+    "DataError",
     "DataLossError",
     "DatabaseLocked",
     "DatabaseNotWritable",
@@ -52,6 +59,7 @@ __all__ = [
     "MigrationError",
     "MigrationFailed",
     "NoSuchObject",
+    "NoSuchRows",
     "NotADatabase",
     "NotAtomic",
     "ObjectExists",
@@ -59,6 +67,7 @@ __all__ = [
     "RehearsalFailed",
     "RollbackNotSupported",
     "SchemaError",
+    "TakenOver",
     "TransactionEnded",
     "UnknownRevision",
     "UnknownVersion",
@@ -66,6 +75,7 @@ __all__ = [
     "UnsupportedDatabase",
     "ValidationFailed",
     "VersionMismatch",
+    "WrongKey",
     "WrongObject",
 ]
 
@@ -160,13 +170,28 @@ class InterruptedMigration(MigrationError):
     """A migration that cannot run in a transaction was started and never finished."""
 
     def __init__(
-        self, version: int, description: str, started: str, again: str = "sqlmig repair, then sqlmig up"
+        self,
+        version: int,
+        description: str,
+        started: str,
+        again: str = "sqlmig repair, then sqlmig up",
+        *,
+        kept: str = "",
     ) -> None:
         self.version = version
+        how = (
+            f"its finished batches have stayed: {kept}"
+            if kept
+            else "it ran outside a transaction, so part of it may have happened"
+        )
         super().__init__(
             f"Migration {version} ({description}) was started and never finished.\n"
-            f"  started {started}; it ran outside a transaction, so part of it may have happened\n"
-            f"Look at the schema, then run it again: {again}"
+            f"  started {started}; {how}\n"
+            + (
+                "Have it go on to its end first: sqlmig up. To give up what it has done in the records: sqlmig repair"
+                if kept
+                else f"Look at the schema, then run it again: {again}"
+            )
         )
 
 
@@ -220,6 +245,7 @@ class MigrationFailed(MigrationError):
         hint: str = "",
         retry: str = "sqlmig up",
         revision: str | None = None,
+        kept: str = "",
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
         self.revision = revision
@@ -232,6 +258,8 @@ class MigrationFailed(MigrationError):
         if not undone:
             lines.append("  It runs outside a transaction, so what it did before the error has stayed.")
             retry = f"{'sqlmig repair' if retry.startswith('sqlmig') else 'repair()'}, then {retry}"
+        elif kept:
+            lines.append(f"  Its finished batches have stayed, and it goes on after them: {kept}.")
         elif together:
             lines.append("  All migrations of its transaction were undone; the database is as it was before the first.")
         else:
@@ -262,6 +290,7 @@ class DataLossError(MigrationFailed):
         together: bool = False,
         retry: str = "sqlmig up",
         revision: str | None = None,
+        kept: str = "",
     ) -> None:
         self.losses = list(losses)
         names = list(dict.fromkeys(loss.name for loss in self.losses))
@@ -276,6 +305,7 @@ class DataLossError(MigrationFailed):
             hint=f"If that is meant, say so in the migration: removes = {_listed(names)}. Then: {retry}",
             retry=retry,
             revision=revision,
+            kept=kept,
         )
 
 
@@ -375,6 +405,57 @@ class DataContradicts(SchemaError):
 
 class UnsupportedChange(SchemaError):
     """The database cannot have it, or sqlmig cannot prove that nothing would be lost."""
+
+
+class DataError(SchemaError):
+    """Rows cannot be read or written as it was asked; nothing was written."""
+
+
+class WrongKey(DataError):
+    """The key does not tell the rows apart, so that some could be left out unseen."""
+
+
+class NoSuchRows(DataError):
+    """
+    Rows that were to be written are not there.
+
+    Attributes:
+        count: How many.
+        sample: The keys of some of them.
+    """
+
+    def __init__(self, what: str, count: int, sample: Sequence[str], *, table: str) -> None:
+        self.count, self.sample = count, list(sample)
+        super().__init__(
+            what,
+            table=table,
+            facts=f"for example {', '.join(self.sample)}",
+            hint="Check the key columns of the rows; to add rows, INSERT them.",
+        )
+
+
+class CheckpointMismatch(MigrationError):
+    """A resumable migration reads other rows, or by another key, than before it was interrupted."""
+
+    def __init__(self, version: int, recorded: str, found: str) -> None:
+        self.version, self.recorded, self.found = version, recorded, found
+        super().__init__(
+            f"Migration {version} was interrupted in a loop that is not there any more, so it cannot go on.\n"
+            f"  it read {recorded}; now it reads {found}\n"
+            "Run it as it was, or have it start over (its finished batches stay): sqlmig repair, then sqlmig up"
+        )
+
+
+class TakenOver(MigrationError):
+    """Another process goes on with a resumable migration that this one was in; its last batch was undone."""
+
+    def __init__(self, version: int, owner: str) -> None:
+        self.version = version
+        super().__init__(
+            f"Migration {version} was taken over, so this process has stopped in it.\n"
+            f"  {owner}; the batch that was under way here was undone\n"
+            "See how far it is: sqlmig status"
+        )
 
 
 class DatabaseUnavailable(MigrationError):

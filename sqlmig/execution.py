@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .loader import LoadedMigration
 
-__all__ = ["ChecksFailed", "TryAgain", "attempt", "explain", "perform", "reason", "statement_of"]
+__all__ = ["ChecksFailed", "TryAgain", "attempt", "explain", "how_far", "perform", "reason", "statement_of"]
 
 
 class TryAgain(BaseException):
@@ -96,7 +96,9 @@ def _perform(migration: BaseMigration, operation: str) -> bool:
     if operation == "rollback":
         _require_run(down(), "down")
         return True
-    checked: object = migration.pre_migrate_checks()
+    # What was interrupted had passed its checks, and they would judge the half that is done.
+    loops = migration._loops
+    checked: object = True if loops is not None and loops.begun else migration.pre_migrate_checks()
     if checked is False:
         return False
     if not checked:
@@ -156,7 +158,14 @@ def explain(
         hint=_hint(error, loose, retry),
         retry=retry,
         revision=getattr(said, "revision", None),
+        kept=how_far(ran),
     )
+
+
+def how_far(ran: BaseMigration | None) -> str:
+    """What an interrupted migration has committed already, in words; nothing where it is no resumable one."""
+    loops = ran._loops if ran is not None else None
+    return "" if loops is None else loops.in_words
 
 
 def _hint(error: Exception, loose: bool, retry: str) -> str:

@@ -80,6 +80,7 @@ class LoadedMigration:
         self.dependencies: list[int] = []
         self.rollback_supported = False
         self.transactional = True
+        self.resumable = False
         self.removes: list[str] = []
         self.revision: str | None = None
         self.version_table = "alembic_version"
@@ -168,6 +169,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         migration = cls(database)
         version, description = migration.version, migration.description
         dependencies, transactional = migration.dependencies, migration.transactional
+        resumable, throttle = migration.resumable, migration.throttle
         rollback_supported, removes = migration.rollback_supported, migration.removes
         revision, version_table = migration.revision, migration.version_table
     except Exception as error:
@@ -186,10 +188,16 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         raise Unloadable(_issue(file, f"dependencies are {dependencies!r}, not a list of versions", "dependency"))
     if not _are_names(removes):
         raise Unloadable(_issue(file, f'removes is {removes!r}, not a list like ["table", "table.column"]', "class"))
-    for name, value in (("rollback_supported", rollback_supported), ("transactional", transactional)):
+    flags = {"rollback_supported": rollback_supported, "transactional": transactional, "resumable": resumable}
+    for name, value in flags.items():
         if not isinstance(value, bool):
             what = "a method; write @property above it" if callable(value) else repr(value)
             raise Unloadable(_issue(file, f"{name} is {what}, not True or False", "class"))
+    if resumable and not transactional:
+        raise Unloadable(_issue(file, "is resumable and not transactional; each batch is a transaction", "class"))
+    if isinstance(throttle, bool) or not isinstance(throttle, int | float) or not 0 <= throttle < float("inf"):
+        raise Unloadable(_issue(file, f"throttle is {throttle!r}, not a number of seconds, 0 or more", "class"))
+    loaded.resumable = resumable
     loaded.description = " ".join(description.split()) or file.title
     loaded.dependencies = list(dependencies)
     loaded.rollback_supported = rollback_supported and cls.down is not BaseMigration.down

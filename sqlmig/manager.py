@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from . import planning, takeover, verification
 from .connection import Database, DatabaseConnection
+from .data.checkpoints import in_words, loops_of, summary
 from .errors import (
     ConfigurationError,
     DatabaseTooNew,
@@ -150,7 +151,12 @@ class MigrationManager:
         migrations, issues = self._load(files)
         issues = [*issues, *self._standing_issues(state, verify=True)]
         return migrations, issues + [
-            Issue(f"migration {row.version} was started and never finished", kind="interrupted", version=row.version)
+            Issue(
+                f"migration {row.version} {_standing(row)}",
+                kind="interrupted",
+                version=row.version,
+                hint="Have it go on: sqlmig up" if row.metadata.get("resumable") else "",
+            )
             for row in state.interrupted
         ]
 
@@ -189,6 +195,9 @@ class MigrationManager:
             interrupted_versions=[row.version for row in state.interrupted],
             validation_issues=issues,
             removes={v: migrations[v].removes for v in pending if v in migrations and migrations[v].removes},
+            progress={
+                row.version: summary(loops_of(row.metadata)) for row in state.interrupted if "loops" in row.metadata
+            },
         )
 
     def can_rollback_to(self, target: int) -> tuple[bool, list[Issue]]:
@@ -418,6 +427,12 @@ class MigrationManager:
             return None
         mean = sum(timings.values()) / len(timings)
         return round(sum(timings.get(version, mean) for version in order), 3)
+
+
+def _standing(row: AppliedVersion) -> str:
+    if not row.metadata.get("resumable"):
+        return "was started and never finished"
+    return f"was started and has not finished: {in_words(loops_of(row.metadata))}"
 
 
 def refuse_rollback(issues: Sequence[Issue]) -> None:

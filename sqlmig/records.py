@@ -102,7 +102,7 @@ def _refuse_running(tracker: VersionTracker, state: DatabaseState, retry: str) -
             raise DatabaseLocked(
                 tracker.backend.name,
                 0,
-                f"process {row.metadata['pid']} is running migration {row.version} outside a transaction",
+                f"process {row.metadata['pid']} is running migration {row.version}",
                 f"Let it finish, or end it, then: {retry}",
             )
 

@@ -256,6 +256,8 @@ class Status(Record):
     validation_issues: list[Issue]
     removes: Mapping[int, list[str]] = MappingProxyType({})
     """What the pending migrations say that they remove."""
+    progress: Mapping[int, Mapping[str, Any]] = {}
+    """How far resumable migrations are that have not finished: rows, total and batches, by version."""
 
     def __str__(self) -> str:
         state = f"{len(self.pending_versions)} pending" if self.pending_versions else "up to date"

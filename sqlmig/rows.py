@@ -10,11 +10,46 @@ from .sql_text import writes
 if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
 
-__all__ = ["Result", "Row"]
+__all__ = ["KeptRow", "Result", "Row"]
 
 
 class Row:
-    """One row: `row[0]`, `row["name"]`, `dict(row)`, and iteration over its values."""
+    """One row: `row[0]`, `row["name"]`, `row.name`, `dict(row)`, and iteration over its values."""
+
+    # Holds nothing itself, so that a row of the driver's own can be one as well; and has no `__new__`, which would
+    # be called for each of them.
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, key: int | slice | str) -> Any: ...
+        def keys(self) -> list[str]: ...
+        def __iter__(self) -> Iterator[Any]: ...
+        def __len__(self) -> int: ...
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self.keys():
+            raise AttributeError(f"no column {name!r}; the row has {', '.join(self.keys())}")
+        return self[name]
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == (tuple(other) if isinstance(other, Row) else other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return "Row(" + ", ".join(f"{k}={v!r}" for k, v in zip(self.keys(), self, strict=True)) + ")"
+
+
+class KeptRow(Row):
+    """
+    A row that keeps its values by itself.
+
+    Args:
+        keys: The names of the columns.
+        values: As many values.
+    """
 
     __slots__ = ("_keys", "_values")
 
@@ -39,16 +74,8 @@ class Row:
     def __len__(self) -> int:
         return len(self._values)
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Row):
-            return self._values == other._values
-        return self._values == other
-
-    def __hash__(self) -> int:
-        return hash(self._values)
-
-    def __repr__(self) -> str:
-        return "Row(" + ", ".join(f"{k}={v!r}" for k, v in zip(self._keys, self._values, strict=True)) + ")"
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeptRow, (list(self._keys), self._values)
 
 
 class Result:
@@ -79,7 +106,7 @@ class Result:
         return row
 
     def __iter__(self) -> Iterator[Row]:
-        return (Row(self._keys, row) for row in self._rows)
+        return (KeptRow(self._keys, row) for row in self._rows)
 
     def fetchone(self) -> Row | None:
         """The next row, or None after the last."""

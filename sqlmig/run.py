@@ -22,7 +22,7 @@ from .errors import (
     UnknownRevision,
     shorten,
 )
-from .execution import explain, reason, statement_of
+from .execution import explain, how_far, reason, statement_of
 from .results import MigrationResult
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class Run:
         """The first migration is about to begin: do once what was asked for before it."""
         while self.before_first:
             self.before_first.pop(0)(session, prepared)
+        self.resumes: set[str] = set()
+        """The tokens of interrupted migrations that this call may go on with."""
 
     def begin(self, plan: Plan) -> None:
         """Say what is about to happen."""
@@ -103,8 +105,10 @@ class Run:
     def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
         self._migration, self._instance, self._running = migration, None, True
-        self._instance = migration.create(DatabaseConnection(session.connection))
-        return self._instance
+        self._instance = instance = migration.create(DatabaseConnection(session.connection))
+        if self._progress is not None:
+            instance._tell = lambda text: self._tell(f"{migration.version:03} {migration.description}: {text}")
+        return instance
 
     def note(self, outcome: str, version: int, description: str, took: float, account: Account | None = None) -> None:
         """A step is done, and will count when it is committed."""
@@ -212,6 +216,8 @@ class Run:
         if db is not None and db.statements:
             statement = shorten(statement_of(error, self._instance) or db.last_statement or "", 100)
             where = f"migration {self._migration.version} was at: {statement}"
+            kept = how_far(self._instance)
+            where += f"; its finished batches have stayed, and it goes on after them: {kept}" if kept else ""
         unavailable = self.backend.translate(error, where)
         if unavailable is not None and (where is None or isinstance(unavailable, DiskFull | DatabaseLocked)):
             unavailable.version = self._migration.version
@@ -241,6 +247,8 @@ class Run:
             metadata["losses"] = [dict(loss) for loss in raised.losses]
         if statement:
             metadata["statement"] = str(statement)
+        if self._instance is not None and self._instance._loops is not None:
+            metadata |= self._instance._loops.progress
         text = str(raised) if isinstance(raised, MigrationError) else reason(raised)
         logger.error("%s: %s", self.backend.name, text.partition("\n")[0])
         try:

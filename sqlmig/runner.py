@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import records
-from .errors import ConfigurationError, InterruptedMigration, NotAtomic, ValidationFailed
+from . import records, waiting
+from .data.resumption import Loops, claim
+from .errors import ConfigurationError, NotAtomic, ValidationFailed
 from .execution import TryAgain, perform
 from .guard import Account, Guard
 from .manager import refuse_rollback, require_version
-from .provenance import is_running
 from .run import BeforeFirst, Clock, Progress, Run
 
 if TYPE_CHECKING:
@@ -202,11 +201,12 @@ class MigrationRunner:
             raise ValidationFailed(plan.validation_issues)
         if plan.steps:
             self.tracker.check_version(max(step.version for step in plan.steps))
-        loose = [v for v, migration in sorted(prepared.migrations.items()) if not migration.transactional]
+        loose = [v for v, m in sorted(prepared.migrations.items()) if m.resumable or not m.transactional]
         if all_or_nothing and loose:
             raise NotAtomic(
-                f"Migration {loose[0]} cannot run in a transaction, so all_or_nothing cannot be kept.\n"
-                f"  {len(loose)} of {len(prepared.migrations)} pending migrations say `transactional = False`\n"
+                f"Migration {loose[0]} cannot run in one transaction, so all_or_nothing cannot be kept.\n"
+                f"  {len(loose)} of {len(prepared.migrations)} pending migrations say `transactional = False`"
+                " or `resumable = True`\n"
                 "Apply it without: sqlmig up --one-by-one, or migrate(all_or_nothing=False)"
             )
 
@@ -218,7 +218,7 @@ class MigrationRunner:
             if all_or_nothing:
                 self._refuse_loose_files(session)
             while True:
-                self._wait_for_interrupted(session)
+                self._wait_for_interrupted(session, run, prepared)
                 with suppress(_Interrupted), session.transaction():
                     session.require_writable()
                     # Before the tables are there: without its versions table, user_version is what a database says.
@@ -239,7 +239,7 @@ class MigrationRunner:
         """
         session.look(self.tracker.versions.schema)
         state = self.tracker.read(session.connection)
-        if state.interrupted:
+        if waiting.blocking(state, run):
             raise _Interrupted
         if state.done == prepared.state.done:
             return prepared._replace(state=state)
@@ -247,20 +247,11 @@ class MigrationRunner:
         self._refuse(fresh, all_or_nothing)
         return fresh
 
-    def _wait_for_interrupted(self, session: SQLiteSession) -> None:
-        """Wait while the process lives that started a migration outside a transaction."""
-        deadline = time.monotonic() + self.backend.lock_timeout
-        read = self.tracker.read
-        while interrupted := self.backend.patiently(lambda: read(session.connection)).interrupted:
-            facts = interrupted[0].metadata
-            if facts.get("failed") or is_running(facts) is False or time.monotonic() >= deadline:
-                raise self._interruption(interrupted[0])
-            time.sleep(0.05)
-
-    def _interruption(self, row: AppliedVersion) -> InterruptedMigration:
-        facts = row.metadata
-        started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
-        return InterruptedMigration(row.version, row.description, started, self._after_repair())
+    def _wait_for_interrupted(self, session: SQLiteSession, run: Run, prepared: Prepared) -> None:
+        """Wait while the process lives that started a migration which is not undone when it is killed."""
+        up = run.operation == "apply" and not session.joined
+        resumable = {migration.version for migration in prepared.to_apply() if up and migration.resumable}
+        waiting.wait(session.connection, run, resumable, self._after_repair())
 
     def _refuse_loose_files(self, session: SQLiteSession) -> None:
         files = self.backend.patiently(lambda: self.backend.non_atomic_files(session.connection))
@@ -291,15 +282,17 @@ class MigrationRunner:
                         run.come_first(session, prepared)
                         migration = todo[0]
                         highest = max(highest, migration.version)
-                        self._apply_one(session, run, migration, highest)
+                        facts = self._apply_one(session, run, migration, highest)
                 except TryAgain:
                     continue
                 except _Interrupted:
-                    self._wait_for_interrupted(session)
+                    self._wait_for_interrupted(session, run, prepared)
                     continue
                 del todo[0]
                 if not migration.transactional:
                     self._apply_loose(session, run, migration, highest)
+                elif facts is not None:
+                    self._apply_resumable(session, run, migration, highest, facts)
             run.committed()
             prepared = prepared.after(migration.applied())
 
@@ -320,20 +313,49 @@ class MigrationRunner:
                         self._apply_one(session, run, migration, highest)
                     done = True
                 if not done:
-                    self._wait_for_interrupted(session)
+                    self._wait_for_interrupted(session, run, prepared)
         run.committed()
 
-    def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
-        """In the transaction that is open: run it, or mark it as started where it cannot run in one."""
+    def _apply_one(
+        self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int
+    ) -> dict[str, Any] | None:
+        """
+        In the transaction that is open: run it, or mark it as started where it cannot run in one.
+
+        Returns:
+            The mark of a resumable one.
+        """
         instance, clock = run.start(migration, session), Clock()
         if not migration.transactional:
             session.require_own_transactions(f"Migration {migration.version}")
             self.tracker.mark_started(session.connection, migration.row())
-            return
+            return None
+        if migration.resumable and not session.joined:
+            marks = {row.version: row for row in self.tracker.read(session.connection).interrupted}
+            return claim(self.tracker, session.connection, migration, marks.get(migration.version))
         with self.guard.over(session, migration) as watched:
             applied = perform(instance, "apply")
         account = self.guard.judge_apply(watched, migration, together=run.together, retry=self._again(None))
         self._record_applied(session.connection, run, instance, migration, applied, clock, highest, account)
+        return None
+
+    def _apply_resumable(
+        self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int, facts: dict[str, Any]
+    ) -> None:
+        """In a transaction for each batch, which `batches` begins and commits; the last one records it as applied."""
+        instance, clock = run.start(migration, session), Clock()
+        loops = instance._loops = Loops(self.tracker, session, migration, facts)
+        with loops.at_work(), session.transaction():
+            loops.require_own()
+            with self.guard.over(session, migration, loops.account) as watched:
+                loops.inspect = lambda: self.guard.judge_batch(
+                    watched, migration, retry=self._again(None), kept=loops.in_words
+                )
+                applied = perform(instance, "apply")
+            loops.finish()
+            account = self.guard.judge_apply(watched, migration, retry=self._again(None), kept=loops.in_words)
+            self.tracker.unmark(session.connection, migration.version)
+            self._record_applied(session.connection, run, instance, migration, applied, clock, highest, account)
 
     def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
         instance, clock = run.start(migration, session), Clock()
@@ -379,7 +401,8 @@ class MigrationRunner:
             "apply" if applied else "skip",
             started_at=clock.started_at,
             execution_time_ms=took,
-            metadata=account.metadata() if account is not None else None,
+            metadata=(account.metadata() if account is not None else {})
+            | (instance._loops.done if instance._loops is not None else {}),
         )
         self.tracker.set_user_version(connection, highest)
         run.note("applied" if applied else "skipped", migration.version, migration.description, took, account)
@@ -405,7 +428,7 @@ class MigrationRunner:
                 except TryAgain:
                     continue
                 except _Interrupted:
-                    self._wait_for_interrupted(session)
+                    self._wait_for_interrupted(session, run, prepared)
                     continue
                 if loose is not None:
                     self._roll_back_loose(session, run, loose, batch[0])

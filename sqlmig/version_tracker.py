@@ -233,6 +233,10 @@ class VersionTracker:
         """Record that a migration begins which will not be undone when it is killed."""
         self.record(connection, values, "started")
 
+    def mark_resumed(self, connection: Connection, version: int, metadata: str) -> None:
+        """Take over a mark that another process has left; *metadata* is JSON that says whose it is now."""
+        self._update(connection, version, applied_at=_now(), metadata=metadata)
+
     def mark_undoing(self, connection: Connection, row: AppliedVersion) -> None:
         """Record that a rollback begins which will not be undone when it is killed; what it was is kept in the mark."""
         metadata = provenance.as_json({"undoing": row.state, "before": row.metadata})

@@ -812,3 +812,51 @@ def test_a_database_of_every_kind(url: str, folder: Folder, dump: Callable[[Engi
     migrator = Migrator(url, folder.path, on_data_loss="warn")
     told = [(loss.version, str(loss)) for loss in migrator.migrate().losses]
     assert told == [(3, "drop own (1 row)"), (4, "drop boxes (1 row)"), (5, "drop pairs (1 row)")]
+
+
+# Migrations that are committed batch by batch
+
+
+BATCHES = """
+self.execute_sql("CREATE TABLE IF NOT EXISTS made (x)")
+self.add_column_if_not_exists("documents", Column("slug", Text))
+for rows in self.batches("documents", size=1):
+    self.update_rows("documents", [{"id": row["id"], "slug": row["title"].lower()} for row in rows])
+    if rows[0]["id"] == LOSING:
+        self.execute_sql("CREATE TRIGGER clean AFTER UPDATE ON settings BEGIN DELETE FROM old_table; END")
+        self.execute_sql("UPDATE settings SET value = 'blue'")
+        self.execute_sql("DROP TRIGGER clean")
+"""
+
+
+def add_batches(folder: Folder, losing: int, extra: str = "") -> None:
+    down = "self.drop_column('documents', 'slug')\nself.drop_table('made')"
+    path = folder.add(2, BATCHES.replace("LOSING", str(losing)), down, f"resumable = True\n{extra}")
+    path.write_text("from sqlalchemy import Column, Text\n" + path.read_text())
+
+
+def test_a_batch_that_loses_data_is_not_committed(library: Migrator, folder: Folder) -> None:
+    add_batches(folder, 2)
+    with pytest.raises(DataLossError, match="would delete 2 rows of old_table") as caught:
+        library.migrate()
+    assert "Its finished batches have stayed" in str(caught.value)
+    found = contents(library.db.engine)["rows"]
+    assert found["old_table"] == [(1,), (2,)]
+    assert [row[-1] for row in found["documents"]] == ["one", None, None]
+    add_batches(folder, 0)
+    done = Migrator(library.db.engine, folder.path).migrate()
+    assert (list(done.losses), list(done.warnings)) == ([], [])
+    assert [row[-1] for row in contents(library.db.engine)["rows"]["documents"]] == ["one", "two", "three"]
+
+
+def test_what_a_resumable_migration_made_is_recorded_whenever_it_made_it(library: Migrator, folder: Folder) -> None:
+    add_batches(folder, 2)
+    with pytest.raises(DataLossError):
+        library.migrate()
+    add_batches(folder, 2, "removes = ['old_table']")
+    migrator = Migrator(library.db.engine, folder.path)
+    done = migrator.migrate()
+    assert [str(loss) for loss in done.losses] == ["delete 2 rows of old_table"]
+    assert done.warnings == []
+    assert [str(loss) for loss in migrator.get_rollback_losses(1)] == ["drop documents.slug (3 values)"]
+    assert [str(loss) for loss in migrator.rollback_to_version(1).losses] == ["drop documents.slug (3 values)"]

@@ -263,6 +263,35 @@ class SQLiteSession:
         self._begin()
         self._left = False
 
+    def commit_so_far(self, between: Callable[[], None]) -> None:
+        """
+        Commit in the middle of a guarded migration, call *between* without the lock, and begin again.
+
+        Raises:
+            TransactionMisused: The migration has ended the transaction.
+        """
+        if self._attempted or not self.in_transaction:
+            raise self._ended()
+        self._guarding = False
+        try:
+            self._commit()
+            # From here on, what fails is not the migration's transaction.
+            self._left = True
+            between()
+            self._begin()
+            self._left = False
+        finally:
+            self._guarding = True
+
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Run statements of our own in the middle of a migration."""
+        observer, self._observer = self._observer, None
+        try:
+            yield
+        finally:
+            self._observer = observer
+
     @contextmanager
     def _refusing(self, *methods: str) -> Iterator[None]:
         """Have these methods of the Connection raise."""
@@ -284,6 +313,8 @@ class SQLiteSession:
     def _authorize(
         self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None
     ) -> int:
+        if not self._guarding:
+            return sqlite3.SQLITE_OK
         observer = self._observer
         if observer is not None:
             if observer.busy:

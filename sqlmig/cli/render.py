@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ..data.pace import how_far
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -115,6 +117,8 @@ def status(found: Status, database: str) -> None:
             _out().print(Text.assemble((label, "dim"), ", ".join(f"{v:03}" for v in versions)))
     for version, names in found.removes.items():
         _out().print(Text.assemble(("removes   ", "yellow"), f"{version:03}  {', '.join(names)}"))
+    for version, far in found.progress.items():
+        _out().print(Text.assemble(("rows      ", "dim"), f"{version:03}: {how_far(far['rows'], far['total'])}"))
     issues(found.validation_issues)
 
 

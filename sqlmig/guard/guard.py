@@ -45,6 +45,36 @@ class Account(NamedTuple):
     renamed: Mapping[str, str] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Account:
+        """An account that was written down by `facts`."""
+        losses = tuple(Loss(**loss) for loss in facts.get("losses", ()))
+        return cls(losses, tuple(facts.get("created", ())), facts.get("renamed", {}), tuple(facts.get("warnings", ())))
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as JSON has it; nothing where there is nothing to tell."""
+        found = {
+            "losses": [dict(loss) for loss in self.losses],
+            "created": list(self.created),
+            "renamed": dict(self.renamed),
+            "warnings": list(self.warnings),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def and_then(self, later: Account) -> Account:
+        """Both, one after the other; what went batch by batch is added up."""
+        losses: dict[tuple[str, str], Loss] = {}
+        for loss in (*self.losses, *later.losses):
+            before = losses.get((loss.kind, loss.name))
+            more = before.count if before is not None else 0
+            losses[loss.kind, loss.name] = Loss(**{**loss, "count": loss.count + more})
+        return Account(
+            tuple(losses.values()),
+            tuple(dict.fromkeys((*self.created, *later.created))),
+            {**self.renamed, **later.renamed},
+            tuple(dict.fromkeys((*self.warnings, *later.warnings))),
+        )
+
     def row(self) -> dict[str, Any]:
         """As it stands with the version."""
         return {"created": list(self.created)} | ({"renamed": dict(self.renamed)} if self.renamed else {})
@@ -58,15 +88,22 @@ class Account(NamedTuple):
 class Watched:
     """One migration under the guard's eyes: what it finds is there once the migration has run."""
 
-    def __init__(self, watch: Watch, version: int, counting: bool) -> None:
+    def __init__(self, watch: Watch, version: int, counting: bool, past: Account) -> None:
         self._watch, self._version, self._counting = watch, version, counting
         self.findings: Findings | None = None
+        self.past, self.in_parts = past, past != Account()
+        """The account of what was committed before, and whether anything was."""
 
     def finish(self) -> None:
         """Count, in the transaction that is open, what the migration has left."""
         watch = self._watch
         watch.settle()
         self.findings = Findings(watch.census, watch.ledger, counting=self._counting)
+
+    def begin_anew(self, past: Account) -> None:
+        """What was found is committed; what comes is measured by what there is now."""
+        self.past, self.in_parts, self.findings = past, True, None
+        self._watch.begin_anew()
 
     @property
     def losses(self) -> list[Loss]:
@@ -92,11 +129,18 @@ class Guard:
         self.policy: OnDataLoss = policy
 
     @contextmanager
-    def over(self, session: SQLiteSession, migration: BaseMigration | LoadedMigration) -> Iterator[Watched]:
-        """Run a migration's own code, as `session.guarded()` does, and look on."""
+    def over(
+        self, session: SQLiteSession, migration: BaseMigration | LoadedMigration, past: Mapping[str, Any] | None = None
+    ) -> Iterator[Watched]:
+        """
+        Run a migration's own code, as `session.guarded()` does, and look on.
+
+        Args:
+            past: What `judge_batch` gave of the part of it that is committed.
+        """
         counting = self.policy != "ignore" and ANYTHING not in migration.removes
         watch = Watch(session.raw, session.connection.dialect, counting=counting)
-        watched = Watched(watch, migration.version, counting)
+        watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}))
         try:
             with session.guarded(watch):
                 yield watched
@@ -104,8 +148,30 @@ class Guard:
         finally:
             watch.close()
 
+    def judge_batch(
+        self, watched: Watched, migration: BaseMigration | LoadedMigration, *, retry: str, kept: str
+    ) -> dict[str, Any]:
+        """
+        The account of what is about to be committed in the middle of an `up`, and of all before it, as facts.
+
+        Raises:
+            DataLossError: It lost what it does not declare.
+        """
+        watched.finish()
+        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
+        warnings = self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)
+        past = watched.past.and_then(self._account(watched, migration.version, warnings))
+        watched.begin_anew(past)
+        return past.facts()
+
     def judge_apply(
-        self, watched: Watched, migration: BaseMigration | LoadedMigration, *, together: bool = False, retry: str
+        self,
+        watched: Watched,
+        migration: BaseMigration | LoadedMigration,
+        *,
+        together: bool = False,
+        retry: str,
+        kept: str = "",
     ) -> Account:
         """
         The account of an `up`.
@@ -116,11 +182,13 @@ class Guard:
         findings = watched.findings
         assert findings is not None
         undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
-        warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry)
-        for name in () if ANYTHING in migration.removes or self.policy == "ignore" else migration.removes:
+        warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
+        # Of one that was committed in parts it is not kept what each of them put in danger.
+        silent = ANYTHING in migration.removes or self.policy == "ignore" or watched.in_parts
+        for name in () if silent else migration.removes:
             if not any(_names(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
-        return self._account(watched, migration.version, warnings)
+        return watched.past.and_then(self._account(watched, migration.version, warnings))
 
     def judge_rollback(
         self,
@@ -158,6 +226,7 @@ class Guard:
         operation: str,
         together: bool,
         retry: str,
+        kept: str = "",
     ) -> list[str]:
         if losses and self.policy == "error":
             raise DataLossError(
@@ -168,6 +237,7 @@ class Guard:
                 together=together,
                 retry=retry,
                 revision=migration.revision,
+                kept=kept,
             )
         verb = "was, rolled back," if operation == "rollback" else "was"
         return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]

@@ -488,6 +488,15 @@ class Watch:
         self._effects.clear()
         self.census.forget()
 
+    def begin_anew(self) -> None:
+        """Everything so far is committed: from here on, what there is now is what was there before."""
+        self.close()
+        self.dangers.ledger = Ledger()
+        self._savepoints.clear()
+        self.unseen.clear()
+        self._before_failure = self._running = None
+        self._forget()
+
     def close(self) -> None:
         """Take away what was made for counting."""
         for kept in self.dangers.keys_kept:

@@ -1,0 +1,85 @@
+"""Checkpoints: how far each loop of a resumable migration is, as values and as they stand in the versions row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import DataError
+from .pace import how_far
+
+__all__ = ["Loop", "in_words", "loops_of", "summary"]
+
+
+class Loop:
+    """
+    One loop over rows.
+
+    Attributes:
+        reads: What it reads, and by which key, in words.
+        after: The raw key of the last row that is done.
+        done: Whether it has come to its end.
+    """
+
+    def __init__(self, reads: str, facts: Mapping[str, Any] | None = None) -> None:
+        facts = facts or {}
+        self.reads = reads
+        self.after: tuple[Any, ...] | None = tuple(map(_decoded, facts["after"])) if facts.get("after") else None
+        self.rows, self.batches = int(facts.get("rows", 0)), int(facts.get("batches", 0))
+        self.total: int | None = facts.get("total")
+        self.done = bool(facts.get("done"))
+
+    def advance(self, after: tuple[Any, ...], rows: int) -> None:
+        """A batch of so many rows, the last of which has the key *after*, is done."""
+        self.after = after
+        self.rows += rows
+        self.batches += 1
+
+    def as_facts(self) -> dict[str, Any]:
+        """As it stands in the versions row."""
+        return {
+            "reads": self.reads,
+            "after": None if self.after is None else [_encoded(value, self.reads) for value in self.after],
+            "rows": self.rows,
+            "batches": self.batches,
+            "total": self.total,
+            "done": self.done,
+        }
+
+
+def loops_of(metadata: Mapping[str, Any]) -> list[Loop]:
+    """The loops of a versions row."""
+    found = metadata.get("loops")
+    return [Loop(str(facts.get("reads")), facts) for facts in found] if isinstance(found, list) else []
+
+
+def summary(loops: Sequence[Loop]) -> dict[str, Any]:
+    """How far all loops together are: rows, batches, total (of the loops that have begun)."""
+    totals = [max(loop.total, loop.rows) for loop in loops if loop.total is not None]
+    return {
+        "rows": sum(loop.rows for loop in loops),
+        "total": sum(totals) if totals else None,
+        "batches": sum(loop.batches for loop in loops),
+    }
+
+
+def in_words(loops: Sequence[Loop]) -> str:
+    """`340,000 of 1,000,000 rows`."""
+    found = summary(loops)
+    return how_far(found["rows"], found["total"])
+
+
+def _encoded(value: Any, reads: str) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"hex": bytes(value).hex()}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise DataError(
+        f"A key of type {type(value).__name__} cannot be kept as a checkpoint; the last batch was undone.",
+        facts=f"the loop reads {reads}",
+        hint="Read by a key of numbers, texts or bytes.",
+    )
+
+
+def _decoded(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value

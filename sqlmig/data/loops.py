@@ -1,0 +1,117 @@
+"""
+The loop itself: batch after batch is read, handed out, and, in a resumable migration, committed with its checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .collector import less_often
+from .pace import Pace
+from .reader import Reader, check_size, check_throttle
+from .sources import source_of
+
+if TYPE_CHECKING:
+    from ..base import BaseMigration
+    from ..rows import Row
+    from .checkpoints import Loop
+    from .sources import Rows, Source
+    from .tables import ColumnNames
+
+__all__ = ["batches"]
+
+
+def batches(
+    migration: BaseMigration,
+    source: Source,
+    key: ColumnNames | None,
+    size: int,
+    *,
+    columns: ColumnNames | None = None,
+    throttle: float | None = None,
+    where: Any = None,
+) -> Iterator[list[Row]]:
+    """
+    The loop of `BaseMigration.batches`, checked at once and read when it is asked.
+
+    Args:
+        where: A condition upon the rows of a table.
+    """
+    check_size(size)
+    pause = check_throttle(migration.throttle if throttle is None else throttle)
+    with migration.db.reading() as connection:
+        rows = source_of(connection, source, key, columns=columns, where=where)
+    loops = migration._loops
+    loop = loops.register(str(rows)) if loops is not None else None
+    if loop is not None:
+        return _resumable(migration, rows, size, pause, loop)
+    return _plain(migration, rows, size, pause, loops.inner if loops is not None else None)
+
+
+def _plain(
+    migration: BaseMigration,
+    rows: Rows,
+    size: int,
+    pause: float,
+    inner: Callable[[], AbstractContextManager[None]] | None,
+) -> Iterator[list[Row]]:
+    """In the transaction that is open; outside of any, each batch is read by itself."""
+    db, tell = migration.db, migration._tell
+    reader = Reader(db, rows, size, until=True)
+    with db.reading() as connection:
+        if not reader.begin(connection):
+            return
+        total = reader.count(connection) if tell is not None else None
+    pace, after = Pace(tell, 0, total), None
+    # A loop inside the loop of a resumable migration has no checkpoint of its own.
+    with less_often(), inner() if inner is not None else nullcontext():
+        while True:
+            with db.reading() as connection:
+                batch = reader.next(connection, after)
+            if not batch.rows:
+                return
+            count = len(batch.rows)
+            yield batch.rows
+            after = batch.last
+            pace.add(count)
+            if count < size:
+                return
+            if pause and db.connection is None:
+                time.sleep(pause)
+
+
+def _resumable(migration: BaseMigration, rows: Rows, size: int, pause: float, loop: Loop) -> Iterator[list[Row]]:
+    """
+    Each batch in a transaction of its own, with its checkpoint.
+
+    It ends when there is nothing more: the read that finds nothing is in the same transaction as what follows.
+    """
+    db, loops = migration.db, migration._loops
+    assert loops is not None
+    if loop.done:
+        return
+    reader = Reader(db, rows, size, until=False)
+    connection = migration.connection
+    reader.begin(connection)
+    if loop.total is None:
+        loop.total = reader.count(connection)
+    pace = Pace(migration._tell, loop.rows, loop.total)
+    with less_often(), loops.active(loop):
+        while True:
+            batch = reader.next(connection, loop.after)
+            if not batch.rows:
+                loop.done = True
+                return
+            count = len(batch.rows)
+            try:
+                yield batch.rows
+            except GeneratorExit:
+                # Left by `break`: what was done in this batch stays, and the loop has said that it wants no more.
+                loop.advance(batch.last, count)
+                loop.done = True
+                raise
+            loops.commit(loop, batch.last, count, pause, partial(pace.add, count))

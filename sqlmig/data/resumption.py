@@ -1,0 +1,254 @@
+"""
+A resumable migration at work: each batch is committed with its checkpoint, under a token that tells whose it is.
+
+The checkpoint is in the migration's own row of the versions table. Whoever takes an interrupted migration over writes
+another token there; the one who had it before finds that out before its next batch, under the lock, and stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, literal_column, select, update
+
+from .. import provenance
+from ..errors import CheckpointMismatch, DataError, TakenOver
+from .checkpoints import Loop, in_words, loops_of, summary
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..backends.sqlite_session import SQLiteSession
+    from ..loader import LoadedMigration
+    from ..version_tracker import AppliedVersion, VersionTracker
+
+__all__ = ["Loops", "claim", "running_here"]
+
+_here: set[str] = set()
+
+
+def running_here(token: object) -> bool:
+    """Whether this very process is at work under a token."""
+    return token in _here
+
+
+def claim(
+    tracker: VersionTracker, connection: Connection, migration: LoadedMigration, row: AppliedVersion | None
+) -> dict[str, Any]:
+    """
+    Mark a resumable migration as this process's own, in the transaction that is open.
+
+    Args:
+        row: The mark that another has left.
+
+    Returns:
+        What stands in the mark.
+    """
+    facts = dict(migration.row()["metadata"]) | {"resumable": True, "token": os.urandom(8).hex()}
+    if row is None:
+        facts |= {"resumed": 0, "loops": []}
+        tracker.mark_started(connection, {**migration.row(), "metadata": facts})
+    else:
+        found = loops_of(row.metadata)
+        # A run that was killed before its first checkpoint has left nothing to resume.
+        resumed = int(row.metadata.get("resumed", 0)) + bool(found)
+        facts |= {"resumed": resumed, "loops": row.metadata.get("loops") or []}
+        facts |= {"account": row.metadata["account"]} if "account" in row.metadata else {}
+        tracker.mark_resumed(connection, migration.version, provenance.as_json(facts))
+    # Before it is committed: another thread must not take it for one that nobody is at work in.
+    _here.add(facts["token"])
+    return facts
+
+
+class Loops:
+    """
+    The loops of one resumable migration, numbered in the order in which they begin.
+
+    Args:
+        facts: What `claim` wrote.
+    """
+
+    def __init__(
+        self, tracker: VersionTracker, session: SQLiteSession, migration: LoadedMigration, facts: dict[str, Any]
+    ) -> None:
+        self._session, self._version, self._facts = session, migration.version, facts
+        self._loops = loops_of(facts)
+        self.begun = bool(self._loops)
+        """Whether something of it was committed before: its checks said yes then."""
+        self.inspect: Callable[[], Mapping[str, Any]] = dict
+        """Called before each commit, to refuse it, or for what is to be known of what was committed so far."""
+        self._next, self._active, self._inner = 0, 0, 0
+        self._failed: BaseException | None = None
+        self._written = provenance.as_json(facts)
+        self._read_sql, self._write_sql = _statements(tracker, session.connection)
+
+    def register(self, reads: str) -> Loop | None:
+        """
+        The loop that begins now, as far as it came; None inside another one, whose batch it belongs to.
+
+        Raises:
+            CheckpointMismatch: It reads something else than the loop in its place did.
+        """
+        if self._active:
+            return None
+        number, self._next = self._next, self._next + 1
+        if number == len(self._loops):
+            self._loops.append(Loop(reads))
+        loop = self._loops[number]
+        if loop.reads != reads:
+            raise self._fail(CheckpointMismatch(self._version, loop.reads, reads))
+        return loop
+
+    @contextmanager
+    def active(self, loop: Loop) -> Iterator[None]:
+        """The time in which *loop* has a batch handed out."""
+        if self._active:
+            raise self._fail(_two_at_once())
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+
+    @contextmanager
+    def inner(self) -> Iterator[None]:
+        """The time of a loop inside a loop."""
+        self._inner += 1
+        try:
+            yield
+        finally:
+            self._inner -= 1
+
+    def commit(self, loop: Loop, after: tuple[Any, ...], rows: int, pause: float, tell: Callable[[], None]) -> None:
+        """
+        Commit a batch with its checkpoint, leave the database to others for a while, and begin anew.
+
+        Raises:
+            TakenOver: Another process goes on with the migration.
+        """
+        if self._inner:
+            raise self._fail(_two_at_once())
+        try:
+            account = dict(self.inspect())
+            loop.advance(after, rows)
+            facts = {**self._facts, "loops": [one.as_facts() for one in self._loops]}
+            facts |= {"account": account} if account else {}
+            text = provenance.as_json(facts)
+            self._execute(self._write_sql, the_metadata=text)
+
+            def between() -> None:
+                # Only what is committed is ever written into a mark.
+                self._facts, self._written = facts, text
+                tell()
+                if pause:
+                    time.sleep(pause)
+
+            self._session.commit_so_far(between)
+            self.require_own()
+        except BaseException as error:
+            raise self._fail(error) from error.__cause__
+
+    def require_own(self) -> None:
+        """
+        Look, under the lock, whether the migration is still this process's.
+
+        Raises:
+            TakenOver: It is not.
+        """
+        row = self._execute(self._read_sql).fetchone()
+        if row is None or row[0] != self._written:
+            raise TakenOver(self._version, "its mark was cleared" if row is None else _owner(row[0]))
+
+    def finish(self) -> None:
+        """Raise what went wrong with a checkpoint, also where the migration has caught it."""
+        if self._failed is not None:
+            raise self._failed
+
+    def _fail(self, error: BaseException) -> BaseException:
+        self._failed = self._failed or error
+        return error
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """What `inspect` gave at the last commit, of an earlier process's perhaps."""
+        found: Mapping[str, Any] = self._facts.get("account") or {}
+        return found
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Rows, total and batches that were committed, and how often it was resumed."""
+        return {**summary(loops_of(self._facts)), "resumed": self._facts["resumed"]}
+
+    @property
+    def in_words(self) -> str:
+        """The same: `340,000 of 1,000,000 rows`."""
+        return in_words(loops_of(self._facts))
+
+    @property
+    def done(self) -> dict[str, Any]:
+        """The same for the history, the last batches included."""
+        found = summary(self._loops)
+        return {"rows": found["rows"], "batches": found["batches"], "resumed": self._facts["resumed"]}
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The time in which this process runs it; a failure is written into its mark, so that nobody waits."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, TakenOver):
+                self._mark_failed()
+            raise
+        finally:
+            _here.discard(self._facts["token"])
+
+    def _mark_failed(self) -> None:
+        with suppress(Exception):
+            self._session.abandon()
+            with self._session.transaction():
+                self.require_own()
+                text = provenance.as_json({**self._facts, "failed": True})
+                self._execute(self._write_sql, the_metadata=text)
+
+    def _execute(self, statement: tuple[str, list[str]], **values: Any) -> Any:
+        sql, order = statement
+        cursor = self._session.raw.cursor()
+        cursor.row_factory = None
+        values["the_version"] = self._version
+        with self._session.unobserved():
+            return cursor.execute(sql, [values[name] for name in order])
+
+
+def _statements(tracker: VersionTracker, connection: Connection) -> tuple[tuple[str, list[str]], ...]:
+    """Compiled once: SQLAlchemy's way to an UPDATE takes longer than SQLite's."""
+    table = tracker.versions
+    own = (table.c.version == bindparam("the_version")) & (table.c.state == literal_column("'started'"))
+    made = (
+        select(table.c.metadata).where(own),
+        update(table).where(own).values({table.c.metadata: bindparam("the_metadata")}),
+    )
+    compiled = [one.compile(dialect=connection.dialect) for one in made]
+    return tuple((str(one), list(one.positiontup or ())) for one in compiled)
+
+
+def _owner(text: str) -> str:
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = {}
+    if facts.get("failed"):
+        return "its mark says that it has failed"
+    return f"process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')} goes on with it"
+
+
+def _two_at_once() -> DataError:
+    return DataError(
+        "Two loops over rows were advanced in turn; the last batch was undone.",
+        facts="a resumable migration can go on in one loop at a time, with whole loops inside a batch",
+        hint="Put one loop after the other.",
+    )

@@ -1,0 +1,97 @@
+"""Migrations that are marked as started: whether somebody is at work in them, and who may go on with them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from . import provenance
+from .data.checkpoints import in_words, loops_of
+from .data.resumption import running_here
+from .errors import DatabaseLocked, InterruptedMigration
+from .provenance import is_running
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .run import Run
+    from .version_tracker import AppliedVersion, DatabaseState
+
+__all__ = ["blocking", "wait"]
+
+
+def blocking(state: DatabaseState, run: Run) -> list[AppliedVersion]:
+    """The marks that stand in the way of *run*: those with which it may not go on."""
+    return [row for row in state.interrupted if row.metadata.get("token") not in run.resumes]
+
+
+def wait(connection: Connection, run: Run, resumable: Collection[int], after_repair: str) -> None:
+    """
+    Wait while somebody is at work in a marked migration, and note in *run* what may be gone on with.
+
+    Where it cannot be known whether its process lives, a resumable one whose checkpoint has not moved for lock_timeout
+    seconds is taken over: should its process live after all, it stops before its next batch.
+
+    Args:
+        resumable: The versions that *run* would go on with.
+        after_repair: What to type when one cannot be gone on with.
+
+    Raises:
+        InterruptedMigration: One was interrupted, and is not to be gone on with.
+        DatabaseLocked: A resumable one is at work for longer than lock_timeout.
+    """
+    timeout = run.backend.lock_timeout
+    began, seen = time.monotonic(), ""
+    moved = began
+    while found := blocking(run.backend.patiently(lambda: run.tracker.read(connection)), run):
+        row, now = found[0], time.monotonic()
+        facts = row.metadata
+        mine = bool(facts.get("resumable")) and row.version in resumable
+        if _is_over(row):
+            if not mine:
+                raise _interruption(row, after_repair)
+            run.resumes.add(facts["token"])
+            continue
+        text = str(facts.get("loops"))
+        if seen and text != seen:
+            moved = now
+        seen = text
+        if now - began >= timeout:
+            if not facts.get("resumable"):
+                raise _interruption(row, after_repair)
+            if mine and is_running(facts) is None and now - moved >= timeout:
+                run.resumes.add(facts["token"])
+                continue
+            raise _at_work(row, run)
+        time.sleep(0.05)
+
+
+def _is_over(row: AppliedVersion) -> bool:
+    """Whether nobody is at work in it any more; false where that cannot be known."""
+    facts = row.metadata
+    if facts.get("failed") or is_running(facts) is False:
+        return True
+    # This process lives, and may yet have been unable to write that it failed: on a full disk.
+    own = facts.get("pid") == os.getpid() and facts.get("host") == provenance.provenance()["host"]
+    same = facts.get("pid_started") == provenance.provenance().get("pid_started")
+    return bool(facts.get("resumable")) and own and same and not running_here(facts.get("token"))
+
+
+def _interruption(row: AppliedVersion, again: str) -> InterruptedMigration:
+    facts = row.metadata
+    started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
+    kept = in_words(loops_of(facts)) if facts.get("resumable") else ""
+    return InterruptedMigration(row.version, row.description, started, again, kept=kept)
+
+
+def _at_work(row: AppliedVersion, run: Run) -> DatabaseLocked:
+    facts = row.metadata
+    return DatabaseLocked(
+        run.backend.name,
+        run.backend.lock_timeout,
+        f"process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')} runs migration {row.version}"
+        f" ({row.description}): {in_words(loops_of(facts))}",
+        "Let it finish, and start again; to see how far it is: sqlmig status",
+    )
