@@ -250,7 +250,7 @@ class AlembicMigrator(Migrator):
         from .running import RevisionRunner
 
         if self._runner is None:
-            self._runner = RevisionRunner(self.manager, self.environment, self._progress)
+            self._runner = self._secured(RevisionRunner(self.manager, self.environment, self._progress))
         assert isinstance(self._runner, RevisionRunner)
         return self._runner
 
@@ -260,9 +260,12 @@ class AlembicMigrator(Migrator):
         *,
         all_or_nothing: bool | None = None,
         rehearse: bool | str | os.PathLike[str] = False,
+        use_snapshot: bool = False,
     ) -> MigrationResult:
         """Bring the database to a version, up or down; a name means that revision and what it needs."""
-        return super().migrate_to_version(self._target(version), all_or_nothing=all_or_nothing, rehearse=rehearse)
+        return super().migrate_to_version(
+            self._target(version), all_or_nothing=all_or_nothing, rehearse=rehearse, use_snapshot=use_snapshot
+        )
 
     def rehearse(self, target: int | str | None = None, **options: Any) -> Rehearsal:
         """Do to a copy what `migrate()`, or `migrate_to_version(target)`, would do."""
@@ -270,9 +273,12 @@ class AlembicMigrator(Migrator):
         named: Any = target
         return super().rehearse(named, **options)
 
-    def rollback_to_version(self, version: int | str) -> MigrationResult:
+    def rollback_to_version(self, version: int | str, *, use_snapshot: bool = False) -> MigrationResult:
         """Roll back every migration above a version; of a name, what descends from it."""
-        return super().rollback_to_version(self._target(version, down=True))
+        return super().rollback_to_version(self._target(version, down=True), use_snapshot=use_snapshot)
+
+    def _how_to_restore(self, path: str) -> str:
+        return f"restore({path!r})"
 
     def get_migration_plan(self, target: int | str | None = None) -> Plan:
         """What `migrate()` or `migrate_to_version(target)` would do. Read-only."""

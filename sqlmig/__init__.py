@@ -30,8 +30,11 @@ if TYPE_CHECKING:
         ObjectExists,
         ObjectInUse,
         RehearsalFailed,
+        RestoreFailed,
         RollbackNotSupported,
         SchemaError,
+        SnapshotFailed,
+        SnapshotUnusable,
         TakenOver,
         TransactionEnded,
         UnknownRevision,
@@ -48,7 +51,9 @@ if TYPE_CHECKING:
     from .results import Issue, Loss, MigrationResult, Plan, PlanStep, Status
     from .rows import Row
     from .runner import MigrationRunner
+    from .safety.policy import SnapshotPolicy
     from .safety.report import Rehearsal, RehearsedStep
+    from .safety.shelf import Snapshot
     from .schema.operations import Operations
     from .version_tracker import VersionTracker
 
@@ -85,6 +90,11 @@ _HOMES = {
         "RollbackNotSupported",
         "SchemaError",
         "TakenOver",
+        "RestoreFailed",
+        "RollbackNotSupported",
+        "SchemaError",
+        "SnapshotFailed",
+        "SnapshotUnusable",
         "TransactionEnded",
         "UnknownRevision",
         "UnknownVersion",
@@ -101,6 +111,8 @@ _HOMES = {
     "rows": ["Row"],
     "runner": ["MigrationRunner"],
     "safety.report": ["Rehearsal", "RehearsedStep"],
+    "safety.policy": ["SnapshotPolicy"],
+    "safety.shelf": ["Snapshot"],
     "schema.operations": ["Operations"],
     "version_tracker": ["VersionTracker"],
 }
@@ -142,10 +154,15 @@ __all__ = [
     "Rehearsal",
     "RehearsalFailed",
     "RehearsedStep",
+    "RestoreFailed",
     "ResumableMigration",
     "RollbackNotSupported",
     "Row",
     "SchemaError",
+    "Snapshot",
+    "SnapshotFailed",
+    "SnapshotPolicy",
+    "SnapshotUnusable",
     "Status",
     "TakenOver",
     "TransactionEnded",

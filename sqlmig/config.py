@@ -20,7 +20,10 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "versions_table": (str,),
     "history_table": (str,),
     "schema": (str,),
+    "snapshot": (bool, str, dict),
 }
+
+_KINDS = {"str": "text", "list": "a list", "bool": "true or false", "dict": "a table"}
 
 
 def load_config(start: Path | None = None) -> dict[str, Any]:
@@ -67,13 +70,17 @@ def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
             )
         if not isinstance(value, OPTIONS[name]) or (isinstance(value, bool) and bool not in OPTIONS[name]):
             wanted = " or ".join(
-                {"str": "text", "list": "a list", "bool": "true or false"}.get(t.__name__, t.__name__)
+                {"str": "text", "list": "a list", "bool": "true or false", "dict": "a table"}.get(
+                    t.__name__, t.__name__
+                )
                 for t in OPTIONS[name]
             )
             shown = "of another kind" if name == "url" else repr(value)
             raise ConfigurationError(
                 f"[tool.sqlmig] {name} is {shown} ({file})\n  it must be {wanted}\nMend it, then try again."
             )
+    if "snapshot" in options:
+        options = {**options, "snapshot": _snapshot_from(file.parent, options["snapshot"])}
     if "url" in options:
         options = {**options, "url": _sqlite_url_from(file.parent, options["url"])}
     if "path" in options:
@@ -85,6 +92,15 @@ def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
         resolved = [_from(file.parent, str(path)) for path in paths]
         options = {**options, "path": resolved if len(resolved) > 1 else resolved[0]}
     return options
+
+
+def _snapshot_from(folder: Path, said: bool | str | dict[str, Any]) -> bool | str | dict[str, Any]:
+    """A relative folder of snapshots as one from *folder*."""
+    if isinstance(said, str):
+        return str(folder / said)
+    if isinstance(said, dict) and isinstance(said.get("folder"), str):
+        return {**said, "folder": str(folder / said["folder"])}
+    return said
 
 
 def _sqlite_url_from(folder: Path, url: str) -> str:

@@ -13,6 +13,9 @@ Every error that sqlmig raises on purpose.
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
     ├── RehearsalFailed           it failed on a copy, so the database was left alone
+    ├── SnapshotFailed            no verified copy of the database could be made, so nothing was started
+    ├── SnapshotUnusable          what was to be restored cannot be; the database was not touched
+    ├── RestoreFailed             a restore did not come to its end
     ├── MigrationFailed           a migration raised, or its checks said no
     │   ├── TransactionEnded      it ended, or tried to end, its own transaction
     │   └── DataLossError         it would remove data that it does not say it removes
@@ -65,8 +68,11 @@ __all__ = [
     "ObjectExists",
     "ObjectInUse",
     "RehearsalFailed",
+    "RestoreFailed",
     "RollbackNotSupported",
     "SchemaError",
+    "SnapshotFailed",
+    "SnapshotUnusable",
     "TakenOver",
     "TransactionEnded",
     "UnknownRevision",
@@ -196,7 +202,14 @@ class InterruptedMigration(MigrationError):
 
 
 class RollbackNotSupported(MigrationError):
-    """A migration on the way down cannot be rolled back; nothing was."""
+    """
+    A migration on the way down cannot be rolled back; nothing was.
+
+    Attributes:
+        snapshot: The file of a snapshot of the version that was asked for, which can be restored instead.
+    """
+
+    snapshot: str | None = None
 
     def __init__(self, version: int, reason: str, hint: str = "") -> None:
         self.version = version
@@ -226,6 +239,45 @@ class RehearsalFailed(MigrationError):
         super().__init__(
             "The rehearsal on a copy failed, so nothing was started; the database itself is as it was.\n"
             f"{listed}\nMend that, then see whether it works: sqlmig rehearse, or rehearse()"
+        )
+
+
+class SnapshotFailed(MigrationError):
+    """No verified copy of the database could be made, so that nothing was started."""
+
+    def __init__(self, database: str, reason: str, hint: str = "") -> None:
+        self.reason = reason
+        super().__init__(
+            f"No snapshot of the database {database} could be made: {reason}.\n"
+            "  What had been written of it was removed; the database was not touched, and no migration was started\n"
+            + (hint or "Mend that, then start again; or migrate without a snapshot.")
+        )
+
+
+class SnapshotUnusable(MigrationError):
+    """What was to be restored cannot be; the database was not touched."""
+
+    def __init__(self, file: object, reason: str, hint: str = "") -> None:
+        self.file, self.reason = str(file), reason
+        super().__init__(
+            f"{file} cannot be restored: {reason}.\n"
+            "  The database was not touched.\n" + (hint or "See which snapshots there are: sqlmig snapshots")
+        )
+
+
+class RestoreFailed(MigrationError):
+    """A restore did not come to its end."""
+
+    def __init__(self, database: str, file: object, reason: str, *, undone: bool = True) -> None:
+        self.file, self.reason = str(file), reason
+        super().__init__(
+            f"The database {database} could not be restored from {file}: {reason}.\n"
+            + (
+                "  What had been begun was undone; the database is as it was.\nMend that, then start again."
+                if undone
+                else "  It holds the content of the file now, and that content is damaged there.\n"
+                "Look at the disk that it is on, then restore again."
+            )
         )
 
 

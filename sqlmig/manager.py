@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -435,9 +435,12 @@ def _standing(row: AppliedVersion) -> str:
     return f"was started and has not finished: {in_words(loops_of(row.metadata))}"
 
 
-def refuse_rollback(issues: Sequence[Issue]) -> None:
+def refuse_rollback(issues: Sequence[Issue], other_way: Callable[[], tuple[str, str] | None] = lambda: None) -> None:
     """
     Stop a rollback that cannot reach its target, before its first step.
+
+    Args:
+        other_way: Asked for a snapshot that can be restored instead: its path, and what to do.
 
     Raises:
         RollbackNotSupported: A migration on the way has no way back.
@@ -446,7 +449,11 @@ def refuse_rollback(issues: Sequence[Issue]) -> None:
     final = [issue for issue in issues if issue.kind in ("rollback", "missing_file")]
     if final:
         hint = "Bring the file back from version control." if final[0].kind == "missing_file" else ""
-        raise RollbackNotSupported(final[0].version or 0, "; ".join(final), hint)
+        path, restore = other_way() or (None, "")
+        hint = "\n".join(part for part in (hint, restore) if part)
+        error = RollbackNotSupported(final[0].version or 0, "; ".join(final), hint)
+        error.snapshot = path
+        raise error
     if issues:
         raise ValidationFailed(issues)
 

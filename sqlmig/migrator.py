@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .backends import backend_for
 from .backends.sqlite import head_query
@@ -13,7 +13,8 @@ from .results import MigrationResult
 from .sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy.engine.reflection import Inspector
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .run import BeforeFirst
     from .runner import MigrationRunner
+    from .safety.policy import SnapshotPolicy
     from .safety.report import Rehearsal
+    from .safety.shelf import Snapshot
+    from .safety.snapshots import Snapshots
     from .sources import MigrationPaths
     from .version_tracker import VersionTracker
 
@@ -49,6 +53,8 @@ class Migrator:
             `"warn"` about, or to `"ignore"`, which counts nothing.
         lock_timeout: Seconds to wait for another process that migrates.
         progress: Called with (done, total, message).
+        snapshot: Whether a verified copy of the database is made before the first pending migration, and where:
+            True, a folder, or `SnapshotPolicy(folder, keep=3)`.
         versions_table, history_table, schema: Where the records are kept.
 
     Raises:
@@ -65,6 +71,7 @@ class Migrator:
         on_data_loss: OnDataLoss = "error",
         lock_timeout: float = 60.0,
         progress: Callable[[int, int, str], object] | None = None,
+        snapshot: SnapshotPolicy | bool | str | os.PathLike[str] | Mapping[str, Any] | None = None,
         versions_table: str = "migration_versions",
         history_table: str = "migration_history",
         schema: str | None = None,
@@ -86,6 +93,11 @@ class Migrator:
             "history_table": history_table,
             "schema": schema,
         }
+        self._snapshot: Any = snapshot
+        if not (snapshot is None or isinstance(snapshot, bool)):
+            from .safety.policy import as_policy
+
+            self._snapshot = as_policy(snapshot)
         self._head: tuple[tuple[int, ...], str, tuple[Any, ...]] | None = None
         self._manager: MigrationManager | None = None
         self._runner: MigrationRunner | None = None
@@ -113,8 +125,29 @@ class Migrator:
         if self._runner is None:
             from .runner import MigrationRunner
 
-            self._runner = MigrationRunner(self.manager, self._progress, on_data_loss=self._on_data_loss)
+            runner = MigrationRunner(self.manager, self._progress, on_data_loss=self._on_data_loss)
+            self._runner = self._secured(runner)
         return self._runner
+
+    def _secured(self, runner: Runner) -> Runner:
+        """Have what was asked for done before the first migration, and a rollback know what can be restored."""
+        if self._snapshot:
+            runner.safeguards.append(self.keeper.before)
+        runner.other_way = lambda version: self.keeper.advice(version, self._how_to_restore)
+        return runner
+
+    def _how_to_restore(self, path: str) -> str:
+        import shlex
+
+        return f"sqlmig restore {shlex.quote(path)}"
+
+    @property
+    def keeper(self) -> Snapshots:
+        """What makes, finds and restores snapshots."""
+        from .safety.policy import SnapshotPolicy, as_policy
+        from .safety.snapshots import Snapshots
+
+        return Snapshots(self.manager, as_policy(self._snapshot) or SnapshotPolicy(), self._progress)
 
     @property
     def inspector(self) -> Inspector:
@@ -150,17 +183,25 @@ class Migrator:
         return self._together(all_or_nothing, lambda together: self._go(None, together, rehearse))
 
     def migrate_to_version(
-        self, version: int, *, all_or_nothing: bool | None = None, rehearse: bool | str | os.PathLike[str] = False
+        self,
+        version: int,
+        *,
+        all_or_nothing: bool | None = None,
+        rehearse: bool | str | os.PathLike[str] = False,
+        use_snapshot: bool = False,
     ) -> MigrationResult:
         """
         Bring the database to *version*, up or down.
 
         Args:
             rehearse: As in `migrate()`.
+            use_snapshot: As in `rollback_to_version`.
 
         Raises:
             UnknownVersion: No migration has it.
         """
+        if use_snapshot and (found := self.keeper.instead_of_rollback(version)) is not None:
+            return self.keeper.restore(found, version)
         return self._together(all_or_nothing, lambda together: self._go(version, together, rehearse))
 
     def _go(self, version: int | None, together: bool, rehearse: bool | str | os.PathLike[str]) -> MigrationResult:
@@ -224,22 +265,59 @@ class Migrator:
         twin = copy.copy(self)
         twin.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         twin.backend = backend_for(twin.db, self.backend.lock_timeout)
-        twin._progress = twin._head = twin._manager = twin._runner = None
+        twin._progress = twin._head = twin._manager = twin._runner = twin._snapshot = None
         return twin
 
     def _together(self, said: bool | None, run: Callable[[bool], MigrationResult]) -> MigrationResult:
         """Run with what was said of all_or_nothing, in this call or for all."""
         return run(self._all_or_nothing if said is None else said)
 
-    def rollback_to_version(self, version: int) -> MigrationResult:
+    def rollback_to_version(self, version: int, *, use_snapshot: bool = False) -> MigrationResult:
         """
         Roll back every migration above *version*, newest first.
 
+        Args:
+            use_snapshot: Where one of them has no way back, restore the newest snapshot of *version* instead: what
+                was written since is lost.
+
         Raises:
-            RollbackNotSupported: One of them has no way back; nothing was rolled back.
+            RollbackNotSupported: One of them has no way back, and there is no snapshot, or it was not to be used;
+                nothing was rolled back.
             ConfigurationError: The database is below *version*.
         """
+        if use_snapshot and (found := self.keeper.instead_of_rollback(version)) is not None:
+            return self.keeper.restore(found, version)
         return self.runner.rollback(version)
+
+    def create_snapshot(self) -> Snapshot:
+        """
+        Make a verified copy of the database now; the older ones go as `snapshot` says, three are kept by default.
+
+        Raises:
+            SnapshotFailed: None could be made.
+            DiskFull: There is no room for it.
+        """
+        return self.keeper.make()
+
+    def snapshots(self) -> list[Snapshot]:
+        """The snapshots of this database, newest first. Read-only."""
+        return self.keeper.listed()
+
+    def restore(self, snapshot: Snapshot | str | os.PathLike[str]) -> MigrationResult:
+        """
+        Bring a snapshot back into the live database: its content as it was, with the history of all since.
+
+        What was written since is lost. Connections that are open, of other processes too, see the restored content.
+
+        Args:
+            snapshot: One of `snapshots()`, or the path of one, or of another copy of this database.
+
+        Raises:
+            SnapshotUnusable: It is damaged, no database, or newer than the migration files.
+            DatabaseLocked: Another connection has a transaction open; nothing was changed.
+            DiskFull: There is no room for it; nothing was changed.
+        """
+        return self.keeper.restore(snapshot)
 
     def create_tables_if_not_exist(self) -> MigrationResult:
         """Make the schema of a new database by migrating it; one that has a version already is left as it is."""
@@ -361,6 +439,8 @@ class Migrator:
         names = (",".join(map(str, versions)),) if listed else ()
         return sql, (count, first, last, None, last if keeps else None, *names)
 
+
+Runner = TypeVar("Runner", bound="MigrationRunner")
 
 # The names of the system that this one grew from.
 ModularDatabaseMigrator = Migrator

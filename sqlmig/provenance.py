@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["as_json", "is_running", "provenance"]
+__all__ = ["as_json", "is_marked_running", "is_running", "process_mark", "provenance"]
 
 
 def provenance() -> dict[str, Any]:
@@ -47,6 +48,28 @@ def is_running(facts: dict[str, Any]) -> bool | None:
     if facts.get("host") != socket.gethostname() or not isinstance(pid, int) or started is None:
         return None
     return bool(_process_start(pid) == started)
+
+
+def process_mark() -> str:
+    """This process as a part of a file's name: its id, its host, and when it began, of which no other has all three."""
+    return f"{os.getpid()}-{_digest(socket.gethostname())}-{_digest(_process_start(os.getpid()) or '')}"
+
+
+def is_marked_running(mark: str) -> bool | None:
+    """Whether the process of a `process_mark` still runs; None where that cannot be known."""
+    pid, host, started = mark.split("-")
+    now = _process_start(int(pid))
+    if host != _digest(socket.gethostname()) or started == _digest("") or not _has_processes():
+        return None
+    return now is not None and started == _digest(now)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _has_processes() -> bool:
+    return _process_start(os.getpid()) is not None
 
 
 def _process_start(pid: int) -> str | None:

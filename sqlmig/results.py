@@ -161,6 +161,7 @@ class MigrationResult(Record):
         losses: The data that went with it: declared by `removes`, made by what was rolled back, or let pass by
             `on_data_loss`.
         warnings: What else is to be known, in words.
+        snapshot: The copy of the database that was made before the first migration, or that was restored.
     """
 
     success: bool
@@ -173,12 +174,15 @@ class MigrationResult(Record):
     execution_time_ms: float
     losses: Sequence[Loss] = ()
     warnings: Sequence[str] = ()
+    snapshot: Path | None = None
 
     def __bool__(self) -> bool:
         return self.success
 
     def __str__(self) -> str:
-        if self.rolled_back:
+        if self.direction == "restore" and self.snapshot is not None:
+            done = f"Restored {self.snapshot.name}"
+        elif self.rolled_back:
             done = f"Rolled back {_count(len(self.rolled_back))}"
         elif self.applied or self.skipped:
             done = f"Applied {_count(len(self.applied))}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +26,8 @@ from .execution import explain, how_far, reason, statement_of
 from .results import MigrationResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .backends.sqlite_session import SQLiteSession
     from .base import BaseMigration
     from .guard import Account
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BeforeFirst", "Clock", "Progress", "Run"]
 
 Progress: TypeAlias = Callable[[int, int, str], object]
-BeforeFirst: TypeAlias = "Callable[[SQLiteSession, Prepared], object]"
+BeforeFirst: TypeAlias = "Callable[[SQLiteSession, Run, Prepared], object]"
 
 logger = logging.getLogger("sqlmig.runner")
 
@@ -86,15 +88,37 @@ class Run:
         self._migration: LoadedMigration | None = None
         self._instance: BaseMigration | None = None
         self._running = False
-        self.before_first: list[BeforeFirst] = []
-        """What is still to be done under the lock before the first migration begins."""
+        self._armed: tuple[BeforeFirst, ...] = ()
+        self._first: list[BeforeFirst] = []
+        self.resumes: set[str] = set()
+        """The tokens of interrupted migrations that this call may go on with."""
+        self.snapshot: Path | None = None
+        """The copy of the database that was made before the first migration."""
+
+    def arm(self, before_first: Iterable[BeforeFirst]) -> None:
+        """Have this done, in order, under the lock before the first migration begins."""
+        self._armed = tuple(before_first)
+        self._first = list(self._armed)
+
+    def arm_again(self) -> None:
+        """The database is another than the one that it was done for."""
+        if not self.has_done:
+            self._first = list(self._armed)
 
     def come_first(self, session: SQLiteSession, prepared: Prepared) -> None:
         """The first migration is about to begin: do once what was asked for before it."""
-        while self.before_first:
-            self.before_first.pop(0)(session, prepared)
-        self.resumes: set[str] = set()
-        """The tokens of interrupted migrations that this call may go on with."""
+        while self._first:
+            self._first.pop(0)(session, self, prepared)
+
+    @property
+    def has_done(self) -> bool:
+        """Whether a step has committed."""
+        return any(self._done.values())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the history is told beside each migration."""
+        return {} if self.snapshot is None else {"snapshot": str(self.snapshot)}
 
     def begin(self, plan: Plan) -> None:
         """Say what is about to happen."""
@@ -136,6 +160,10 @@ class Run:
         self._uncommitted.clear()
         self._migration = self._instance = None
 
+    def tell(self, message: str) -> None:
+        """Say what is being done between two steps."""
+        self._tell(message)
+
     def _tell(self, message: str) -> None:
         """Call the progress callback; one that fails must not undo a migration, and is not called again."""
         if self._progress is None:
@@ -160,6 +188,7 @@ class Run:
             execution_time_ms=round(self._clock.milliseconds, 3),
             losses=list(self._losses),
             warnings=list(self._warnings),
+            snapshot=self.snapshot,
         )
 
     @contextmanager

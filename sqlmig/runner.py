@@ -50,6 +50,10 @@ class MigrationRunner:
         self.backend = self.tracker.backend
         self.guard = Guard(on_data_loss)
         self.new_run: Callable[..., Run] = Run
+        self.safeguards: list[BeforeFirst] = []
+        """What is to be done before the first migration of a run, under the lock; the front door fills it."""
+        self.other_way: Callable[[int], tuple[str, str] | None] | None = None
+        """Where a version can be had that cannot be rolled back to: a snapshot's path, and what to do with it."""
 
     def migrate_to_version(
         self, version: int, *, all_or_nothing: bool = False, before_first: Sequence[BeforeFirst] = ()
@@ -77,7 +81,7 @@ class MigrationRunner:
         """
         again = self._again(target)
         run = self.new_run(self.tracker, "apply", progress=self.progress, together=all_or_nothing, retry=again)
-        run.before_first = list(before_first)
+        run.arm([*before_first, *self.safeguards])
         with run.recording_refusals(target):
             if target is not None:
                 require_version(target)
@@ -108,7 +112,7 @@ class MigrationRunner:
         """
         run = self.new_run(self.tracker, "rollback", progress=self.progress, retry=self._again(target))
         run.target = target
-        run.before_first = list(before_first)
+        run.arm(before_first)
         with run.recording_refusals(target):
             require_version(target)
             prepared = self._prepare(target, up_only=False)
@@ -196,7 +200,7 @@ class MigrationRunner:
                 f"To go up: sqlmig to {down_to}"
             )
         if plan.direction == "down":
-            refuse_rollback(plan.validation_issues)
+            refuse_rollback(plan.validation_issues, lambda: self.other_way and self.other_way(plan.target_version))
         if plan.validation_issues:
             raise ValidationFailed(plan.validation_issues)
         if plan.steps:
@@ -237,6 +241,7 @@ class MigrationRunner:
         Raises:
             _Interrupted: Another process is in a migration that runs outside a transaction.
         """
+        run.arm_again()
         session.look(self.tracker.versions.schema)
         state = self.tracker.read(session.connection)
         if waiting.blocking(state, run):
@@ -401,8 +406,11 @@ class MigrationRunner:
             "apply" if applied else "skip",
             started_at=clock.started_at,
             execution_time_ms=took,
-            metadata=(account.metadata() if account is not None else {})
-            | (instance._loops.done if instance._loops is not None else {}),
+            metadata={
+                **run.facts,
+                **(account.metadata() if account is not None else {}),
+                **(instance._loops.done if instance._loops is not None else {}),
+            },
         )
         self.tracker.set_user_version(connection, highest)
         run.note("applied" if applied else "skipped", migration.version, migration.description, took, account)

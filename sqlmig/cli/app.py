@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from . import change, create, read, rehearse
+from . import change, create, read, rehearse, snapshots
 from .context import Group
 
 
@@ -25,5 +25,6 @@ def app() -> None:
     """
 
 
-for command in (*change.COMMANDS, *rehearse.COMMANDS, *read.COMMANDS, *create.COMMANDS):
+_GROUPS = (change, rehearse, read, snapshots, create)
+for command in (command for group in _GROUPS for command in group.COMMANDS):
     app.add_command(command)

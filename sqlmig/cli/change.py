@@ -9,6 +9,7 @@ import click
 from ..connection import display_name
 from . import render
 from .context import Options, migrator, shared_options
+from .snapshots import as_option, confirm_restore, snapshot_options, use_snapshot
 
 if TYPE_CHECKING:
     from ..migrator import Migrator
@@ -31,15 +32,23 @@ _rehearse = click.option("--rehearse", is_flag=True, help="Do it to a copy first
 @click.command()
 @_together
 @_rehearse
+@snapshot_options
 @shared_options
-def up(options: Options, all_or_nothing: bool | None, rehearse: bool) -> None:
+def up(
+    options: Options,
+    all_or_nothing: bool | None,
+    rehearse: bool,
+    snapshot: bool | None,
+    snapshot_folder: str | None,
+) -> None:
     """
     Apply every pending migration.
 
     Example: sqlmig up --url sqlite:///app.db
     """
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).migrate(all_or_nothing=all_or_nothing, rehearse=rehearse)
+        found = migrator(options, progress, **as_option(snapshot, snapshot_folder))
+        done = found.migrate(all_or_nothing=all_or_nothing, rehearse=rehearse)
     _show(done, options)
 
 
@@ -47,26 +56,41 @@ def up(options: Options, all_or_nothing: bool | None, rehearse: bool) -> None:
 @click.argument("version", type=int)
 @_together
 @_rehearse
+@snapshot_options
+@use_snapshot
 @_yes
 @shared_options
-def to(options: Options, version: int, all_or_nothing: bool | None, rehearse: bool, yes: bool) -> None:
+def to(
+    options: Options,
+    version: int,
+    all_or_nothing: bool | None,
+    rehearse: bool,
+    snapshot: bool | None,
+    snapshot_folder: str | None,
+    use_snapshot: bool,
+    yes: bool,
+) -> None:
     """
     Go to VERSION, up or down.
 
     Example: sqlmig to 5
     """
-    _agree(migrator(options), version, yes)
+    chosen = as_option(snapshot, snapshot_folder)
+    _agree(migrator(options, **chosen), version, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
-        found = migrator(options, progress)
-        done = found.migrate_to_version(version, all_or_nothing=all_or_nothing, rehearse=rehearse)
+        found = migrator(options, progress, **chosen)
+        done = found.migrate_to_version(
+            version, all_or_nothing=all_or_nothing, rehearse=rehearse, use_snapshot=use_snapshot
+        )
     _show(done, options)
 
 
 @click.command()
 @click.argument("steps", type=click.IntRange(min=1), default=1)
+@use_snapshot
 @_yes
 @shared_options
-def down(options: Options, steps: int, yes: bool) -> None:
+def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
     """
     Roll back the newest STEPS migrations, one by default.
 
@@ -77,9 +101,9 @@ def down(options: Options, steps: int, yes: bool) -> None:
     found = migrator(options)
     applied = found.manager.get_migration_status().applied_versions
     target = applied[-steps - 1] if steps < len(applied) else 0
-    _agree(found, target, yes)
+    _agree(found, target, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
-        done = migrator(options, progress).rollback_to_version(target)
+        done = migrator(options, progress).rollback_to_version(target, use_snapshot=use_snapshot)
     _show(done, options)
 
 
@@ -118,14 +142,19 @@ def repair(options: Options) -> None:
 COMMANDS = (up, to, down, stamp, repair)
 
 
-def _agree(found: Migrator, target: int, yes: bool) -> None:
+def _agree(found: Migrator, target: int, yes: bool, use_snapshot: bool) -> None:
     """
-    Have somebody say that what a rollback would remove may go.
+    Have somebody say that what a rollback would remove, or a snapshot in its place, may go.
 
     Raises:
-        Abort: Nobody did.
+        SystemExit: Nobody did.
     """
-    losses = [] if yes or target < 0 else found.get_rollback_losses(target)
+    if yes or target < 0:
+        return
+    if use_snapshot and (snapshot := found.keeper.instead_of_rollback(target)) is not None:
+        confirm_restore(found, snapshot)
+        return
+    losses = found.get_rollback_losses(target)
     if losses and not render.agreed(losses):
         render.error(
             "Nothing was rolled back: it would remove what is listed above.\n"

@@ -91,15 +91,18 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def migrator(options: Options, progress: Callable[[int, int, str], object] | None = None) -> Migrator:
+def migrator(options: Options, progress: Callable[[int, int, str], object] | None = None, **settings: Any) -> Migrator:
     """
     The Migrator that the options, the environment and pyproject.toml describe, for a command that may write.
+
+    Args:
+        settings: Options of Migrator that go before what is configured.
 
     Raises:
         ConfigurationError: None of them names a database.
     """
     config = load_config()
-    return _migrator(_url(options, config), options, config, progress)
+    return _migrator(_url(options, config), options, {**config, **settings}, progress)
 
 
 def reader(options: Options) -> tuple[Migrator, str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..results import Loss, MigrationResult, Plan, Status
     from ..safety.report import Rehearsal, RehearsedStep
+    from ..safety.shelf import Snapshot
 
 __all__ = [
     "agreed",
@@ -36,6 +37,7 @@ __all__ = [
     "rehearsal",
     "result",
     "say",
+    "snapshots",
     "status",
 ]
 
@@ -96,6 +98,8 @@ def result(done: MigrationResult) -> None:
     for warning in done.warnings:
         note(warning)
     say(str(done))
+    if done.snapshot is not None and done.direction != "restore":
+        _out().print(Text(f"snapshot before it: {done.snapshot}", style="dim"))
 
 
 def plan(found: Plan) -> None:
@@ -205,6 +209,20 @@ def history(entries: Sequence[Mapping[str, Any]]) -> None:
             f"{entry['execution_time_ms'] or 0:.1f}",
             Text(entry["description"] if ok else f"{entry['error_message']}".partition("\n")[0]),
         )
+    _out().print(table)
+
+
+def snapshots(listed: Sequence[Snapshot]) -> None:
+    """The snapshots of a database, newest first."""
+    if not listed:
+        say("There is no snapshot of this database.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when (UTC)", "version", "bytes", "file"):
+        table.add_column(heading, justify="right" if heading in ("version", "bytes") else "left", no_wrap=True)
+    for one in listed:
+        when = one.taken_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(when, f"{one.version:03}", f"{one.size:,}", Text(str(one.path), overflow="fold"))
     _out().print(table)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..backends.sqlite_session import SQLiteSession
     from ..manager import Prepared
     from ..migrator import Migrator
+    from ..run import Run
     from .report import Rehearsal
 
 __all__ = ["ROOM", "Outcome", "rehearse", "rehearse_first"]
@@ -52,7 +53,7 @@ class Outcome(NamedTuple):
 
 def rehearse_first(
     migrator: Migrator, target: Any, together: bool, folder: str | None, warnings: list[str]
-) -> Callable[[SQLiteSession, Prepared], None]:
+) -> Callable[[SQLiteSession, Run, Prepared], None]:
     """
     What a run is to do under its lock, before its first migration.
 
@@ -60,7 +61,7 @@ def rehearse_first(
         warnings: Filled with what was found and does not stop it.
     """
 
-    def before_first(session: SQLiteSession, _prepared: Prepared) -> None:
+    def before_first(session: SQLiteSession, _run: Run, _prepared: Prepared) -> None:
         found, error = rehearse(migrator, target, together=together, folder=folder, session=session)
         if isinstance(error, NotAtomic):
             # Whoever asked for one transaction may try without.

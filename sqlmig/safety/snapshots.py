@@ -1,0 +1,288 @@
+"""Snapshots: verified copies of a database, made before it is migrated or when they are asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backends.sqlite import primary_code
+from ..errors import ConfigurationError, DatabaseLocked, DiskFull, SnapshotFailed, SnapshotUnusable
+from ..execution import TryAgain, reason
+from .copying import (
+    StayedBusy,
+    another_connection,
+    connected,
+    copy_pages,
+    damage_of,
+    main_file,
+    open_to_read,
+    pragma,
+    size_of,
+)
+from .shelf import Shelf, Snapshot, shelf_of, taken_at_of
+
+if TYPE_CHECKING:
+    from ..backends.sqlite_session import SQLiteSession
+    from ..manager import MigrationManager, Prepared
+    from ..results import MigrationResult
+    from ..run import Progress, Run
+    from .policy import SnapshotPolicy
+
+__all__ = ["Snapshots", "blaming", "require_alone", "require_room"]
+
+
+class Snapshots:
+    """
+    The snapshots of one database.
+
+    Args:
+        manager: What knows the database, its records and its files.
+        policy: Where they go, and how many are kept.
+        progress: Called with (done, total, message) while one is restored.
+    """
+
+    def __init__(self, manager: MigrationManager, policy: SnapshotPolicy, progress: Progress | None = None) -> None:
+        self.manager, self.policy, self._progress = manager, policy, progress
+        self.tracker = manager.version_tracker
+        self.backend = self.tracker.backend
+
+    def before(self, session: SQLiteSession, run: Run, prepared: Prepared) -> None:
+        """
+        Make one before the first migration of a run, whose lock keeps every writer out meanwhile.
+
+        Raises:
+            TryAgain: It was made with the only connection that there is, outside its transaction.
+            SnapshotFailed, DiskFull, DatabaseLocked: None could be made.
+        """
+        require_alone(self.manager, session)
+        with self._worded():
+            raw = session.raw
+            # From the connection that holds the write transaction a copy would never end.
+            if main_file(raw) is not None and pragma(raw, "main.locking_mode") != "exclusive":
+                with another_connection(self.backend, raw) as other:
+                    if other is not None:
+                        run.snapshot = self._make(other, raw, run.tell).path
+                        return
+            session.abandon()
+            run.snapshot = self._make(raw, raw, run.tell).path
+            raise TryAgain
+
+    def make(self, tell: Callable[[str], None] | None = None) -> Snapshot:
+        """
+        Make one now, of one moment of the database; writers are kept out only where it has no WAL.
+
+        Raises:
+            SnapshotFailed, DiskFull, DatabaseLocked: None could be made.
+        """
+        with self.backend.session() as session:
+            require_alone(self.manager, session)
+            with self._worded():
+                return self._make(session.raw, session.raw, tell or (lambda message: None))
+
+    def listed(self) -> list[Snapshot]:
+        """Those that are there, newest first."""
+        with self.backend.one_thread():
+            return self._shelf(self._file()).listed()
+
+    def of_version(self, version: int) -> Snapshot | None:
+        """The newest of a version."""
+        if self._file() is None and self.policy.folder is None:
+            return None
+        return next((snapshot for snapshot in self.listed() if snapshot.version == version), None)
+
+    def instead_of_rollback(self, version: int) -> Snapshot | None:
+        """The newest of *version*, where there is no other way down to it."""
+        issues = self.manager.can_rollback_to(version)[1]
+        if any(issue.kind in ("rollback", "missing_file") for issue in issues):
+            return self.of_version(version)
+        return None
+
+    def advice(self, version: int, command: Callable[[str], str]) -> tuple[str, str] | None:
+        """The path of the newest of *version*, and what to do with it."""
+        found = self.of_version(version)
+        if found is None:
+            return None
+        return str(found.path), (
+            f"A snapshot of version {version} was taken {found.taken_at:%Y-%m-%d %H:%M:%S} UTC; what was written"
+            f" since is not in it. Restore it instead: {command(str(found.path))}"
+        )
+
+    def restore(self, snapshot: Snapshot | str | os.PathLike[str], expected: int | None = None) -> MigrationResult:
+        """Bring one back; *expected* is the version that it must have, where a rollback asks for it."""
+        from .restore import Restore
+
+        path = snapshot.path if isinstance(snapshot, Snapshot) else Path(snapshot)
+        return Restore(self.manager, path.absolute(), expected, self._progress)()
+
+    def look_at(self, path: Path) -> Snapshot:
+        """
+        What a file holds that may be restored.
+
+        Raises:
+            SnapshotUnusable: It is no database.
+        """
+        if not path.is_file():
+            raise SnapshotUnusable(path, "there is no such file")
+        with blaming(path):
+            version = self.version_in(path)
+        return Snapshot(path=path, version=version, taken_at=taken_at_of(path), size=path.stat().st_size)
+
+    def version_in(self, path: Path) -> int:
+        """The version that the database in a file is at."""
+        with closing(open_to_read(path)) as raw, connected(raw) as connection:
+            return self.tracker.read(connection).current_version
+
+    def _make(self, source: Any, own: Any, tell: Callable[[str], None]) -> Snapshot:
+        file = main_file(own)
+        shelf = self._shelf(file)
+        shelf.sweep()
+        with shelf.unfinished(file) as path:
+            with self._one_moment(source):
+                taken_at = datetime.now(UTC)
+                require_room(self.backend.name, shelf.folder, size_of(source), "its snapshot")
+                self._copy(source, path, tell)
+            tell("snapshot: verifying")
+            damage = damage_of(path, self.backend, own)
+            if damage is not None:
+                hint = (
+                    "If the database itself is damaged (sqlite3 FILE 'PRAGMA integrity_check'), restore an older one."
+                )
+                raise SnapshotFailed(self.backend.name, f"the copy is damaged: {damage}", hint)
+            found = shelf.publish(path, self.version_in(path), taken_at)
+        shelf.rotate(self.policy.keep, found)
+        return found
+
+    def _copy(self, source: Any, path: Path, tell: Callable[[str], None]) -> None:
+        with closing(sqlite3.Connection(str(path), isolation_level=None)) as target:
+            # Until it has its name nobody misses it: it needs no journal, and is forced to the disk once, at the end.
+            target.execute("PRAGMA journal_mode = OFF")
+            target.execute("PRAGMA synchronous = OFF")
+            patience = self.backend.lock_timeout
+            copy_pages(source, target, patience=patience, tell=lambda percent: tell(f"snapshot: {percent} %"))
+
+    @contextmanager
+    def _one_moment(self, source: Any) -> Iterator[None]:
+        """Read it in one transaction; where others write meanwhile, a copy without one would begin anew each time."""
+        cursor = source.cursor()
+
+        def begin() -> None:
+            if not source.in_transaction:
+                cursor.execute("BEGIN")
+            cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+        try:
+            self.backend.patiently(begin)
+            yield
+        finally:
+            if source.in_transaction:
+                cursor.execute("ROLLBACK")
+            cursor.close()
+
+    def _file(self) -> Path | None:
+        named = self.backend.engine.url.database or ""
+        if named and not named.startswith((":", "file:")) and not os.path.exists(named):
+            # To connect would make it.
+            return Path(os.path.realpath(named))
+        connection = self.tracker.db.connection
+        if connection is not None:
+            return main_file(connection.connection.dbapi_connection)
+        pooled = self.backend.patiently(self.backend.engine.raw_connection)
+        try:
+            return main_file(pooled.dbapi_connection)
+        finally:
+            pooled.close()
+
+    def _shelf(self, file: Path | None) -> Shelf:
+        if file is None and self.policy.folder is None:
+            raise ConfigurationError(
+                f"The database {self.backend.name} is in memory, so there is no folder for its snapshots.\n"
+                "  They go beside the database file where no folder is named.\n"
+                "Name one: SnapshotPolicy(folder), or --snapshot-folder FOLDER"
+            )
+        folder = None if self.policy.folder is None else Path(self.policy.folder).absolute()
+        return shelf_of(file, folder, self.tracker.versions.name)
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """Typed errors for what comes from SQLite, from the disk, and from waiting."""
+        name = self.backend.name
+        try:
+            yield
+        except StayedBusy as error:
+            raise DatabaseLocked(name, self.backend.lock_timeout, "it could not be read for a snapshot") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(name, f"its snapshot could not be written: {error}") from error
+            raise SnapshotFailed(name, str(error)) from error
+        except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_FULL:
+                raise DiskFull(name, f"its snapshot could not be written: {error}") from error
+            raise SnapshotFailed(name, reason(error)) from error
+
+
+def require_alone(manager: MigrationManager, session: SQLiteSession) -> None:
+    """
+    Refuse what a copy of the main file cannot be made of, or would be only a part of.
+
+    Raises:
+        NotAtomic: The transaction is a caller's.
+        ConfigurationError: Other files are attached, or hold the records.
+    """
+    session.require_own_transactions("A snapshot or a restore")
+    cursor = session.raw.cursor()
+    cursor.row_factory = None
+    listed = cursor.execute("PRAGMA database_list").fetchall()
+    cursor.close()
+    records = manager.version_tracker.versions.schema
+    attached = [row[1] for row in listed if row[1] not in ("main", "temp") and (row[2] or row[1] == records)]
+    if attached:
+        raise ConfigurationError(
+            f"The database {manager.version_tracker.backend.name} has {', '.join(attached)} attached.\n"
+            "  A snapshot is a copy of the main file only, and the files would no longer belong together\n"
+            "Migrate them as databases of their own, or without a snapshot, with a backup of all of them."
+        )
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """
+    What SQLite says while only a snapshot is read, or a copy of it written.
+
+    Raises:
+        SnapshotUnusable: It is damaged, or no database.
+    """
+    try:
+        yield
+    except Exception as error:
+        origin = getattr(error, "orig", error)
+        bad = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN)
+        if isinstance(origin, sqlite3.Error) and primary_code(origin) in bad:
+            raise SnapshotUnusable(path, reason(error)) from error
+        raise
+
+
+def require_room(name: str, folder: Path, needed: int, what: str) -> None:
+    """
+    Refuse what the disk has no room for, before it is begun.
+
+    Raises:
+        DiskFull: It tells how much is needed, and how much is free.
+    """
+    # A hundredth, for what others write meanwhile.
+    needed += needed // 100 + 1_048_576
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(
+            name, f"{what} needs {_size(needed)} in {folder}, where {_size(free)} are free (nothing was begun)"
+        )
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.1f} MB"
