@@ -179,7 +179,7 @@ class _Function:
         statement = update(clause).values({clause.c[self._column]: call})
         statement = statement if condition is None else statement.where(condition)
         resumable = migration._loops is not None
-        calls = _Calls(self._call, None if resumable else migration._tell)
+        calls = _Calls(self._call, len(self._given), None if resumable else migration._tell)
         raw.create_function(_NAME, len(self._given), calls.function)
         try:
             if resumable:
@@ -219,11 +219,11 @@ class _Calls:
     SQLite says of an exception only that there was one: it is kept here.
     """
 
-    def __init__(self, function: Callable[..., Any], tell: Callable[[str], object] | None) -> None:
+    def __init__(self, function: Callable[..., Any], columns: int, tell: Callable[[str], object] | None) -> None:
         self._error: BaseException | None = None
-        self._value: Any = None
         self._pace = Pace(tell)
-        self.function = self._watched(function) if tell is None else self._counted(function)
+        watched = self._watched_one if columns == 1 else self._watched
+        self.function = watched(function) if tell is None else self._counted(watched(function))
 
     def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*values: Any) -> Any:
@@ -238,8 +238,23 @@ class _Calls:
 
         return call
 
-    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        inner, count, pace = self._watched(function), 0, self._pace
+    def _watched_one(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for one column, without the tuple that `*values` makes for each row."""
+
+        def call(value: Any) -> Any:
+            try:
+                value = function(value)
+                if value.__class__ is str or value.__class__ in _SIMPLE:
+                    return value
+                return self._fit(value)
+            except BaseException as error:
+                self._error = error
+                raise
+
+        return call
+
+    def _counted(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        count, pace = 0, self._pace
 
         def call(*values: Any) -> Any:
             nonlocal count
