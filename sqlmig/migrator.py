@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .backends import backend_for
@@ -180,7 +181,7 @@ class Migrator:
         version = self._version_at_head()
         if version is not None:
             return _nothing_done(version)
-        return self._together(all_or_nothing, lambda together: self._go(None, together, rehearse))
+        return self._together(all_or_nothing, lambda together: self._first(rehearse, None, together, self.runner.apply))
 
     def migrate_to_version(
         self,
@@ -202,16 +203,22 @@ class Migrator:
         """
         if use_snapshot and (found := self.keeper.instead_of_rollback(version)) is not None:
             return self.keeper.restore(found, version)
-        return self._together(all_or_nothing, lambda together: self._go(version, together, rehearse))
+        go = self.runner.migrate_to_version
+        return self._together(
+            all_or_nothing, lambda together: self._first(rehearse, version, together, partial(go, version))
+        )
 
-    def _go(self, version: int | None, together: bool, rehearse: bool | str | os.PathLike[str]) -> MigrationResult:
-        """Apply everything, or go to *version*."""
+    def _first(
+        self,
+        rehearse: bool | str | os.PathLike[str],
+        version: int | None,
+        together: bool,
+        go: Callable[..., MigrationResult],
+    ) -> MigrationResult:
+        """Have *go* do to a copy first what it is to do, if that is asked for."""
         warnings: list[str] = []
         first = [self._rehearsed(version, together, rehearse, warnings)] if rehearse is not False else []
-        if version is None:
-            done = self.runner.apply(all_or_nothing=together, before_first=first)
-        else:
-            done = self.runner.migrate_to_version(version, all_or_nothing=together, before_first=first)
+        done = go(all_or_nothing=together, before_first=first)
         return MigrationResult(**{**done, "warnings": [*done.warnings, *warnings]}) if warnings else done
 
     def _rehearsed(
