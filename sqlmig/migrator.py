@@ -14,7 +14,6 @@ from .results import MigrationResult
 from .sources import Sources
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping
 
     from sqlalchemy.engine.reflection import Inspector

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import subprocess
@@ -580,18 +579,3 @@ def test_a_boot_at_head_does_not_import_this(library: Path, folder: Folder, snap
         [sys.executable, "-c", code, str(library), str(folder.path)], capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == ("['sqlmig.safety.policy']" if "Policy" in snapshot else "[]")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A disk of two megabytes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=False)
-    except OSError as error:
-        pytest.skip(f"no mount: {errno.errorcode.get(error.errno or 0)}")
-    if mounted.returncode:
-        pytest.skip("this user may not mount a disk")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)

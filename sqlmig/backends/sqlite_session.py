@@ -142,7 +142,8 @@ class SQLiteSession:
                 stack.callback(self._wait_for, self._timeout)
                 # In short turns, so that lock_timeout and an interrupt are obeyed.
                 self._wait_for(100)
-            self._settings = {name: self._pragma(name) for name in _SETTINGS}
+            # Some of them read the schema, which a writer may keep locked.
+            self._settings = self._backend.patiently(lambda: {name: self._pragma(name) for name in _SETTINGS})
             stack.callback(self.restore_settings)
             stack.enter_context(self._backend.database.at_work(self.connection))
             stack.enter_context(self._watch())

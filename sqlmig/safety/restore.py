@@ -162,8 +162,12 @@ class Restore:
             return self._replace_under_wal(session, image, other)
 
     def _finish(self, session: SQLiteSession, image: Image, live: Any) -> Past:
-        with session.transaction():
+        self.backend.patiently(lambda: live.execute("BEGIN IMMEDIATE"))
+        try:
             past = read_past(live, session.connection, self.manager)
+        finally:
+            # Nothing was written, and a COMMIT would tell of the damage that was met.
+            live.execute("ROLLBACK")
         self._complete(image, past)
         self._copy(image, live)
         return past
