@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -229,6 +230,8 @@ def test_the_history_is_whole_though_others_write_all_the_time(library: Library)
             with suppress(sqlite3.OperationalError):
                 raw.execute(insert, (1000 + len(written),))
                 written.append(1000 + len(written))
+            # Without WAL nobody is in turn: who never pauses may keep everybody else out.
+            time.sleep(0.005)
         raw.close()
 
     writer = threading.Thread(target=write)
@@ -724,12 +727,12 @@ def test_up_to_and_down(invoke: Callable[..., Result], plain_library: Library) -
     refused = invoke("down")
     assert refused.exit_code == 1
     assert f"sqlmig restore {plain_library.snapshot}" in refused.stderr
-    assert "version 2 -> 1" in invoke("down", "--use-snapshot").stdout
+    assert "version 2 -> 1" in invoke("down", "--use-snapshot", "--yes").stdout
     assert rows(plain_library.file) == plain_library.old
     up = json.loads(invoke("up", "--snapshot", "--json").stdout)
     assert up["applied"] == [2]
     assert Path(up["snapshot"]).exists()
-    assert invoke("to", "1", "--use-snapshot").exit_code == 0
+    assert invoke("to", "1", "--use-snapshot", "--yes").exit_code == 0
     assert rows(plain_library.file) == plain_library.old
     assert "snapshot before it: " in invoke("to", "2", "--snapshot").stdout
 
