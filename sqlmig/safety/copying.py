@@ -151,10 +151,11 @@ def another_connection(backend: SQLiteBackend, own: Any) -> Iterator[Any]:
 
 def plain(raw: Any) -> Any:
     """A connection of our own that begins no transactions by itself, and waits in short turns."""
-    if getattr(raw, "autocommit", None) is False:
+    if isinstance(getattr(raw, "autocommit", None), bool):
+        # Under autocommit=True, rollback() does nothing, and a transaction that was begun by hand would stay.
         raw.autocommit = True
-    else:
-        raw.isolation_level = None
+        raw.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL  # type: ignore[attr-defined,unused-ignore]
+    raw.isolation_level = None
     raw.row_factory = None
     raw.text_factory = str
     raw.execute("PRAGMA busy_timeout = 100")
