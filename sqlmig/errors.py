@@ -268,12 +268,13 @@ class SnapshotUnusable(MigrationError):
 class RestoreFailed(MigrationError):
     """A restore did not come to its end."""
 
-    def __init__(self, database: str, file: object, reason: str, *, undone: bool = True) -> None:
+    def __init__(self, database: str, file: object, reason: str, *, undone: bool = True, hint: str = "") -> None:
         self.file, self.reason = str(file), reason
         super().__init__(
             f"The database {database} could not be restored from {file}: {reason}.\n"
             + (
-                "  What had been begun was undone; the database is as it was.\nMend that, then start again."
+                "  What had been begun was undone; the database is as it was.\n"
+                + (hint or "Mend that, then start again.")
                 if undone
                 else "  It holds the content of the file now, and that content is damaged there.\n"
                 "Look at the disk that it is on, then restore again."

