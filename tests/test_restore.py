@@ -830,9 +830,9 @@ self.execute_sql("INSERT INTO z VALUES (0)")""",
     writer = subprocess.Popen([sys.executable, "-c", code, str(other)])
     done = 0
     try:
-        for _ in range(15):
+        for _ in range(6):
             try:
-                Migrator(live, folder.path, lock_timeout=2).restore(other)
+                Migrator(live, folder.path, lock_timeout=1).restore(other)
             except (SnapshotUnusable, DatabaseLocked):
                 continue
             done += 1
