@@ -438,6 +438,82 @@ def test_a_file_that_a_migration_attaches_is_refused(folder: Folder, migrator: M
     assert not other.exists()
 
 
+@pytest.mark.parametrize(
+    "attach",
+    [
+        "self.connection.connection.cursor().execute(\"ATTACH '{file}' AS o\")",
+        "self.connection.connection.cursor().execute('ATTACH ? AS o', ['{file}'])",
+        "self.execute_sql(\"ATTACH '{file}' /* ':memory:' */ AS o\")",
+        "try:\n    self.execute_sql(\"ATTACH '{file}' AS o\")\nexcept Exception:\n    pass",
+    ],
+)
+@pytest.mark.parametrize("transactional", [True, False])
+def test_the_real_file_cannot_be_attached(
+    folder: Folder, pending: Migrator, tmp_path: Path, attach: str, transactional: bool
+) -> None:
+    before = files(tmp_path)
+    folder.add(4, attach.format(file=tmp_path / "app.db"), extra=f"transactional = {transactional}")
+    assert "attaches a file" in str(pending.rehearse().error)
+    with pytest.raises(RehearsalFailed, match="attaches a file"):
+        Migrator(pending.db.engine, folder.path).migrate(rehearse=True)
+    folder.add(4, "self.execute_sql('ATTACH \\':memory:\\' AS o')", extra="transactional = False")
+    assert files(tmp_path).keys() == before.keys()
+    assert Migrator(pending.db.engine, folder.path).rehearse().can_migrate
+
+
+def test_an_engine_that_a_migration_disposes_of_works_afterwards(
+    folder: Folder, engine: Engine, pending: Migrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlmig.an_engine", engine, raising=False)
+    folder.add(4, "import sqlmig\nsqlmig.an_engine.dispose()\nsqlmig.an_engine.connect()")
+    assert "opened a connection to the real database" in str(pending.rehearse().error)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM t1").scalar() == 1
+    assert "opened a connection to the real database" in str(pending.rehearse().error)
+
+
+def test_progress_may_use_the_applications_engine(pending: Migrator, folder: Folder, engine: Engine) -> None:
+    told: list[Any] = []
+
+    def progress(*_: object) -> None:
+        with engine.connect() as connection:
+            told.append(connection.exec_driver_sql("SELECT count(*) FROM t1").scalar())
+
+    assert Migrator(engine, folder.path, progress=progress).rehearse()
+    assert len(told) > 3
+
+
+def test_other_threads_connect_meanwhile(folder: Folder, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    engine = create_engine(url, poolclass=NullPool)
+    event.listen(engine.dialect, "do_connect", lambda *_: None)
+    event.listen(engine.pool, "checkout", lambda *_: None)
+    folder.table(1)
+    done, wrong = threading.Event(), []
+
+    def connects() -> None:
+        while not done.is_set():
+            try:
+                engine.connect().close()
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=connects) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        listeners: Any = engine.dialect.dispatch.do_connect
+        here = list(listeners), list(engine.pool.dispatch.checkout)
+        for _ in range(5):
+            assert Migrator(engine, folder.path).rehearse()
+        assert (list(listeners), list(engine.pool.dispatch.checkout)) == here
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
 def test_a_migration_knows_that_it_is_rehearsed(folder: Folder, migrator: Migrator, tmp_path: Path) -> None:
     file = tmp_path / "told"
     folder.add(1, f"if not self.rehearsing:\n    open({str(file)!r}, 'w').close()")

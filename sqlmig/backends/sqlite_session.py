@@ -109,6 +109,8 @@ class SQLiteSession:
         self._schemas = ["main"]
         self._settings: dict[str, Any] = {}
         self._raw: Any = None
+        # What an engine's connections always ask; None but in a rehearsal.
+        self._at_rest: Any = backend.engine.get_execution_options().get("sqlmig_authorizer")
         self._timeout = 0
 
     def __enter__(self) -> SQLiteSession:
@@ -252,7 +254,7 @@ class SQLiteSession:
                 del self.connection.info[OBSERVER]
             stack.close()
             with suppress(sqlite3.ProgrammingError):
-                self._raw.set_authorizer(None)
+                self._raw.set_authorizer(self._at_rest)
             if self._pragmas:
                 # They would be in force for the next migration of the run.
                 self.restore_settings()
@@ -262,7 +264,7 @@ class SQLiteSession:
     def leave(self) -> None:
         """Commit, in the middle of a migration that needs it; from here on its statements stand for themselves."""
         self._guarding, self._left = False, True
-        self._raw.set_authorizer(None)
+        self._raw.set_authorizer(self._at_rest)
         self._commit()
         self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
 
@@ -324,6 +326,8 @@ class SQLiteSession:
     def _authorize(
         self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None
     ) -> int:
+        if self._at_rest is not None and self._at_rest(action, what, name, schema, trigger) != sqlite3.SQLITE_OK:
+            return sqlite3.SQLITE_DENY
         if not self._guarding:
             return sqlite3.SQLITE_OK
         observer = self._observer

@@ -8,9 +8,8 @@ the path is exchanged, and every connection is asked which files it has open bef
 
 from __future__ import annotations
 
+import inspect
 import os
-import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,11 +20,10 @@ from sqlalchemy.pool import StaticPool
 
 from ..backends.sqlite import quoted
 from ..errors import ConfigurationError
+from .fence import AUTHORIZER, Fence
 from .source import Source, files_of
 
-__all__ = ["connects_plainly", "engine_on", "hands_off"]
-
-_ATTACHES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*ATTACH\b(?!.*':memory:')", re.IGNORECASE | re.DOTALL)
+__all__ = ["connects_plainly", "engine_on"]
 
 
 def connects_plainly(engine: Engine) -> bool:
@@ -49,19 +47,12 @@ def engine_on(
     Raises:
         ConfigurationError: The application's way of connecting leads elsewhere; nothing was run there.
     """
-    redirected = threading.local()
-
-    def redirect(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
-        if getattr(redirected, "now", False):
-            arguments[:1] = [path]
+    own = "" if path == ":memory:" else path
+    fence = Fence([file for file in (own, *attached.values()) if file])
 
     def connect(record: Any) -> Any:
-        redirected.now = True
-        try:
-            raw = _plain(original, source, path) if connects_plainly(original) else inner(record)
-        finally:
-            redirected.now = False
-        _require(raw, {"main": "" if path == ":memory:" else path})
+        raw = _plain(original, source, path) if connects_plainly(original) else _as_the_pool(original, path, record)
+        _require(raw, {"main": own})
         if fill is not None:
             fill(raw)
         return raw
@@ -73,11 +64,12 @@ def engine_on(
                 cursor = raw.cursor()
                 cursor.execute(f"DETACH {quoted(name)}")
                 cursor.execute(f"ATTACH ? AS {quoted(name)}", (attached[name],))
-        _require(raw, {"main": "" if path == ":memory:" else path, **attached})
+        _require(raw, {"main": own, **attached})
+        raw.set_authorizer(fence)
 
     connect_: Any = connect
-    pool = original.pool.recreate()
-    inner = pool._invoke_creator
+    # The class's: the pool's own may ask who connects.
+    pool = type(original.pool).recreate(original.pool)
     if path == ":memory:":
         # A second connection would be to a database of its own.
         listeners = pool.dispatch
@@ -86,24 +78,14 @@ def engine_on(
     pool._creator = connect_
     event.listen(pool, "connect", settle)
     url = URL.create(original.url.drivername, database=path)
-    options = {**original.get_execution_options(), "sqlmig_rehearsal": original}
+    options = {**original.get_execution_options(), "sqlmig_rehearsal": original, AUTHORIZER: fence}
     engine = Engine(pool, original.dialect, url, execution_options=options, hide_parameters=original.hide_parameters)
     _listen_as(engine, original)
     engine._has_events = original._has_events
-    event.listen(engine, "before_cursor_execute", _refuse_attach)
-    # Before the application's own, which may connect by themselves with what they are given, and after them.
-    event.listen(original.dialect, "do_connect", redirect)
-    # `insert=True` is not heeded for events of dialects.
-    listeners_of_dialect: Any = original.dialect.dispatch.do_connect
-    listeners_of_dialect.listeners.rotate(1)
-    last = _again(redirect)
-    event.listen(original.dialect, "do_connect", last)
     try:
         yield engine
     finally:
         engine.dispose()
-        event.remove(original.dialect, "do_connect", redirect)
-        event.remove(original.dialect, "do_connect", last)
 
 
 def _listen_as(engine: Engine, original: Engine) -> None:
@@ -121,9 +103,23 @@ def _listen_as(engine: Engine, original: Engine) -> None:
             getattr(ours, name).for_modify(ours).listeners.extend(missing)
 
 
-def _again(listener: Callable[..., None]) -> Callable[..., None]:
-    """The same as another listener: one function is called once."""
-    return lambda *arguments: listener(*arguments)
+def _as_the_pool(original: Engine, path: str, record: Any) -> Any:
+    """
+    Do what the creator does that `create_engine` makes, with another path.
+
+    The application's own listeners may connect by themselves, with what they are given.
+    """
+    dialect: Any = original.dialect
+    creator: Any = original.pool._creator
+    told = inspect.getclosurevars(creator).nonlocals
+    arguments, options = list(told["cargs_tup"]), dict(told["cparams"])
+    for listener in list(dialect.dispatch.do_connect):
+        arguments[:1] = [path]
+        made = listener(dialect, record, arguments, options)
+        if made is not None:
+            return made
+    arguments[:1] = [path]
+    return dialect.connect(*arguments, **options)
 
 
 def _plain(original: Engine, source: Source, path: str) -> Any:
@@ -149,32 +145,3 @@ def _require(raw: Any, expected: Mapping[str, str]) -> None:
 
 def _same(file: str, other: str) -> bool:
     return file == other or bool(file and other and os.path.realpath(file) == os.path.realpath(other))
-
-
-def _refuse_attach(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-    if _ATTACHES.match(statement):
-        raise ConfigurationError(
-            "The migration attaches a file, which a rehearsal would change for good.\n"
-            f"  statement: {' '.join(statement.split())[:200]}\n"
-            "ATTACH it as the application connects: it is copied then. Or leave it out where self.rehearsing is true."
-        )
-
-
-@contextmanager
-def hands_off(engine: Engine) -> Iterator[None]:
-    """Meanwhile, refuse this thread a connection to the real database: a migration may open one beside its own."""
-    here = threading.get_ident()
-
-    def refuse(*_: object) -> None:
-        if threading.get_ident() == here:
-            raise ConfigurationError(
-                "The migration opened a connection to the real database, which a rehearsal must not touch.\n"
-                "  It imports the application's engine; its own connection is that of the copy\n"
-                "Use self.db or self.connection, or leave it out where self.rehearsing is true."
-            )
-
-    event.listen(engine.pool, "checkout", refuse)
-    try:
-        yield
-    finally:
-        event.remove(engine.pool, "checkout", refuse)

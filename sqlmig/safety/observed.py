@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..run import Run
 from .backup import size_of
+from .fence import AUTHORIZER, Fence
 from .schema_text import Schema
 from .source import files_of
 
@@ -69,11 +70,12 @@ class Observer:
         """Count the rows that the migration's own methods change, and no records of them."""
         assert self.session is not None
         raw, run, self.rows = self.session.raw, instance._run_by_sqlmig, 0
+        fence: Fence = self.session.connection.engine.get_execution_options()[AUTHORIZER]
 
         @contextmanager
         def counted() -> Iterator[None]:
             before = raw.total_changes
-            with run():
+            with fence.telling(raw), run():
                 yield
             self.rows = raw.total_changes - before
 

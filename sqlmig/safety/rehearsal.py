@@ -20,8 +20,9 @@ from ..errors import (
     UnknownVersion,
 )
 from ..execution import TryAgain
-from .copied_engine import connects_plainly, hands_off
+from .copied_engine import connects_plainly
 from .copies import Making, copied
+from .fence import hands_off, hands_on
 from .judging import report
 from .observed import Observer
 from .passes import Pass, Passes, Steps
@@ -270,7 +271,8 @@ class _Telling:
         if self._progress is None:
             return
         try:
-            self._progress(done, total, message)
+            with hands_on():
+                self._progress(done, total, message)
         except Exception:
             logger.warning("the progress callback failed, and is not called again", exc_info=True)
             self._progress = None
