@@ -218,7 +218,7 @@ class Migrator:
     ) -> MigrationResult:
         """Have *go* do to a copy first what it is to do, if that is asked for."""
         warnings: list[str] = []
-        first = [self._rehearsed(version, together, rehearse, warnings)] if rehearse is not False else []
+        first = [self._rehearsed(version, together, rehearse, warnings)] if rehearse not in (False, None) else []
         done = go(all_or_nothing=together, before_first=first)
         return MigrationResult(**{**done, "warnings": [*done.warnings, *warnings]}) if warnings else done
 
@@ -227,9 +227,7 @@ class Migrator:
     ) -> BeforeFirst:
         from .safety.rehearsal import rehearse_first
 
-        return rehearse_first(
-            self, version, together, None if isinstance(folder, bool) else os.fspath(folder), warnings
-        )
+        return rehearse_first(self, version, together, folder, warnings)
 
     def rehearse(
         self,
@@ -261,8 +259,7 @@ class Migrator:
         """
         from .safety.rehearsal import rehearse
 
-        place = None if folder is None else os.fspath(folder)
-        return rehearse(self, target, together=all_or_nothing, folder=place, room=room, thorough=thorough).report
+        return rehearse(self, target, together=all_or_nothing, folder=folder, room=room, thorough=thorough).report
 
     def _target(self, version: int) -> int:
         """What a version means: here, itself."""

@@ -32,7 +32,7 @@ from sqlmig import (
     UnknownVersion,
     ValidationFailed,
 )
-from sqlmig.safety.places import PREFIX
+from sqlmig.safety.places import PREFIX, folder_of_its_own
 
 
 def leftovers(folder: Path | str) -> list[str]:
@@ -514,6 +514,86 @@ def test_other_threads_connect_meanwhile(folder: Folder, tmp_path: Path) -> None
     assert wrong == []
 
 
+@pytest.mark.parametrize("wrong", [1, 3.5, b"x", "", "/nowhere"])
+def test_what_migrate_cannot_rehearse_with(
+    folder: Folder, migrator: Migrator, tmp_path: Path, engine: Engine, wrong: Any
+) -> None:
+    folder.table(1)
+    with pytest.raises(ConfigurationError, match="rehearse="):
+        migrator.migrate(rehearse=wrong)
+    with pytest.raises(ConfigurationError, match="room=inf"):
+        migrator.rehearse(room=float("inf"))
+    with pytest.raises(ConfigurationError, match="folder=5"):
+        migrator.rehearse(folder=5)  # type: ignore[arg-type]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE other (id)")
+        with pytest.raises(ConfigurationError, match="inside the transaction"):
+            Migrator(connection, folder.path).migrate(rehearse=True)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT name FROM sqlite_schema").scalars().all() == ["other"]
+    assert migrator.migrate(rehearse=None).applied == [1]  # type: ignore[arg-type]
+
+
+def test_versions_that_are_not_there_of_a_database_that_is_not(folder: Folder, migrator: Migrator) -> None:
+    folder.table(1)
+    for wrong in (9, -1):
+        with pytest.raises((UnknownVersion, ConfigurationError), match="version"):
+            migrator.rehearse(wrong)
+    assert migrator.rehearse(1).can_migrate
+    migrator.migrate()
+    for wrong in (9, -1):
+        with pytest.raises((UnknownVersion, ConfigurationError), match="version"):
+            migrator.rehearse(wrong)
+
+
+def test_the_process_may_change_its_folder(
+    folder: Folder, pending: Migrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = create_engine("sqlite:///app.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Migrator(engine, folder.path).rehearse().from_version == 1
+
+
+@pytest.mark.parametrize("how", ["mode=ro", "immutable=1"])
+def test_what_can_only_be_read_is_not_said_to_migrate(
+    folder: Folder, pending: Migrator, tmp_path: Path, how: str
+) -> None:
+    engine = create_engine(f"sqlite:///file:{tmp_path}/app.db?{how}&uri=true")
+    report = Migrator(engine, folder.path).rehearse()
+    assert not report.can_migrate
+    assert "cannot be written" in str(report.error)
+
+
+def test_one_connection_is_enough(folder: Folder, pending: Migrator, url: str) -> None:
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=1)
+
+    def progress(*_: object) -> None:
+        engine.connect().close()
+
+    migrator = Migrator(engine, folder.path, progress=progress)
+    assert migrator.rehearse()
+    assert migrator.migrate().applied == [2, 3]
+    assert migrator.rehearse().direction == "none"
+
+
+@pytest.mark.parametrize("said", ["[]", "null", '{"host": "another", "pid": 1}', '{"pid": 1}', ""])
+def test_what_is_left_over_is_told_by_a_lock(pending: Migrator, place: Path, said: str) -> None:
+    left = place / f"{PREFIX}left"
+    left.mkdir()
+    (left / "owner.json").write_text(said)
+    assert pending.rehearse(folder=place)
+    assert leftovers(place) == []
+
+
+def test_a_copy_of_another_container_is_left_alone(pending: Migrator, place: Path) -> None:
+    with folder_of_its_own(str(place)) as used:
+        (Path(used) / "owner.json").write_text('{"host": "another", "pid": 1, "pid_started": "then"}')
+        assert pending.rehearse(folder=place)
+        assert [str(place / name) for name in leftovers(place)] == [used]
+
+
 def test_a_migration_knows_that_it_is_rehearsed(folder: Folder, migrator: Migrator, tmp_path: Path) -> None:
     file = tmp_path / "told"
     folder.add(1, f"if not self.rehearsing:\n    open({str(file)!r}, 'w').close()")
@@ -675,7 +755,7 @@ def test_no_room_is_found_out_before(pending: Migrator, tmp_path: Path, place: P
     assert caught.value.folder == str(place)
     with pytest.raises(DiskFull, match="cannot be written"):
         pending.rehearse(folder=tmp_path / "nowhere")
-    with pytest.raises(DiskFull, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="no such folder"):
         pending.migrate(rehearse=tmp_path / "nowhere")
     assert set(files(tmp_path)) == set(before)
     assert pending.get_current_version() == 1

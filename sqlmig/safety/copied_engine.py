@@ -23,13 +23,23 @@ from ..errors import ConfigurationError
 from .fence import AUTHORIZER, Fence
 from .source import Source, files_of
 
-__all__ = ["connects_plainly", "engine_on"]
+__all__ = ["connects_plainly", "engine_on", "given_path"]
 
 
 def connects_plainly(engine: Engine) -> bool:
     """Whether the engine has a `creator` of its own, which cannot be told to open another file."""
     creator: Any = engine.pool._creator
     return getattr(creator, "__module__", None) != "sqlalchemy.engine.create"
+
+
+def given_path(engine: Engine) -> str:
+    """What the engine's own creator opens: the path as it was when the engine was made, wherever the process is now."""
+    return str(_told(engine.pool._creator)["cargs_tup"][0])
+
+
+def _told(creator: Any) -> Mapping[str, Any]:
+    """What `create_engine` gave to the creator that it made."""
+    return inspect.getclosurevars(creator).nonlocals
 
 
 @contextmanager
@@ -111,7 +121,7 @@ def _as_the_pool(original: Engine, path: str, record: Any) -> Any:
     """
     dialect: Any = original.dialect
     creator: Any = original.pool._creator
-    told = inspect.getclosurevars(creator).nonlocals
+    told = _told(creator)
     arguments, options = list(told["cargs_tup"]), dict(told["cparams"])
     for listener in list(dialect.dispatch.do_connect):
         arguments[:1] = [path]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from ..errors import DiskFull
 from ..provenance import as_json, is_running
@@ -60,14 +62,48 @@ def free_bytes(folder: str) -> int:
 
 @contextmanager
 def folder_of_its_own(parent: str) -> Iterator[str]:
-    """A new folder in *parent*, which only this user can look into, for the time inside; it is always removed."""
+    """
+    A new folder in *parent*, which only this user can look into, for the time inside; it is always removed.
+
+    Meanwhile a lock is held on a file in it, which tells whoever looks that it is in use: in another container as well,
+    where this process has another number or none.
+    """
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     try:
-        with open(os.path.join(folder, _OWNER), "w", encoding="utf-8") as owner:
+        with ExitStack() as held:
+            # Renamed when it is locked, so that nobody finds it without.
+            making = os.path.join(folder, _OWNER + ".new")
+            owner = held.enter_context(open(making, "w", encoding="utf-8"))
             owner.write(as_json({}))
-        yield folder
+            owner.flush()
+            if os.name == "nt":
+                # Nobody can rename there what is open.
+                owner.close()
+                os.replace(making, os.path.join(folder, _OWNER))
+                owner = held.enter_context(open(os.path.join(folder, _OWNER), "r+", encoding="utf-8"))
+                _lock(owner.fileno())
+            else:
+                _lock(owner.fileno())
+                os.replace(making, os.path.join(folder, _OWNER))
+            yield folder
     finally:
         _remove(folder)
+
+
+def _lock(file: int) -> bool | None:
+    """Take the lock of an open file, until it is closed; False where another has it, None where there are no locks."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    return True
 
 
 def sweep(folders: Sequence[str]) -> None:
@@ -87,8 +123,12 @@ def _is_left_over(entry: os.DirEntry[str]) -> bool:
         if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "geteuid") and facts.st_uid != os.geteuid()):
             return False
         try:
-            with open(os.path.join(entry.path, _OWNER), encoding="utf-8") as owner:
-                return is_running(json.load(owner)) is False
+            with open(os.path.join(entry.path, _OWNER), "r+", encoding="utf-8") as owner:
+                locked = _lock(owner.fileno())
+                if locked is not None:
+                    return locked
+                facts_of_owner = json.load(owner)
+                return isinstance(facts_of_owner, dict) and is_running(facts_of_owner) is False
         except (FileNotFoundError, ValueError):
             return time.time() - facts.st_mtime > _ANONYMOUS_FOR
     except OSError:

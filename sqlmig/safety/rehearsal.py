@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
+from ..connection import in_autocommit
 from ..errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -20,8 +24,8 @@ from ..errors import (
     UnknownVersion,
 )
 from ..execution import TryAgain
-from .copied_engine import connects_plainly
-from .copies import Making, copied
+from .copied_engine import connects_plainly, given_path
+from .copies import MEMORY, Making, copied
 from .fence import hands_off, hands_on
 from .judging import report
 from .observed import Observer
@@ -53,14 +57,22 @@ class Outcome(NamedTuple):
 
 
 def rehearse_first(
-    migrator: Migrator, target: Any, together: bool, folder: str | None, warnings: list[str]
+    migrator: Migrator, target: Any, together: bool, where: object, warnings: list[str]
 ) -> Callable[[SQLiteSession, Run, Prepared], None]:
     """
     What a run is to do under its lock, before its first migration.
 
     Args:
+        where: True, or the folder for the copy.
         warnings: Filled with what was found and does not stop it.
+
+    Raises:
+        ConfigurationError: There is no such folder, or the transaction is the caller's.
     """
+    folder = None if where is True else _folder(where, "rehearse")
+    given = migrator.db.connection
+    raw: Any = given.connection.dbapi_connection if given is not None else None
+    _refuse_joined(migrator, raw is not None and (raw.in_transaction or not in_autocommit(raw)))
 
     def before_first(session: SQLiteSession, _run: Run, _prepared: Prepared) -> None:
         found, error = rehearse(migrator, target, together=together, folder=folder, session=session)
@@ -80,7 +92,7 @@ def rehearse(
     target: Any = None,
     *,
     together: bool | None = None,
-    folder: str | None = None,
+    folder: object = None,
     room: float = ROOM,
     thorough: bool | None = None,
     session: SQLiteSession | None = None,
@@ -98,22 +110,27 @@ def rehearse(
     """
     _refuse(migrator, room, session)
     began = time.perf_counter()
-    asked = _Asked(target, together, folder, room, thorough)
-    with _typed(migrator), _opened(migrator, session) as (raw, source):
-        if session is None and raw is not None:
-            refused = _refused(migrator, target)
-            if refused is not None:
-                return _told(refused, source, Counter, [], None, began)
+    asked = _Asked(target, together, _folder(folder, "folder"), room, thorough)
+    with _typed(migrator), ExitStack() as held:
+        there = session is not None or _missing(migrator) is None
+        # Before a connection is held here: there may be no second one.
+        refused = _refused(migrator, target) if session is None and there else None
+        raw, source = held.enter_context(_opened(migrator, session))
+        if refused is not None:
+            return _told(refused, source, Counter, [], None, began)
+        if source.path and session is None:
+            held.close()
         warnings, passes = _on_a_copy(migrator, asked, session, raw, source)
         # Asked when the copy is gone, which may have lain on the same disk.
-        no_room = _no_room(migrator, source, passes.growth)
+        obstacle = _unwritable(migrator, source) or _no_room(migrator, source, passes.growth)
 
         def before() -> Counter[str]:
             if raw is None:
                 return Counter()
-            return problems(raw, thorough=asked.thorough_for(source), tables=passes.changed)
+            with nullcontext((raw, source)) if session or not source.path else _opened(migrator, None) as (again, _):
+                return problems(again, thorough=asked.thorough_for(source), tables=passes.changed)
 
-        return _told(passes, source, before, warnings, no_room, began)
+        return _told(passes, source, before, warnings, obstacle, began)
 
 
 @contextmanager
@@ -152,20 +169,46 @@ def _on_a_copy(
             copy = stack.enter_context(copied(making, asked.folder, asked.room))
         stack.enter_context(hands_off(engine))
         twin = migrator._on(copy.engine)
+        refused = _refused(twin, asked.target) if raw is None else None
+        if refused is not None:
+            return copy.warnings, refused
         steps = Steps(twin, copy, asked.target, asked.together, tell, thorough=asked.thorough_for(source))
         return copy.warnings, steps.run()
 
 
 def _refuse(migrator: Migrator, room: float, session: SQLiteSession | None) -> None:
-    if isinstance(room, bool) or not isinstance(room, int | float) or not room >= 1:
+    if isinstance(room, bool) or not isinstance(room, int | float) or not 1 <= room < math.inf:
         raise ConfigurationError(f"room={room!r} cannot be used.\n  it is a factor of the size\nUse 1 or more.")
     joined = session.joined if session is not None else migrator.db.connection is not None
+    _refuse_joined(migrator, joined)
+
+
+def _refuse_joined(migrator: Migrator, joined: bool) -> None:
     if migrator.db.bound or joined:
         raise ConfigurationError(
             "There is no rehearsal inside the transaction of a Connection.\n"
             "  The copy is made through another connection, which does not see what that transaction has written\n"
             "Pass the Engine instead."
         )
+
+
+def _folder(told: object, what: str) -> str | None:
+    """
+    Where the copy is to lie, as the caller said it.
+
+    Raises:
+        ConfigurationError: There is no such folder; of `folder=`, that is found when the copy is to be made.
+    """
+    if told is None:
+        return None
+    path = os.fspath(told) if isinstance(told, str | os.PathLike) else None
+    if isinstance(path, str) and path and (what == "folder" or path == MEMORY or os.path.isdir(path)):
+        return path
+    raise ConfigurationError(
+        f"{what}={told!r} cannot be used: there is no such folder for the copy.\n"
+        "  it is the path of a folder, or ':memory:'; nothing was read and nothing was written\n"
+        f"Make it, or leave {what} out for the system's temporary folder."
+    )
 
 
 def _refused(migrator: Migrator, target: Any) -> Passes | None:
@@ -214,12 +257,29 @@ def _opened(migrator: Migrator, session: SQLiteSession | None) -> Iterator[tuple
 def _missing(migrator: Migrator) -> str | None:
     """The file of the database where it is not there yet."""
     engine = migrator.db.engine
-    path = engine.url.database
-    told_otherwise = connects_plainly(engine) or len(engine.dialect.dispatch.do_connect) > 0
-    if not path or path.startswith((":", "file:")) or told_otherwise or os.path.exists(path):
+    if connects_plainly(engine) or len(engine.dialect.dispatch.do_connect) > 0:
+        return None
+    path = given_path(engine)
+    if not path or path.startswith((":", "file:")) or os.path.exists(path):
         return None
     # Where its folder is not there either, connecting makes nothing and says why.
     return path if os.path.isdir(os.path.dirname(os.path.abspath(path))) else None
+
+
+def _unwritable(migrator: Migrator, source: Source) -> str | None:
+    """Why the database itself cannot be written, which its copy could."""
+    if not source.path or not os.path.exists(source.path):
+        return None
+    engine = migrator.db.engine
+    uri = "" if connects_plainly(engine) else given_path(engine)
+    said = parse_qs(urlsplit(uri).query) if uri.startswith("file:") else {}
+    opened_to_read = said.get("mode") == ["ro"] or said.get("immutable", ["0"]) != ["0"]
+    # A journal is written beside it.
+    if not opened_to_read and all(os.access(p, os.W_OK) for p in (source.path, os.path.dirname(source.path))):
+        return None
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+    return str(migrator.backend.translate(error))
 
 
 @contextmanager
