@@ -249,7 +249,9 @@ def test_writers_go_on_under_wal_while_a_snapshot_is_made(folder: Folder, tmp_pa
     assert len({one.path for one in made}) == 10
     for one in migrator.snapshots():
         copy = sqlite3.connect(one.path)
-        assert copy.execute("SELECT n FROM a").fetchone() == copy.execute("SELECT coalesce(max(n), 0) FROM b").fetchone()
+        assert (
+            copy.execute("SELECT n FROM a").fetchone() == copy.execute("SELECT coalesce(max(n), 0) FROM b").fetchone()
+        )
         copy.close()
     # Nobody has said how many are to be kept.
     assert len(migrator.snapshots()) == 10
