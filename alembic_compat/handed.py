@@ -22,7 +22,7 @@ from weakref import WeakSet
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
-from sqlmig.backends.sqlite import quoted
+from sqlmig.backends.sqlite import ask, quoted
 from sqlmig.execution import ChecksFailed
 
 from .handed_connection import HandedConnection
@@ -204,9 +204,7 @@ class Handover:
         return attached, [(kind, name) for kind, name in self._plainly(temporary)]
 
     def _plainly(self, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        cursor = self.raw.cursor()
-        cursor.row_factory = None
-        return list(cursor.execute(sql, values))
+        return ask(self.raw, sql, values)
 
     @contextmanager
     def step(self) -> Iterator[None]:

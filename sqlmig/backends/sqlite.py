@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from ..errors import DatabaseLocked, MigrationError
     from .sqlite_session import SQLiteSession
 
-__all__ = ["MAX_USER_VERSION", "SQLiteBackend", "head_query", "is_busy", "primary_code", "quoted"]
+__all__ = [
+    "MAX_USER_VERSION",
+    "SQLiteBackend",
+    "ask",
+    "head_query",
+    "is_busy",
+    "pragma",
+    "primary_code",
+    "quoted",
+]
 
 MAX_USER_VERSION = 2_147_483_647
 """The largest `PRAGMA user_version`; SQLite stores 0 for anything above it."""
@@ -199,8 +208,24 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
     return f"SELECT {', '.join(parts)}"
 
 
+def ask(raw: Any, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """All rows that a statement gives on the driver's own connection, as tuples, whatever row factory that has."""
+    cursor = raw.cursor()
+    cursor.row_factory = None
+    try:
+        found: list[tuple[Any, ...]] = cursor.execute(sql, values).fetchall()
+        return found
+    finally:
+        cursor.close()
+
+
+def pragma(raw: Any, name: str) -> Any:
+    """The value of a PRAGMA; None where it gives none."""
+    return (ask(raw, f"PRAGMA {name}") or [(None,)])[0][0]
+
+
 def quoted(name: str) -> str:
-    """A name of a schema or a table as SQL."""
+    """A name of a schema, a table or a column as SQL, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 

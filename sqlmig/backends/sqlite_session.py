@@ -18,7 +18,7 @@ from sqlalchemy import event
 
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
-from .sqlite import is_busy, quoted
+from .sqlite import is_busy, pragma, quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -160,16 +160,6 @@ class SQLiteSession:
         if unavailable is not None:
             raise unavailable from error
 
-    @contextmanager
-    def entered(self) -> Iterator[SQLiteSession]:
-        """The rest of a `with` block whose beginning somebody has called."""
-        try:
-            yield self
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        self.__exit__(None, None, None)
-
     def translate(self, error: BaseException) -> MigrationError | None:
         """The typed error for what SQLite said."""
         return self._backend.translate(error)
@@ -219,9 +209,7 @@ class SQLiteSession:
         return [self._pragma(f"{quoted(schema)}.data_version") for schema in self._schemas]
 
     def _pragma(self, name: str) -> Any:
-        cursor = self._raw.cursor()
-        cursor.row_factory = None
-        return (cursor.execute(f"PRAGMA {name}").fetchone() or [None])[0]
+        return pragma(self._raw, name)
 
     @contextmanager
     def guarded(self, observer: Observer | None = None) -> Iterator[None]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
+from ..backends.sqlite import pragma
 from ..backends.sqlite_session import OBSERVER
 from ..connection import atomic
 from ..errors import DataError, NoSuchRows, WrongKey
@@ -223,9 +224,7 @@ def _shape(connection: Connection) -> Any:
     """A number that changes with the schema; on servers a writer is made anew for each call."""
     if connection.dialect.name != "sqlite":
         return object()
-    cursor: Any = connection.connection.cursor()
-    cursor.row_factory = None
-    return cursor.execute("PRAGMA schema_version").fetchone()
+    return pragma(connection.connection, "schema_version")
 
 
 def shape_of(rows: Iterable[Any]) -> tuple[list[Any], tuple[str, ...]]:

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..backends.sqlite import ask, quoted
 from ..schema.sqlite.definition import folded
-from ..schema.sqlite.tokens import quoted
 
 _SHADOWS = ("data", "idx", "content", "docsize", "config", "node", "rowid", "parent", "segments", "segdir", "stat")
 _FULL_TEXT = re.compile(r"\bUSING\s+[\"'`\[]?fts[345]\b", re.IGNORECASE)
@@ -84,11 +84,7 @@ class Census:
         """What a statement gives; the application's row factory has no part in it."""
         before, self.busy = self.busy, True
         try:
-            cursor = self.raw.cursor()
-            cursor.row_factory = None
-            found: list[tuple[Any, ...]] = cursor.execute(sql, values).fetchall()
-            cursor.close()
-            return found
+            return ask(self.raw, sql, values)
         finally:
             self.busy = before
 

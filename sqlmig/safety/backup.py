@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import pathlib
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, TypeAlias
 
-from ..backends.sqlite import is_busy, quoted
+from ..backends.sqlite import is_busy, pragma, quoted
 from ..errors import DatabaseLocked
+from .copying import StayedBusy, step_through
 
-__all__ = ["Tell", "back_up", "open_source", "size_of"]
+__all__ = ["Tell", "back_up", "open_source"]
 
 Tell: TypeAlias = Callable[[int, int], object]
 
@@ -57,17 +57,6 @@ def _uri(path: str, mode: str) -> str:
     return f"{pathlib.Path(path).absolute().as_uri()}?mode={mode}"
 
 
-def size_of(raw: Any, names: Iterator[str] | list[str]) -> int:
-    """The bytes of the pages of these databases of a connection."""
-    return sum(_pragma(raw, name, "page_count") * _pragma(raw, name, "page_size") for name in names)
-
-
-def _pragma(raw: Any, name: str, pragma: str) -> int:
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    return int(cursor.execute(f"PRAGMA {quoted(name)}.{pragma}").fetchone()[0])
-
-
 class _Overtaken(Exception):
     """Others write faster than is copied."""
 
@@ -89,10 +78,7 @@ def back_up(source: Any, target: Any, *, name: str, timeout: float, tell: Tell, 
     if hold:
         _copy(source, target, name, timeout, tell, database, patient=True)
         return
-    cursor = source.cursor()
-    cursor.row_factory = None
-    wal = cursor.execute(f"PRAGMA {quoted(name)}.journal_mode").fetchone()[0] == "wal"
-    if not wal:
+    if pragma(source, f"{quoted(name)}.journal_mode") != "wal":
         try:
             _copy(source, target, name, timeout, tell, database, patient=False)
             return
@@ -115,16 +101,10 @@ def reading(source: Any, names: list[str]) -> Iterator[None]:
 
 
 def _copy(source: Any, target: Any, name: str, timeout: float, tell: Tell, database: str, *, patient: bool) -> None:
-    before, restarts, waiting_since = -1, 0, time.monotonic()
+    before, restarts = -1, 0
 
-    def step(status: int, remaining: int, total: int) -> None:
-        nonlocal before, restarts, waiting_since
-        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            # The driver itself would try for ever.
-            if time.monotonic() - waiting_since >= timeout:
-                raise DatabaseLocked(database, timeout, "a transaction that writes is open on it")
-            return
-        waiting_since = time.monotonic()
+    def look(remaining: int, total: int) -> None:
+        nonlocal before, restarts
         if 0 <= before < remaining:
             restarts += 1
             if restarts > _RESTARTS and not patient:
@@ -132,4 +112,7 @@ def _copy(source: Any, target: Any, name: str, timeout: float, tell: Tell, datab
         before = remaining
         tell(total - remaining, total)
 
-    source.backup(target, pages=_PAGES, progress=step, name=name, sleep=0.02)
+    try:
+        step_through(source, target, pages=_PAGES, patience=timeout, look=look, name=name)
+    except StayedBusy:
+        raise DatabaseLocked(database, timeout, "a transaction that writes is open on it") from None

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from ..backends.sqlite import primary_code, quoted
+from ..backends.sqlite import pragma, primary_code, quoted
 from ..errors import UnsupportedDatabase
+from .source import files_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -35,8 +36,7 @@ __all__ = [
     "main_file",
     "open_to_read",
     "plain",
-    "pragma",
-    "size_of",
+    "step_through",
 ]
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -53,28 +53,10 @@ class StayedBusy(Exception):
     """Another connection kept the source or the target locked for as long as was to be waited."""
 
 
-def pragma(raw: Any, name: str) -> Any:
-    """The value of a PRAGMA; None where it has none."""
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    try:
-        return (cursor.execute(f"PRAGMA {name}").fetchone() or [None])[0]
-    finally:
-        cursor.close()
-
-
 def main_file(raw: Any) -> Path | None:
     """The file of the main database, links resolved; None for one in memory."""
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    found = next(row[2] for row in cursor.execute("PRAGMA database_list").fetchall() if row[1] == "main")
-    cursor.close()
-    return Path(found) if found else None
-
-
-def size_of(raw: Any) -> int:
-    """The bytes of the database, those in a WAL included."""
-    return int(pragma(raw, "main.page_count")) * int(pragma(raw, "main.page_size"))
+    file = files_of(raw)["main"]
+    return Path(file) if file else None
 
 
 def copy_pages(
@@ -104,15 +86,10 @@ def copy_pages(
             "  Snapshots need the backup API of Python's sqlite3.\nMigrate without a snapshot, or use that driver."
         )
     pages = int(pragma(source, "main.page_count"))
-    deadline, told = time.monotonic() + patience, -1
+    told = -1
 
-    def look(status: int, remaining: int, total: int) -> None:
-        nonlocal deadline, told, locked
-        if status & 0xFF in _BUSY:
-            if time.monotonic() >= deadline:
-                raise StayedBusy
-            return
-        deadline = time.monotonic() + patience
+    def look(remaining: int, total: int) -> None:
+        nonlocal told, locked
         if locked is not None:
             locked()
             locked = None
@@ -122,7 +99,40 @@ def copy_pages(
             tell(percent)
 
     # After the last page it is committed already, so that the first look must come before.
-    source.backup(target, pages=max(1, min(_STRIDE, pages // 2)), progress=look, sleep=0.02)
+    step_through(source, target, pages=max(1, min(_STRIDE, pages // 2)), patience=patience, look=look)
+
+
+def step_through(
+    source: Any,
+    target: Any,
+    *,
+    pages: int,
+    patience: float,
+    look: Callable[[int, int], None],
+    name: str = "main",
+) -> None:
+    """
+    Copy the database *name* of *source* to the main one of *target*, so many *pages* at a time.
+
+    Args:
+        patience: Seconds without a page copied, after which it is given up: the driver itself would try for ever.
+        look: Called after each step with the pages that remain, and all; what it raises ends the copy.
+
+    Raises:
+        StayedBusy: Another connection held a lock for that long.
+    """
+    deadline = time.monotonic() + patience
+
+    def stepped(status: int, remaining: int, total: int) -> None:
+        nonlocal deadline
+        if status & 0xFF in _BUSY:
+            if time.monotonic() >= deadline:
+                raise StayedBusy
+            return
+        deadline = time.monotonic() + patience
+        look(remaining, total)
+
+    source.backup(target, pages=pages, progress=stepped, name=name, sleep=0.02)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import records
-from ..backends.sqlite import primary_code, quoted
+from ..backends.sqlite import ask, primary_code, quoted
 from ..errors import DatabaseLocked
 from ..provenance import is_running
 from .copying import connected
@@ -165,16 +165,9 @@ def read_past(raw: Any, connection: Connection, manager: MigrationManager) -> Pa
 
 def _history(raw: Any, tracker: VersionTracker) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns of the history and its rows, in the order in which they were written."""
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    try:
-        name = quoted(tracker.history.name)
-        known = set(tracker.history.columns.keys())
-        columns = [row[1] for row in cursor.execute(f"PRAGMA main.table_info({name})").fetchall() if row[1] in known]
-        if not columns:
-            return [], []
-        listed = ", ".join(map(quoted, columns))
-        rows = cursor.execute(f"SELECT {listed} FROM main.{name} ORDER BY rowid").fetchall()
-        return columns, rows
-    finally:
-        cursor.close()
+    name = quoted(tracker.history.name)
+    known = set(tracker.history.columns.keys())
+    columns = [row[1] for row in ask(raw, f"PRAGMA main.table_info({name})") if row[1] in known]
+    if not columns:
+        return [], []
+    return columns, ask(raw, f"SELECT {', '.join(map(quoted, columns))} FROM main.{name} ORDER BY rowid")

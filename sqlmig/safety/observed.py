@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..run import Run
-from .backup import size_of
 from .fence import AUTHORIZER, Fence
 from .schema_text import Schema
-from .source import files_of
+from .source import files_of, size_of
 
 if TYPE_CHECKING:
     from ..backends.sqlite_session import SQLiteSession

@@ -15,12 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MigrationError
-from .backup import size_of
 from .disk import DiskWatch
 from .observed import ObservedRun, Observer
 from .schema_text import changed_tables
 from .soundness import problems
-from .source import files_of
+from .source import files_of, size_of
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..backends.sqlite import primary_code
+from ..backends.sqlite import ask, pragma, primary_code
 from ..errors import DatabaseLocked, DiskFull, MigrationError, NotADatabase, RestoreFailed, SnapshotUnusable
 from ..execution import reason
 from ..results import MigrationResult
@@ -31,12 +31,11 @@ from .copying import (
     damage_of,
     main_file,
     open_to_read,
-    pragma,
-    size_of,
 )
 from .image import Image, Past, read_past
 from .shelf import Shelf, taken_at_of
 from .snapshots import blaming, require_alone, require_room
+from .source import size_of
 
 if TYPE_CHECKING:
     from ..backends.sqlite_session import SQLiteSession
@@ -60,10 +59,7 @@ class _About(NamedTuple):
 
     @classmethod
     def of(cls, raw: Any, state: DatabaseState) -> _About:
-        cursor = raw.cursor()
-        cursor.row_factory = None
-        names = cursor.execute("SELECT lower(name) FROM main.sqlite_master WHERE type = 'table'").fetchall()
-        cursor.close()
+        names = ask(raw, "SELECT lower(name) FROM main.sqlite_master WHERE type = 'table'")
         tables = frozenset(name for (name,) in names if not name.startswith(("sqlite_", "migration_")))
         checksums = {row.version: row.checksum for row in state.rows if row.done and row.checksum is not None}
         return cls(pragma(raw, "encoding"), pragma(raw, "main.application_id"), tables, checksums)
@@ -114,19 +110,18 @@ class Restore:
         Raises:
             RestoreFailed: It is damaged so that it cannot even be opened.
         """
-        session = self.backend.session()
-        try:
-            session.__enter__()
-        except NotADatabase as error:
-            file = self.backend.name
-            raise RestoreFailed(
-                file,
-                self.path,
-                "it is too damaged to be opened",
-                hint=f"Stop the programs that use it, move {file}, {file}-wal and {file}-shm away, and restore again:"
-                f" sqlmig restore {self.path}",
-            ) from error
-        with session.entered():
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(self.backend.session())
+            except NotADatabase as error:
+                file = self.backend.name
+                raise RestoreFailed(
+                    file,
+                    self.path,
+                    "it is too damaged to be opened",
+                    hint=f"Stop the programs that use it, move {file}, {file}-wal and {file}-shm away, and restore"
+                    f" again: sqlmig restore {self.path}",
+                ) from error
             yield session
 
     def _inspect(self) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..backends.sqlite import quoted
+from ..backends.sqlite import ask, pragma, quoted
 from ..schema.sqlite.definition import TableDefinition, folded
 from ..schema.sqlite.reader import DefinitionError, parse
 from ..schema.sqlite.tokens import name_of, significant
-from .source import files_of, pragma
+from .source import files_of
 
 __all__ = ["Schema", "changed_tables", "differences"]
 
@@ -52,12 +52,11 @@ class Schema(NamedTuple):
         objects: dict[Key, str] = {}
         tables: dict[Key, str] = {}
         for schema in files_of(raw):
-            cursor = raw.cursor()
-            cursor.row_factory = None
             # SQLite's own tables stay where they once were: sqlite_sequence cannot be dropped.
-            rows = cursor.execute(
+            rows = ask(
+                raw,
                 f"SELECT type, name, tbl_name, sql FROM {quoted(schema)}.sqlite_master"
-                " WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
+                " WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid",
             )
             place = "" if schema == "main" else schema
             for kind, name, table, sql in rows:

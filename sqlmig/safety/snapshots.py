@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.sqlite import primary_code
+from ..backends.sqlite import ask, pragma, primary_code
 from ..errors import ConfigurationError, DatabaseLocked, DiskFull, SnapshotFailed, SnapshotUnusable
 from ..execution import TryAgain, reason
 from .copying import (
@@ -23,10 +22,10 @@ from .copying import (
     damage_of,
     main_file,
     open_to_read,
-    pragma,
-    size_of,
 )
+from .places import free_bytes, readable_size
 from .shelf import Shelf, Snapshot, shelf_of, taken_at_of
+from .source import size_of
 
 if TYPE_CHECKING:
     from ..backends.sqlite_session import SQLiteSession
@@ -262,10 +261,7 @@ def require_alone(manager: MigrationManager, session: SQLiteSession) -> None:
         ConfigurationError: Other files are attached, or hold the records.
     """
     session.require_own_transactions("A snapshot or a restore")
-    cursor = session.raw.cursor()
-    cursor.row_factory = None
-    listed = cursor.execute("PRAGMA database_list").fetchall()
-    cursor.close()
+    listed = ask(session.raw, "PRAGMA database_list")
     records = manager.version_tracker.versions.schema
     attached = [row[1] for row in listed if row[1] not in ("main", "temp") and (row[2] or row[1] == records)]
     if attached:
@@ -305,12 +301,7 @@ def require_room(name: str, folder: Path, needed: int, what: str) -> None:
     """
     # A hundredth, for what others write meanwhile.
     needed += needed // 100 + 1_048_576
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(str(folder))
     if free < needed:
-        raise DiskFull(
-            name, f"{what} needs {_size(needed)} in {folder}, where {_size(free)} are free (nothing was begun)"
-        )
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.1f} MB"
+        told = f"needs {readable_size(needed)} in {folder}, where {readable_size(free)} are free (nothing was begun)"
+        raise DiskFull(name, f"{what} {told}")

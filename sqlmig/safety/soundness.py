@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
-from ..backends.sqlite import quoted
+from ..backends.sqlite import ask, quoted
 
 __all__ = ["AT_ONCE", "new_problems", "problems"]
 
@@ -26,11 +26,11 @@ def problems(raw: Any, *, thorough: bool, tables: Collection[tuple[str, str]] = 
             whether each index has as many entries as there are rows.
     """
     check = "integrity_check" if thorough else "quick_check"
-    found = Counter(f"{check}: {line}" for (line,) in _rows(raw, f"PRAGMA {check}") if line != "ok")
+    found = Counter(f"{check}: {line}" for (line,) in ask(raw, f"PRAGMA {check}") if line != "ok")
     if not thorough:
         found.update(text for table in tables for text in _short_indexes(raw, *table))
     try:
-        orphans = Counter((row[0], row[2]) for row in _rows(raw, "PRAGMA foreign_key_check"))
+        orphans = Counter((row[0], row[2]) for row in ask(raw, "PRAGMA foreign_key_check"))
     except sqlite3.OperationalError as error:
         # A foreign key to columns that no index makes unique: SQLite checks none then.
         found[f"foreign_key_check: {error}"] += 1
@@ -49,18 +49,12 @@ def new_problems(after: Counter[str], before: Callable[[], Counter[str]]) -> lis
 
 def _short_indexes(raw: Any, schema: str, table: str) -> Iterator[str]:
     name = f"{quoted(schema)}.{quoted(table)}"
-    whole = [row[1] for row in _rows(raw, f"PRAGMA {quoted(schema)}.index_list({quoted(table)})") if not row[4]]
+    whole = [row[1] for row in ask(raw, f"PRAGMA {quoted(schema)}.index_list({quoted(table)})") if not row[4]]
     # A table WITHOUT ROWID has no rowid to count by, and a virtual one no indexes.
     with suppress(sqlite3.OperationalError):
-        ((rows,),) = _rows(raw, f"SELECT count(*) FROM {name} NOT INDEXED") if whole else ((0,),)
+        ((rows,),) = ask(raw, f"SELECT count(*) FROM {name} NOT INDEXED") if whole else ((0,),)
         for index in whole:
             # count(*) would be counted by whichever index is smallest.
-            ((entries,),) = _rows(raw, f"SELECT count(rowid) FROM {name} INDEXED BY {quoted(index)}")
+            ((entries,),) = ask(raw, f"SELECT count(rowid) FROM {name} INDEXED BY {quoted(index)}")
             if entries != rows:
                 yield f"index {index}: it has {entries:,} entries for {rows:,} rows of {table}"
-
-
-def _rows(raw: Any, sql: str) -> list[Any]:
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    return list(cursor.execute(sql))

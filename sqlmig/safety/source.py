@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .backup import size_of
+from ..backends.sqlite import ask, pragma, quoted
 
-__all__ = ["Source", "files_of"]
+__all__ = ["Source", "files_of", "size_of"]
 
 # What an application sets as it connects, and what changes how a migration goes.
 _PRAGMAS = (
@@ -64,14 +64,10 @@ class Source(NamedTuple):
 
 def files_of(raw: Any) -> dict[str, str]:
     """The databases of a connection with their files, which are empty for those in memory; without temp."""
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    rows = cursor.execute("PRAGMA database_list").fetchall()
-    return {name: file or "" for _, name, file in rows if name != "temp"}
+    return {name: file or "" for _, name, file in ask(raw, "PRAGMA database_list") if name != "temp"}
 
 
-def pragma(raw: Any, name: str) -> Any:
-    """The value of a PRAGMA."""
-    cursor = raw.cursor()
-    cursor.row_factory = None
-    return (cursor.execute(f"PRAGMA {name}").fetchone() or [None])[0]
+def size_of(raw: Any, names: Iterable[str] = ("main",)) -> int:
+    """The bytes of the pages of these databases of a connection, those in a WAL included."""
+    parts = ((pragma(raw, f"{quoted(name)}.page_count"), pragma(raw, f"{quoted(name)}.page_size")) for name in names)
+    return sum(int(count) * int(size) for count, size in parts)

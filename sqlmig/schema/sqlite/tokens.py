@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ...backends.sqlite import quoted
 from .definition import folded
 
 __all__ = [
@@ -78,11 +79,6 @@ def name_of(token: Token) -> str:
         return token.text
     quote, inner = token.text[0], token.text[1:-1]
     return inner if quote == "[" else inner.replace(quote * 2, quote)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def matching(found: list[Token], position: int) -> int:
