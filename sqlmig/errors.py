@@ -488,13 +488,13 @@ class NoSuchRows(DataError):
 
 
 class CheckpointMismatch(MigrationError):
-    """A resumable migration reads other rows, or by another key, than before it was interrupted."""
+    """A resumable migration does not come to the loop in which it was interrupted."""
 
     def __init__(self, version: int, recorded: str, found: str) -> None:
         self.version, self.recorded, self.found = version, recorded, found
         super().__init__(
-            f"Migration {version} was interrupted in a loop that is not there any more, so it cannot go on.\n"
-            f"  it read {recorded}; now it reads {found}\n"
+            f"Migration {version} was interrupted in a loop that it does not come to any more, so it cannot go on.\n"
+            f"  it read {recorded}; {found}\n"
             "Run it as it was, or have it start over (its finished batches stay): sqlmig repair, then sqlmig up"
         )
 

@@ -98,7 +98,7 @@ def _perform(migration: BaseMigration, operation: str) -> bool:
         return True
     # What was interrupted had passed its checks, and they would judge the half that is done.
     loops = migration._loops
-    checked: object = True if loops is not None and loops.begun else migration.pre_migrate_checks()
+    checked: object = True if loops is not None and loops.begun else _asked(migration, migration.pre_migrate_checks)
     if checked is False:
         return False
     if not checked:
@@ -106,10 +106,19 @@ def _perform(migration: BaseMigration, operation: str) -> bool:
             f"pre_migrate_checks() returned {checked!r}; it must return True to go on, or False to skip the migration"
         )
     _require_run(up(), "up")
-    checked = migration.post_migrate_checks()
+    checked = _asked(migration, migration.post_migrate_checks)
     if not checked:
         raise ChecksFailed(f"post_migrate_checks() returned {checked!r}")
     return True
+
+
+def _asked(migration: BaseMigration, check: Callable[[], object]) -> object:
+    """What a check says; a loop over rows in it is none of those that `up` is resumed in."""
+    loops, migration._loops = migration._loops, None
+    try:
+        return check()
+    finally:
+        migration._loops = loops
 
 
 def _require_run(returned: object, method: str) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from conftest import Folder
 
 TABLE = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, done INTEGER NOT NULL DEFAULT 0)")
-self.execute_sql("CREATE TABLE log (id INTEGER)")
+self.execute_sql("CREATE TABLE log (entry INTEGER PRIMARY KEY, id INTEGER)")
 self.execute_sql("INSERT INTO t (n) VALUES (?)", [(k * 7,) for k in range({rows})])"""
 COUNTING = """for rows in self.batches("t", size={size}):
-    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0]["id"], rows[-1]["id"]))
-    self.execute_sql("INSERT INTO log SELECT id FROM t WHERE id BETWEEN ? AND ?", (rows[0]["id"], rows[-1]["id"]))"""
+    ends = (rows[0]["id"], rows[-1]["id"])
+    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", ends)
+    self.execute_sql("INSERT INTO log (id) SELECT id FROM t WHERE id BETWEEN ? AND ?", ends)"""
 RESUMABLE = "resumable = True"
 
 

@@ -217,11 +217,11 @@ def test_what_stands_around_the_loops_runs_again(folder: Folder, url: str) -> No
 def test_several_loops_go_on_in_the_one_that_was_interrupted(folder: Folder, url: str) -> None:
     counted(folder)
     second = """
-for rows in self.batches("log", "rowid", size=10):
-    self.execute_sql("UPDATE log SET id = id + 1000 WHERE rowid BETWEEN ? AND ?", (rows[0].rowid, rows[-1].rowid))
+for rows in self.batches("log", size=10):
+    self.execute_sql("UPDATE log SET id = id + 1000 WHERE entry BETWEEN ? AND ?", (rows[0].entry, rows[-1].entry))
 """
     loop = COUNTING.format(size=4) + second
-    folder.add(2, loop + "    if rows[0].rowid == 21: raise ValueError", extra=RESUMABLE)
+    folder.add(2, loop + "    if rows[0].entry == 21: raise ValueError", extra=RESUMABLE)
     migrator = Migrator(url, folder.path)
     with pytest.raises(MigrationFailed, match="60 of 80 rows"):
         migrator.migrate()
@@ -236,7 +236,7 @@ def test_a_loop_inside_a_loop_belongs_to_its_batch(folder: Folder, tmp_path: Pat
     folder.add(1, TABLE.format(rows=20))
     up = """for rows in self.batches("t", size=4):
     for inner in self.batches("t", size=7):
-        self.execute_sql("INSERT INTO log VALUES (?)", [(rows[0]["id"],) for row in inner])
+        self.execute_sql("INSERT INTO log (id) VALUES (?)", [(rows[0]["id"],) for row in inner])
     self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0]["id"], rows[-1]["id"]))"""
     folder.add(2, up, extra=RESUMABLE)
     start = tmp_path / "start.db"
@@ -256,8 +256,8 @@ def test_a_loop_inside_a_loop_belongs_to_its_batch(folder: Folder, tmp_path: Pat
 def test_a_loop_that_was_left_stays_left(folder: Folder, url: str) -> None:
     counted(folder)
     left = COUNTING.format(size=4) + "\n    if rows[0]['id'] == 9: break\n"
-    more = 'for rows in self.batches("log", "rowid", size=3):\n    '
-    folder.add(2, left + more + "if rows[0].rowid == 4: raise ValueError", extra=RESUMABLE)
+    more = 'for rows in self.batches("log", size=3):\n    '
+    folder.add(2, left + more + "if rows[0].entry == 4: raise ValueError", extra=RESUMABLE)
     with pytest.raises(MigrationFailed):
         Migrator(url, folder.path).migrate()
     folder.add(2, left + more + "pass", extra=RESUMABLE)
@@ -272,7 +272,9 @@ def test_another_loop_in_the_place_of_the_interrupted_one(folder: Folder, url: s
     with pytest.raises(MigrationFailed):
         migrator.migrate()
     folder.add(2, COUNTING.replace('"t"', '"t", ["n", "id"]').format(size=4), extra=RESUMABLE)
-    with pytest.raises(CheckpointMismatch, match="it read t by id; now it reads t by n, id") as caught:
+    with pytest.raises(
+        CheckpointMismatch, match="it read t by id in up, loop 1 of 1; now it reads t by n, id in"
+    ) as caught:
         Migrator(url, folder.path).migrate()
     assert "sqlmig repair" in str(caught.value)
     assert visits(url) == {0: 28, 1: 12}

@@ -15,33 +15,59 @@ class Loop:
     """
     One loop over rows.
 
+    What a loop has read without writing anything is in variables of its process, and nowhere else: the checkpoint
+    stays behind such batches, and a loop that has written nothing is read again from its beginning.
+
     Attributes:
         reads: What it reads, and by which key, in words.
-        after: The raw key of the last row that is done.
+        site: Where in the code it begins.
+        after: The raw key of the last row that need not be read again.
+        rows, batches: How much was handed out, by this process and by those whose checkpoint it went on from.
+        total: How many rows there were when it began.
         done: Whether it has come to its end.
+        begun: Whether it has begun in this process.
     """
 
-    def __init__(self, reads: str, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, reads: str, site: str, facts: Mapping[str, Any] | None = None) -> None:
         facts = facts or {}
-        self.reads = reads
+        self.reads, self.site = reads, site
         self.after: tuple[Any, ...] | None = tuple(map(_decoded, facts["after"])) if facts.get("after") else None
         self.rows, self.batches = int(facts.get("rows", 0)), int(facts.get("batches", 0))
+        self._kept = (self.rows, self.batches)
         self.total: int | None = facts.get("total")
         self.done = bool(facts.get("done"))
+        self.begun = False
 
-    def advance(self, after: tuple[Any, ...], rows: int) -> None:
+    def __str__(self) -> str:
+        return f"{self.reads} in {self.site}"
+
+    def begin(self) -> None:
+        """It is reached in this process."""
+        self.begun = True
+        if self.after is None:
+            self.done, self.rows, self.batches = False, 0, 0
+
+    def advance(self, after: tuple[Any, ...], rows: int, *, wrote: bool) -> None:
         """A batch of so many rows, the last of which has the key *after*, is done."""
-        self.after = after
         self.rows += rows
         self.batches += 1
+        if wrote:
+            self.after, self._kept = after, (self.rows, self.batches)
+
+    @property
+    def left(self) -> bool:
+        """Whether an earlier process was in the middle of it, and this one has not come to it."""
+        return not self.begun and not self.done and self.after is not None
 
     def as_facts(self) -> dict[str, Any]:
         """As it stands in the versions row."""
+        rows, batches = (self.rows, self.batches) if self.done else self._kept
         return {
             "reads": self.reads,
+            "site": self.site,
             "after": None if self.after is None else [_encoded(value, self.reads) for value in self.after],
-            "rows": self.rows,
-            "batches": self.batches,
+            "rows": rows,
+            "batches": batches,
             "total": self.total,
             "done": self.done,
         }
@@ -50,7 +76,7 @@ class Loop:
 def loops_of(metadata: Mapping[str, Any]) -> list[Loop]:
     """The loops of a versions row."""
     found = metadata.get("loops")
-    return [Loop(str(facts.get("reads")), facts) for facts in found] if isinstance(found, list) else []
+    return [Loop(str(one.get("reads")), str(one.get("site")), one) for one in found] if isinstance(found, list) else []
 
 
 def summary(loops: Sequence[Loop]) -> dict[str, Any]:

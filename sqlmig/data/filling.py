@@ -83,14 +83,20 @@ def _by_expression(migration: BaseMigration, facts: TableFacts, column: str, val
     statement = update(facts.clause).values({facts.clause.c[column]: value})
     statement = statement if condition is None else statement.where(condition)
     if migration._loops is not None:
-        return sum(_in_ranges(migration, facts, statement))
+        return sum(_in_ranges(migration, facts, column, statement))
     with _transaction(migration) as connection:
         return _run(migration, connection, statement, {})
 
 
-def _in_ranges(migration: BaseMigration, facts: TableFacts, statement: Any) -> Iterator[int]:
+def _in_ranges(migration: BaseMigration, facts: TableFacts, column: str, statement: Any) -> Iterator[int]:
     """The same statement for the rows of one batch after the other, of which only the keys are read."""
     key = _key_of(facts)
+    if column in key:
+        raise DataError(
+            f"A resumable migration cannot fill {facts.name}.{column}; nothing was written.",
+            facts="it goes through the table by its key, which that column is part of, and would meet its rows again",
+            hint="Do it in one statement: execute_sql(...), in a migration without `resumable`.",
+        )
     clause = facts.clause
     row = clause.c[key[0]] if len(key) == 1 else tuple_(*(clause.c[name] for name in key))
     ends = [[bindparam(f"{end}_{n}", type_=NullType()) for n in range(len(key))] for end in ("first", "last")]
@@ -183,7 +189,7 @@ class _Function:
         raw.create_function(_NAME, len(self._given), calls.function)
         try:
             if resumable:
-                return sum(_in_ranges(migration, self._facts, statement))
+                return sum(_in_ranges(migration, self._facts, self._column, statement))
             return _run(migration, connection, statement, {})
         except Exception as error:
             raise calls.explained(error, f"{self._facts.name}.{self._column}") from error.__cause__

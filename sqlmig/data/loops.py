@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..errors import WrongKey
+from .call_site import call_site
 from .collector import less_often
 from .pace import Pace
 from .reader import Reader, check_size, check_throttle
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ..base import BaseMigration
     from ..rows import Row
     from .checkpoints import Loop
+    from .resumption import Loops
     from .sources import Rows, Source
     from .tables import ColumnNames
 
@@ -46,9 +49,11 @@ def batches(
     with migration.db.reading() as connection:
         rows = source_of(connection, source, key, columns=columns, where=where)
     loops = migration._loops
-    loop = loops.register(str(rows)) if loops is not None else None
-    if loop is not None:
-        return _resumable(migration, rows, size, pause, loop)
+    loop = loops.register(str(rows), call_site()) if loops is not None else None
+    if loops is not None and loop is not None:
+        if not rows.lasting:
+            raise _no_lasting_key(rows)
+        return _resumable(migration, rows, size, pause, loops, loop)
     return _plain(migration, rows, size, pause, loops.inner if loops is not None else None)
 
 
@@ -84,34 +89,44 @@ def _plain(
                 time.sleep(pause)
 
 
-def _resumable(migration: BaseMigration, rows: Rows, size: int, pause: float, loop: Loop) -> Iterator[list[Row]]:
+def _resumable(
+    migration: BaseMigration, rows: Rows, size: int, pause: float, loops: Loops, loop: Loop
+) -> Iterator[list[Row]]:
     """
     Each batch in a transaction of its own, with its checkpoint.
 
     It ends when there is nothing more: the read that finds nothing is in the same transaction as what follows.
     """
-    db, loops = migration.db, migration._loops
-    assert loops is not None
     if loop.done:
         return
-    reader = Reader(db, rows, size, until=False)
+    reader = Reader(migration.db, rows, size, until=False)
     connection = migration.connection
     reader.begin(connection)
     if loop.total is None:
         loop.total = reader.count(connection)
-    pace = Pace(migration._tell, loop.rows, loop.total)
-    with less_often(), loops.active(loop):
+    pace, after = Pace(migration._tell, loop.rows, loop.total), loop.after
+    with less_often(), loops.active():
         while True:
-            batch = reader.next(connection, loop.after)
+            batch = reader.next(connection, after)
             if not batch.rows:
                 loop.done = True
                 return
-            count = len(batch.rows)
+            count, before = len(batch.rows), loops.writes()
             try:
                 yield batch.rows
             except GeneratorExit:
                 # Left by `break`: what was done in this batch stays, and the loop has said that it wants no more.
-                loop.advance(batch.last, count)
+                loop.advance(batch.last, count, wrote=loops.writes() != before)
                 loop.done = True
                 raise
-            loops.commit(loop, batch.last, count, pause, partial(pace.add, count))
+            after = batch.last
+            loop.advance(after, count, wrote=loops.writes() != before)
+            loops.commit(pause, partial(pace.add, count))
+
+
+def _no_lasting_key(rows: Rows) -> WrongKey:
+    return WrongKey(
+        f"The rows of {rows.name} have no key that a resumable migration could go on from; nothing was written.",
+        facts="it has no primary key, and VACUUM gives each row another rowid",
+        hint='Name columns that tell its rows apart: batches(..., key=["a", "b"]); or leave out `resumable`.',
+    )

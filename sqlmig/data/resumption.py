@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, literal_column, select, update
 
 from .. import provenance
+from ..backends.sqlite import pragma
 from ..errors import CheckpointMismatch, DataError, TakenOver
 from .checkpoints import Loop, in_words, loops_of, summary
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Loops", "claim", "running_here"]
 
 _here: set[str] = set()
+_BEAT = 1.0
+"""Seconds after which a loop that writes nothing shows that it is alive."""
 
 
 def running_here(token: object) -> bool:
@@ -67,7 +70,7 @@ def claim(
 
 class Loops:
     """
-    The loops of one resumable migration, numbered in the order in which they begin.
+    The loops of one resumable migration, told apart by what they read, from where in the code, and for which time.
 
     Args:
         facts: What `claim` wrote.
@@ -82,31 +85,51 @@ class Loops:
         """Whether something of it was committed before: its checks said yes then."""
         self.inspect: Callable[[], Mapping[str, Any]] = dict
         """Called before each commit, to refuse it, or for what is to be known of what was committed so far."""
-        self._next, self._active, self._inner = 0, 0, 0
+        self._active = self._inner = 0
+        self._over = False
         self._failed: BaseException | None = None
-        self._written = provenance.as_json(facts)
+        self._written, self._wrote_at = provenance.as_json(facts), time.monotonic()
         self._read_sql, self._write_sql = _statements(tracker, session.connection)
 
-    def register(self, reads: str) -> Loop | None:
+    def register(self, reads: str, site: str) -> Loop | None:
         """
         The loop that begins now, as far as it came; None inside another one, whose batch it belongs to.
 
         Raises:
-            CheckpointMismatch: It reads something else than the loop in its place did.
+            CheckpointMismatch: It is a new one, and the one that was interrupted has not been reached.
+            DataError: It is inside a savepoint, which no commit of a batch would leave.
         """
         if self._active:
             return None
-        number, self._next = self._next, self._next + 1
-        if number == len(self._loops):
-            self._loops.append(Loop(reads))
-        loop = self._loops[number]
-        if loop.reads != reads:
-            raise self._fail(CheckpointMismatch(self._version, loop.reads, reads))
+        if self._session.connection.in_nested_transaction():
+            raise self._fail(_in_savepoint())
+        for loop in self._loops:
+            if not loop.begun and (loop.reads, loop.site) == (reads, site):
+                break
+        else:
+            loop = Loop(reads, site)
+            self._require_none_left(f"now it reads {loop}")
+            self._loops.append(loop)
+        loop.begin()
         return loop
 
+    def _require_none_left(self, found: str) -> None:
+        for loop in self._loops:
+            if loop.left:
+                raise self._fail(CheckpointMismatch(self._version, str(loop), found))
+
+    def writes(self) -> object:
+        """Something that is another after each change of a row or of the schema by this connection."""
+        if self._over:
+            # A loop that outlives its migration is closed when nobody refers to it any more.
+            return None
+        raw = self._session.raw
+        with self._session.unobserved():
+            return raw.total_changes, pragma(raw, "schema_version")
+
     @contextmanager
-    def active(self, loop: Loop) -> Iterator[None]:
-        """The time in which *loop* has a batch handed out."""
+    def active(self) -> Iterator[None]:
+        """The time in which a loop has a batch handed out."""
         if self._active:
             raise self._fail(_two_at_once())
         self._active += 1
@@ -124,9 +147,9 @@ class Loops:
         finally:
             self._inner -= 1
 
-    def commit(self, loop: Loop, after: tuple[Any, ...], rows: int, pause: float, tell: Callable[[], None]) -> None:
+    def commit(self, pause: float, tell: Callable[[], None]) -> None:
         """
-        Commit a batch with its checkpoint, leave the database to others for a while, and begin anew.
+        Commit a batch with the checkpoints, leave the database to others for a while, and begin anew.
 
         Raises:
             TakenOver: Another process goes on with the migration.
@@ -135,11 +158,14 @@ class Loops:
             raise self._fail(_two_at_once())
         try:
             account = dict(self.inspect())
-            loop.advance(after, rows)
             facts = {**self._facts, "loops": [one.as_facts() for one in self._loops]}
             facts |= {"account": account} if account else {}
+            if facts == self._facts and time.monotonic() - self._wrote_at > _BEAT:
+                facts["beat"] = facts.get("beat", 0) + 1
             text = provenance.as_json(facts)
-            self._execute(self._write_sql, the_metadata=text)
+            if text != self._written:
+                self._execute(self._write_sql, the_metadata=text)
+                self._wrote_at = time.monotonic()
 
             def between() -> None:
                 # Only what is committed is ever written into a mark.
@@ -165,9 +191,15 @@ class Loops:
             raise TakenOver(self._version, "its mark was cleared" if row is None else _owner(row[0]))
 
     def finish(self) -> None:
-        """Raise what went wrong with a checkpoint, also where the migration has caught it."""
+        """
+        Raise what went wrong with a checkpoint, also where the migration has caught it.
+
+        Raises:
+            CheckpointMismatch: The migration has ended without the loop in which it was interrupted.
+        """
         if self._failed is not None:
             raise self._failed
+        self._require_none_left("now it has ended without it")
 
     def _fail(self, error: BaseException) -> BaseException:
         self._failed = self._failed or error
@@ -186,8 +218,9 @@ class Loops:
 
     @property
     def in_words(self) -> str:
-        """The same: `340,000 of 1,000,000 rows`."""
-        return in_words(loops_of(self._facts))
+        """The same: `340,000 of 1,000,000 rows`; nothing before the first batch was committed."""
+        found = loops_of(self._facts)
+        return in_words(found) if any(loop.batches for loop in found) else ""
 
     @property
     def done(self) -> dict[str, Any]:
@@ -205,6 +238,7 @@ class Loops:
                 self._mark_failed()
             raise
         finally:
+            self._over = True
             _here.discard(self._facts["token"])
 
     def _mark_failed(self) -> None:
@@ -244,6 +278,14 @@ def _owner(text: str) -> str:
     if facts.get("failed"):
         return "its mark says that it has failed"
     return f"process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')} goes on with it"
+
+
+def _in_savepoint() -> DataError:
+    return DataError(
+        "A loop of a resumable migration began inside a savepoint; nothing of it was done.",
+        facts="each of its batches is committed, and no savepoint outlives a commit",
+        hint="Put `with self.db.transaction()` inside the loop, or leave out `resumable`.",
+    )
 
 
 def _two_at_once() -> DataError:

@@ -25,10 +25,10 @@ from sqlalchemy.sql.expression import SelectBase, TableClause
 from sqlalchemy.types import NullType
 
 from ..errors import DataError, NoSuchObject, WrongKey
-from .tables import ColumnNames, describe, names_of, table_of
+from .tables import ColumnNames, describe, names_of, table_of, views
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Compiled, Connection
     from sqlalchemy.sql.elements import ColumnElement
 
     from .tables import TableFacts
@@ -49,6 +49,8 @@ class Rows:
         key: The names of the key's columns.
         never_null: Whether no key can hold NULL.
         proven: Whether the key is known to be unique by the comparison that orders it.
+        lasting: Whether a row keeps its key, whatever is done to the file.
+        mixable: Whether the key may come from several tables, which compare it each in its own way.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class Rows:
         where: ColumnElement[bool] | None = None,
         never_null: bool = False,
         proven: bool = False,
+        lasting: bool = True,
+        mixable: bool = False,
         digest: str = "",
     ) -> None:
         self.name, self.raw, self.width = name, raw, len(columns)
         self.key = tuple(str(getattr(column, "name", column)) for column in key)
         self.never_null, self.proven, self._digest = never_null, proven, digest
+        self.lasting, self.mixable = lasting, mixable
         self._columns, self._where = columns, where
         # SQLite calls a rowid "rowid", whatever it was asked for by.
         self._shown = [column.label(column.name) for column in columns] if raw else []
@@ -84,14 +89,14 @@ class Rows:
         return f"{self.name} by {', '.join(self.key)}" + (f" ({self._digest})" if self._digest else "")
 
     def next(self, connection: Connection, *, after: bool, until: bool) -> Select[Any]:
-        """The next rows: parameters `after_0`, ..., `until_0`, ... and `size`."""
+        """The next rows: parameters `sqlmig_after_0`, ..., `sqlmig_until_0`, ... and `sqlmig_size`."""
         key = [one.label(f"sqlmig_key_{n}") for n, one in enumerate(self._key)] if self._hidden else []
         return (
             select(*(self._shown if self.raw else self._columns), *key)
             .where(*self._conditions(connection, after, until))
             .order_by(*self._key)
             # limit() would write OFFSET 0 along.
-            .suffix_with(text("LIMIT :size"))
+            .suffix_with(text("LIMIT :sqlmig_size"))
         )
 
     def last(self) -> Select[Any]:
@@ -110,8 +115,15 @@ class Rows:
         query: Select[Any] = select(literal_column("1")).where(or_(*(one.is_(null()) for one in self._key))).limit(1)
         return query if self._where is None else query.where(self._where)
 
+    def mixed(self) -> Select[Any]:
+        """For each column of the key whether it holds numbers and texts."""
+        numbers = [func.typeof(one).in_(("integer", "real")) for one in self._key]
+        kinds: list[Any] = [func.max(one) > func.min(one) for one in numbers]
+        query: Select[Any] = select(*kinds)
+        return query if self._where is None else query.where(self._where)
+
     def same(self) -> Select[Any]:
-        """How many rows have the key `after_0`, ...; it stops at two."""
+        """How many rows have the key `sqlmig_after_0`, ...; it stops at two."""
         equal = and_(*(one == _value("after", n) for n, one in enumerate(self._key)))
         inner: Select[Any] = select(literal_column("1").label("one")).where(equal).limit(2)
         inner = inner if self._where is None else inner.where(self._where)
@@ -149,7 +161,7 @@ def source_of(
     """
     given: Any = table_of(source)
     if isinstance(given, str):
-        return _of_name(describe(connection, given), key, columns, where)
+        return _of_name(connection, describe(connection, given), key, columns, where)
     if columns is not None:
         raise DataError(
             "columns=... goes with the name of a table; nothing was done.",
@@ -166,7 +178,11 @@ def source_of(
 
 
 def _of_name(
-    facts: TableFacts, key: ColumnNames | None, columns: ColumnNames | None, where: ColumnElement[bool] | None
+    connection: Connection,
+    facts: TableFacts,
+    key: ColumnNames | None,
+    columns: ColumnNames | None,
+    where: ColumnElement[bool] | None,
 ) -> Rows:
     wanted = _with_rowid(facts, names_of(key)) if key is not None else facts
     names = wanted.resolve(names_of(key)) if key is not None else facts.key
@@ -184,6 +200,8 @@ def _of_name(
         where=where,
         never_null=wanted.never_null.issuperset(names),
         proven=wanted.proven and set(names) >= set(wanted.key),
+        lasting=wanted.lasting(names),
+        mixable=not wanted.stored and _has_unions(connection),
     )
 
 
@@ -215,6 +233,7 @@ def _of_table(
         where=where,
         never_null=facts.never_null.issuperset(names),
         proven=facts.proven and set(names) >= set(facts.key),
+        mixable=not facts.stored and _has_unions(connection),
     )
 
 
@@ -222,7 +241,7 @@ def _of_select(
     connection: Connection, given: SelectBase, key: ColumnNames | None, where: ColumnElement[bool] | None
 ) -> Rows:
     names = names_of(key) if key is not None else _key_of(given)
-    spelled = str(given.compile(dialect=connection.dialect))
+    compiled = given.compile(dialect=connection.dialect)
     limited = isinstance(given, Select) and (given._limit_clause is not None or given._offset_clause is not None)
     if isinstance(given, Select) and not limited and given._fetch_clause is None and not given._distinct_on:
         # Rows come in the order of the key.
@@ -232,8 +251,34 @@ def _of_select(
     if not names:
         raise _no_key("the select()", list(columns))
     _require(names, columns, "the select()")
-    short = hashlib.sha256(" ".join(spelled.split()).encode()).hexdigest()[:12]
-    return Rows("a select()", list(inner.c), [columns[name] for name in names], raw=False, where=where, digest=short)
+    return Rows(
+        "a select()",
+        list(inner.c),
+        [columns[name] for name in names],
+        raw=False,
+        where=where,
+        mixable=_has_unions(connection, str(compiled)),
+        digest=_digest(connection, compiled),
+    )
+
+
+def _has_unions(connection: Connection, sql: str = "") -> bool:
+    """Whether a statement, or a view that it may read, puts the rows of several tables into one column of SQLite."""
+    if connection.dialect.name != "sqlite":
+        return False
+    return "UNION" in sql.upper() or any("UNION" in view.upper() for view in views(connection))
+
+
+def _digest(connection: Connection, compiled: Compiled) -> str:
+    """A short name for a statement and the values in it, as the driver gets them."""
+    values: list[Any] = []
+    named = {name: bind for bind, name in getattr(compiled, "bind_names", {}).items()}
+    for name, bind in sorted(named.items()):
+        process = bind.type.dialect_impl(connection.dialect).bind_processor(connection.dialect) or (lambda one: one)
+        value = bind.effective_value
+        values.append((name, list(map(process, value)) if bind.expanding and value else process(value)))
+    spelled = " ".join(str(compiled).split())
+    return hashlib.sha256(f"{spelled} {values!r}".encode()).hexdigest()[:12]
 
 
 def _key_of(given: SelectBase) -> tuple[str, ...]:
@@ -263,7 +308,8 @@ def _no_key(name: str, columns: Sequence[str]) -> WrongKey:
 
 
 def _value(name: str, number: int) -> Any:
-    return bindparam(f"{name}_{number}", type_=NullType())
+    # A select() has parameters of its own, which may have any name.
+    return bindparam(f"sqlmig_{name}_{number}", type_=NullType())
 
 
 def _row(parts: Sequence[Any]) -> Any:

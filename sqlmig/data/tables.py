@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.engine import Connection
 
-__all__ = ["ColumnNames", "TableFacts", "describe", "names_of", "table_of"]
+__all__ = ["ColumnNames", "TableFacts", "describe", "names_of", "table_of", "views"]
 
 ColumnNames: TypeAlias = "str | Column[Any] | Sequence[str | Column[Any]]"
 """One column or several, by name or as Columns."""
@@ -37,6 +37,9 @@ class TableFacts:
         never_null: Columns that cannot hold NULL.
         proven: Whether the key is unique by the very comparison that orders it.
         has_rowid: Whether it has SQLite's rowid.
+        virtual: Whether it is a virtual table, which keeps its rowids.
+        stored: Whether it is a table; a view is not.
+        unique: Columns of its unique indexes.
     """
 
     name: str
@@ -47,6 +50,17 @@ class TableFacts:
     never_null: frozenset[str]
     proven: bool
     has_rowid: bool = False
+    virtual: bool = False
+    stored: bool = True
+    unique: tuple[frozenset[str], ...] = ()
+
+    def tells_apart(self, key: Sequence[str]) -> bool:
+        """Whether no two rows can have the same values of these columns."""
+        return any(columns.issubset(key) for columns in (frozenset(self.key), *self.unique) if columns)
+
+    def lasting(self, key: Sequence[str]) -> bool:
+        """Whether a row keeps a key; a rowid that is none of its columns is given anew by VACUUM."""
+        return self.virtual or all(name in self.columns for name in key)
 
     @cached_property
     def clause(self) -> TableClause:
@@ -135,28 +149,53 @@ def _of_sqlite(connection: Connection, name: str, schema: str | None, bare: str)
     if sql is not None:
         rowid = next((n for n in ("rowid", "_rowid_", "oid") if n not in {c.lower() for c in columns}), None)
         rowid = rowid if _has_rowid(connection, prefix, quote(bare), rowid) else None
+    # A key may hold NULL, but in a WITHOUT ROWID table, whose key columns say NOT NULL by themselves.
     never_null = {row[1] for row in shown if row[3]}
     proven = False
     if len(key) == 1 and rowid is not None and _is_alias(connection, prefix, quote(bare), shown):
         never_null, proven = {*never_null, *key}, True
     elif not key and rowid is not None:
         key, never_null, proven = (rowid,), {*never_null, rowid}, True
-    elif rowid is None:
-        # The key of a WITHOUT ROWID table cannot be NULL.
-        never_null.update(key)
-    return TableFacts(name, schema, bare, columns, key, frozenset(never_null), proven, rowid is not None)
+    virtual = sql is not None and sql.upper().startswith("CREATE VIRTUAL")
+    # An index may take values for different that a column's own collation takes for equal.
+    unique = _unique(connection, prefix, quote(bare)) if sql is not None and "COLLATE" not in sql.upper() else ()
+    return TableFacts(
+        name,
+        schema,
+        bare,
+        columns,
+        key,
+        frozenset(never_null),
+        proven,
+        has_rowid=rowid is not None,
+        virtual=virtual,
+        stored=sql is not None,
+        unique=unique,
+    )
 
 
 def _stored_sql(connection: Connection, prefix: str, schema: str | None, bare: str) -> str | None:
     """The definition of a table; None of a view."""
-    catalogues = [f"{prefix}sqlite_master"] if schema else ["sqlite_temp_master", "sqlite_master"]
-    for catalogue in catalogues:
+    for catalogue in [f"{prefix}sqlite_master"] if schema else _catalogues(connection):
         row = connection.exec_driver_sql(
             f"SELECT type, sql FROM {catalogue} WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')", (bare,)
         ).first()
         if row is not None:
             return str(row[1]) if row[0] == "table" else None
     return None
+
+
+def views(connection: Connection) -> list[str]:
+    """The definitions of all views of SQLite."""
+    queries = [f"SELECT sql FROM {catalogue} WHERE type = 'view'" for catalogue in _catalogues(connection)]
+    return [str(sql) for query in queries for sql in connection.exec_driver_sql(query).scalars()]
+
+
+def _catalogues(connection: Connection) -> list[str]:
+    """In the order in which SQLite looks a name up."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    attached = [row[1] for row in connection.exec_driver_sql("PRAGMA database_list") if row[0] > 1]
+    return ["sqlite_temp_master", "sqlite_master", *(f"{quote(one)}.sqlite_master" for one in attached)]
 
 
 def _has_rowid(connection: Connection, prefix: str, table: str, rowid: str | None) -> bool:
@@ -180,6 +219,18 @@ def _is_alias(connection: Connection, prefix: str, table: str, columns: Sequence
     return not any(row[3] == "pk" for row in made)
 
 
+def _unique(connection: Connection, prefix: str, table: str) -> tuple[frozenset[str], ...]:
+    """Of unique indexes of columns that are about all rows."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    found = []
+    for row in connection.exec_driver_sql(f"PRAGMA {prefix}index_list({table})").all():
+        if row[2] and not row[4]:
+            columns = connection.exec_driver_sql(f"PRAGMA {prefix}index_info({quote(row[1])})").all()
+            # An expression has no name.
+            found += [frozenset(column[2] for column in columns)] if all(column[2] for column in columns) else []
+    return tuple(found)
+
+
 def _of_server(connection: Connection, name: str, schema: str | None, bare: str) -> TableFacts | None:
     inspector = inspect(connection)
     if not inspector.has_table(bare, schema=schema):
@@ -189,5 +240,7 @@ def _of_server(connection: Connection, name: str, schema: str | None, bare: str)
         warnings.simplefilter("ignore", SAWarning)
         columns = inspector.get_columns(bare, schema=schema)
         key = tuple(inspector.get_pk_constraint(bare, schema=schema)["constrained_columns"] or ())
+        unique = [frozenset(one["column_names"]) for one in inspector.get_unique_constraints(bare, schema=schema)]
     never_null = frozenset(c["name"] for c in columns if not c["nullable"]) | frozenset(key)
-    return TableFacts(name, schema, bare, tuple(c["name"] for c in columns), key, never_null, bool(key))
+    names = tuple(c["name"] for c in columns)
+    return TableFacts(name, schema, bare, names, key, never_null, bool(key), unique=tuple(unique))

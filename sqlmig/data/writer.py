@@ -64,6 +64,7 @@ class Writer:
             )
         stored = dict(zip(names, facts.resolve(names), strict=True))
         self._key = self._find(facts, wanted, stored)
+        self._unique = facts.tells_apart(facts.resolve(wanted))
         self._set = [name for name in names if name not in self._key]
         if not self._set:
             raise DataError(
@@ -119,7 +120,7 @@ class Writer:
         db.last_statement = self._sql
         with _whole(connection):
             count = self._execute(connection, values)
-            if count == len(rows):
+            if count == len(rows) and self._unique:
                 return count
             self._require_all(connection, rows)
             # A driver that does not tell, or a trigger that kept some rows as they were.
@@ -176,7 +177,7 @@ class Writer:
 
     def _require_all(self, connection: Connection, rows: Sequence[Any]) -> None:
         """
-        Look for each row, now that some were not found.
+        Look for each row, where it is not known that all were found.
 
         Raises:
             NoSuchRows: They are not there.
