@@ -242,6 +242,28 @@ def test_an_interrupt_is_undone_recorded_and_passed_on(migrator: Migrator, folde
     assert failures(migrator)[0]["metadata"]["error"] == "KeyboardInterrupt"
 
 
+@pytest.mark.parametrize("extra", ["", "transactional = False", "resumable = True"])
+def test_an_interrupt_in_the_middle_of_a_statement_is_itself(
+    folder: Folder, migrator: Migrator, engine: Engine, extra: str
+) -> None:
+    """Ctrl-C comes while SQLite is at work; SQLAlchemy then wants to give its connection up."""
+    up = """import _thread, threading
+threading.Timer(0.1, _thread.interrupt_main).start()
+many = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {}) "
+for number in range(100):
+    self.execute_sql(many.format(100_000) + "INSERT INTO t SELECT n FROM c")"""
+    folder.add(1, 'self.execute_sql("CREATE TABLE t (n INTEGER)")')
+    folder.add(2, up, extra=extra)
+    with pytest.raises(KeyboardInterrupt):
+        migrator.migrate()
+    assert failures(migrator)[0]["metadata"]["error"] == "KeyboardInterrupt"
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT count(*) FROM t").scalar_one()
+    assert rows % 100_000 == 0
+    assert rows == 0 or extra == "transactional = False"
+    assert migrator.get_current_version() == 1
+
+
 def test_stamp_records_without_running(migrator: Migrator, folder: Folder, engine: Engine) -> None:
     for version in (1, 2, 3):
         folder.table(version)

@@ -304,8 +304,11 @@ class SQLiteSession:
             for method in methods:
                 delattr(self.connection, method)
 
-    def _refuse(self, method: str) -> Callable[[], None]:
-        def refuse() -> None:
+    def _refuse(self, method: str) -> Callable[..., None]:
+        def refuse(error: object = None) -> None:
+            if isinstance(error, BaseException) and not isinstance(error, Exception):
+                # Ctrl-C in a statement: SQLAlchemy gives the connection up, which has yet to roll back.
+                return
             self._attempted = f"{method}()"
             raise self._ended()
 
