@@ -90,8 +90,8 @@ class Run:
         self._running = False
         self._armed: tuple[BeforeFirst, ...] = ()
         self._first: list[BeforeFirst] = []
-        self.resumes: set[str] = set()
-        """The tokens of interrupted migrations that this call may go on with."""
+        self.resumes: dict[str, object] = {}
+        """How far the interrupted migrations had come that this call may go on with, by token."""
         self.snapshot: Path | None = None
         """The copy of the database that was made before the first migration."""
 

@@ -21,18 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["blocking", "wait"]
 
+_STILL = 10.0
+"""Seconds for which the checkpoint of a process that lives has to have stood still, at the least."""
+
 
 def blocking(state: DatabaseState, run: Run) -> list[AppliedVersion]:
     """The marks that stand in the way of *run*: those with which it may not go on."""
-    return [row for row in state.interrupted if row.metadata.get("token") not in run.resumes]
+    return [row for row in state.interrupted if run.resumes.get(str(row.metadata.get("token"))) != _reached(row)]
+
+
+def _reached(row: AppliedVersion) -> object:
+    """What moves in a mark while somebody is at work."""
+    return (row.metadata.get("loops"), row.metadata.get("beat"), row.metadata.get("failed"))
 
 
 def wait(connection: Connection, run: Run, resumable: Collection[int], after_repair: str) -> None:
     """
     Wait while somebody is at work in a marked migration, and note in *run* what may be gone on with.
 
-    Where it cannot be known whether its process lives, a resumable one whose checkpoint has not moved for lock_timeout
-    seconds is taken over: should its process live after all, it stops before its next batch.
+    A resumable one whose checkpoint has not moved for lock_timeout seconds is taken over, also where its process may
+    live: that has lost the lock to somebody else, perhaps, and had none to say so. Should it come to its next batch
+    after all, it stops before it.
 
     Args:
         resumable: The versions that *run* would go on with.
@@ -43,8 +52,8 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         DatabaseLocked: A resumable one is at work for longer than lock_timeout.
     """
     timeout = run.backend.lock_timeout
-    began, seen = time.monotonic(), ""
-    moved = began
+    began = moved = time.monotonic()
+    seen: object = None
     while found := blocking(run.backend.patiently(lambda: run.tracker.read(connection)), run):
         row, now = found[0], time.monotonic()
         facts = row.metadata
@@ -52,17 +61,17 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         if _is_over(row):
             if not mine:
                 raise _interruption(row, after_repair)
-            run.resumes.add(facts["token"])
+            run.resumes[facts["token"]] = _reached(row)
             continue
-        text = str(facts.get("loops"))
-        if seen and text != seen:
+        if seen is not None and _reached(row) != seen:
             moved = now
-        seen = text
+        seen = _reached(row)
         if now - began >= timeout:
             if not facts.get("resumable"):
                 raise _interruption(row, after_repair)
-            if mine and is_running(facts) is None and now - moved >= timeout:
-                run.resumes.add(facts["token"])
+            patience = timeout if is_running(facts) is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
+            if mine and now - moved >= patience:
+                run.resumes[facts["token"]] = _reached(row)
                 continue
             raise _at_work(row, run)
         time.sleep(0.05)

@@ -427,6 +427,43 @@ def test_whoever_was_taken_over_stops_before_its_next_batch(folder: Folder, url:
     assert migrator.get_current_version() == 2
 
 
+def test_a_process_that_lives_and_has_lost_its_lock_is_taken_over(
+    folder: Folder, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program held the lock between two batches, and still when the failure was to be written down."""
+    counted(folder, extra="throttle = 0.3")
+    script = """import sqlite3, sys, time
+from sqlmig import Migrator
+held = []
+def hold(done, total, message):
+    if "12 of 40 rows" in message:
+        held.append(sqlite3.connect(sys.argv[1], isolation_level=None))
+        held[0].execute("BEGIN IMMEDIATE")
+try:
+    Migrator("sqlite:///" + sys.argv[1], sys.argv[2], lock_timeout=0.2, progress=hold).migrate()
+finally:
+    held[0].close()
+    print("lost", flush=True)
+    time.sleep(60)"""
+    file = url.removeprefix("sqlite:///")
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, file, str(folder.path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "lost\n"
+        counted(folder)
+        with pytest.raises(DatabaseLocked, match="12 of 40 rows"):
+            Migrator(url, folder.path, lock_timeout=0.5).migrate()
+        monkeypatch.setattr("sqlmig.waiting._STILL", 0.5)
+        assert Migrator(url, folder.path, lock_timeout=1).migrate().applied == [2]
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    assert visits(url) == {1: 40}
+
+
 def test_threads_of_one_process_do_it_once(folder: Folder, url: str) -> None:
     counted(folder, rows=200, size=4, extra="throttle = 0.001")
     said: list[BaseException] = []

@@ -160,6 +160,7 @@ class Loops:
             account = dict(self.inspect())
             facts = {**self._facts, "loops": [one.as_facts() for one in self._loops]}
             facts |= {"account": account} if account else {}
+            facts |= {"pause": pause} if pause else {}
             if facts == self._facts and time.monotonic() - self._wrote_at > _BEAT:
                 facts["beat"] = facts.get("beat", 0) + 1
             text = provenance.as_json(facts)
