@@ -356,6 +356,7 @@ class MigrationRunner:
                 loops.inspect = lambda: self.guard.judge_batch(
                     watched, migration, retry=self._again(None), kept=loops.in_words
                 )
+                loops.spent = lambda: watched.spent
                 applied = perform(instance, "apply")
             loops.finish()
             account = self.guard.judge_apply(watched, migration, retry=self._again(None), kept=loops.in_words)

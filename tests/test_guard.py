@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -860,3 +861,58 @@ def test_what_a_resumable_migration_made_is_recorded_whenever_it_made_it(library
     assert done.warnings == []
     assert [str(loss) for loss in migrator.get_rollback_losses(1)] == ["drop documents.slug (3 values)"]
     assert [str(loss) for loss in migrator.rollback_to_version(1).losses] == ["drop documents.slug (3 values)"]
+
+
+def test_what_an_earlier_batch_has_made_is_the_migration_s_own(library: Migrator, folder: Folder) -> None:
+    """It is gone again at the end, or called otherwise, as if it had all been one transaction."""
+    up = """
+self.execute_sql("CREATE TABLE IF NOT EXISTS drafts (id INTEGER PRIMARY KEY, x TEXT)")
+for rows in self.batches("documents", size=1):
+    number = rows[0]["id"]
+    self.execute_sql("INSERT INTO drafts VALUES (NULL, 'a'), (NULL, 'b')")
+    if number == 2:
+        self.execute_sql("CREATE TRIGGER clean AFTER UPDATE ON settings BEGIN DELETE FROM drafts WHERE id = 1; END")
+        self.execute_sql("UPDATE settings SET value = 'blue'")
+        self.execute_sql("DROP TRIGGER clean")
+        self.rename_column("drafts", "x", "text")
+        self.rename_table("settings", "options")
+        self.rename_column("options", "value", "said")
+    if number == 1:
+        self.execute_sql("ALTER TABLE drafts RENAME COLUMN x TO y")
+        self.execute_sql("ALTER TABLE drafts RENAME COLUMN y TO x")
+        self.execute_sql("CREATE TABLE scratch (x)")
+        self.execute_sql("INSERT INTO scratch VALUES (1)")
+    if number == 3:
+        self.rename_table("drafts", "remarks")
+        self.rename_column("options", "said", "meant")
+        self.execute_sql("DROP TABLE scratch")
+"""
+    down = "self.drop_table('remarks')\nself.rename_table('options', 'settings')"
+    down += "\nself.rename_column('settings', 'meant', 'value')"
+    folder.add(2, up, down, "resumable = True")
+    migrator = Migrator(library.db.engine, folder.path)
+    done = migrator.migrate()
+    assert (list(done.losses), list(done.warnings)) == ([], [])
+    with library.db.engine.connect() as connection:
+        (text,) = connection.exec_driver_sql("SELECT metadata FROM migration_versions WHERE version = 2").one()
+    facts = json.loads(text)
+    assert "remarks" in facts["created"]
+    assert facts["renamed"] == {"settings": "options", "settings.value": "options.meant"}
+    assert [str(loss) for loss in migrator.rollback_to_version(1).losses] == ["drop remarks (5 rows)"]
+
+
+def test_batches_share_a_commit_where_counting_takes_longer_than_they_do(
+    library: Migrator, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not committed is undone with the batch that failed, and done again."""
+    monkeypatch.setattr("sqlmig.data.resumption._GRACE", -1000.0)
+    before = contents(library.db.engine)["rows"]["documents"]
+    add_batches(folder, 3)
+    with pytest.raises(DataLossError):
+        library.migrate()
+    assert contents(library.db.engine)["rows"]["documents"] == before
+    add_batches(folder, 0)
+    done = Migrator(library.db.engine, folder.path)
+    assert done.migrate().applied == [2]
+    assert [row[-1] for row in contents(library.db.engine)["rows"]["documents"]] == ["one", "two", "three"]
+    assert done.get_migration_history(1)[0]["metadata"]["rows"] == 3

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..results import Loss
 from ..schema.sqlite.definition import folded
+from .account import called_now
 from .census import Census
 
 if TYPE_CHECKING:
@@ -32,19 +33,10 @@ def _created(rows: Sequence[AppliedVersion]) -> list[tuple[int, str]]:
     for row in rows:
         renamed = row.metadata.get("renamed")
         if isinstance(renamed, dict):
-            found = [(version, _renamed(name, renamed)) for version, name in found]
+            found = [(version, called_now(name, renamed)) for version, name in found]
         created = row.metadata.get("created")
         found += [(row.version, name) for name in created or () if isinstance(name, str)]
     return found
-
-
-def _renamed(name: str, renamed: dict[str, str]) -> str:
-    """A column by itself, else with its table."""
-    by_key = {folded(old): new for old, new in renamed.items()}
-    if folded(name) in by_key:
-        return by_key[folded(name)]
-    table, _, column = name.rpartition(".")
-    return f"{by_key[folded(table)]}.{column}" if folded(table) in by_key else name
 
 
 def _lost(census: Census, version: int, name: str, seen: set[str]) -> list[Loss]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -62,11 +63,12 @@ class Census:
 
     Attributes:
         busy: Whether it asks just now, so that its own statements are taken for nobody's.
+        spent: Seconds that its statements have taken.
     """
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
-        self.busy = False
+        self.busy, self.spent = False, 0.0
         self._texts: dict[tuple[str, str], str | None] = {}
         self._references: dict[str, dict[str, list[tuple[TableId, ForeignKey]]]] = {}
 
@@ -83,10 +85,12 @@ class Census:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What a statement gives; the application's row factory has no part in it."""
         before, self.busy = self.busy, True
+        began = time.perf_counter()
         try:
             return ask(self.raw, sql, values)
         finally:
             self.busy = before
+            self.spent += time.perf_counter() - began
 
     def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first value of the first row."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import DataLossError
 from ..results import Loss
-from ..schema.sqlite.definition import folded
+from .account import ANYTHING, Account, covers
 from .findings import Findings
 from .watch import Watch
 
@@ -24,65 +23,6 @@ __all__ = ["Account", "Guard", "OnDataLoss", "Watched"]
 OnDataLoss = Literal["error", "warn", "ignore"]
 
 logger = logging.getLogger("sqlmig.guard")
-
-ANYTHING = "*"
-"""What `removes` says where a migration may remove whatever it does."""
-
-
-class Account(NamedTuple):
-    """
-    What a migration did to the data that was there.
-
-    Attributes:
-        losses: What is gone, with leave.
-        created: The tables and columns that it made, by which its rollback is measured.
-        renamed: The tables and columns that it renamed, by their names before.
-        warnings: In words.
-    """
-
-    losses: tuple[Loss, ...] = ()
-    created: tuple[str, ...] = ()
-    renamed: Mapping[str, str] = MappingProxyType({})
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Account:
-        """An account that was written down by `facts`."""
-        losses = tuple(Loss(**loss) for loss in facts.get("losses", ()))
-        return cls(losses, tuple(facts.get("created", ())), facts.get("renamed", {}), tuple(facts.get("warnings", ())))
-
-    def facts(self) -> dict[str, Any]:
-        """All of it as JSON has it; nothing where there is nothing to tell."""
-        found = {
-            "losses": [dict(loss) for loss in self.losses],
-            "created": list(self.created),
-            "renamed": dict(self.renamed),
-            "warnings": list(self.warnings),
-        }
-        return {name: value for name, value in found.items() if value}
-
-    def and_then(self, later: Account) -> Account:
-        """Both, one after the other; what went batch by batch is added up."""
-        losses: dict[tuple[str, str], Loss] = {}
-        for loss in (*self.losses, *later.losses):
-            before = losses.get((loss.kind, loss.name))
-            more = before.count if before is not None else 0
-            losses[loss.kind, loss.name] = Loss(**{**loss, "count": loss.count + more})
-        return Account(
-            tuple(losses.values()),
-            tuple(dict.fromkeys((*self.created, *later.created))),
-            {**self.renamed, **later.renamed},
-            tuple(dict.fromkeys((*self.warnings, *later.warnings))),
-        )
-
-    def row(self) -> dict[str, Any]:
-        """As it stands with the version."""
-        return {"created": list(self.created)} | ({"renamed": dict(self.renamed)} if self.renamed else {})
-
-    def metadata(self) -> dict[str, Any]:
-        """As it stands in the history."""
-        listed = [{"kind": loss.kind, "name": loss.name, "count": loss.count} for loss in self.losses]
-        return {key: value for key, value in (("losses", listed), ("warnings", list(self.warnings))) if value}
 
 
 class Watched:
@@ -107,9 +47,18 @@ class Watched:
 
     @property
     def losses(self) -> list[Loss]:
-        """What is gone."""
+        """What is gone, but for what the migration itself had made in a part that is committed."""
         found = self.findings.losses if self.findings is not None else []
-        return [Loss(kind=loss.kind, name=loss.name, count=loss.count, version=self._version) for loss in found]
+        return [
+            Loss(kind=loss.kind, name=loss.name, count=loss.count, version=self._version)
+            for loss in found
+            if not _covered(loss, self.past.created)
+        ]
+
+    @property
+    def spent(self) -> float:
+        """Seconds that counting has taken."""
+        return self._watch.census.spent
 
     @property
     def unseen(self) -> list[str]:
@@ -186,7 +135,7 @@ class Guard:
         # Of one that was committed in parts it is not kept what each of them put in danger.
         silent = ANYTHING in migration.removes or self.policy == "ignore" or watched.in_parts
         for name in () if silent else migration.removes:
-            if not any(_names(name, one) for one in findings.removed):
+            if not any(covers(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
         return watched.past.and_then(self._account(watched, migration.version, warnings))
 
@@ -258,10 +207,4 @@ class Guard:
 
 
 def _covered(loss: Loss, names: Sequence[str]) -> bool:
-    return any(_names(name, loss.name) or _names(name, loss.table) for name in names)
-
-
-def _names(said: str, name: str) -> bool:
-    """Whether "documents" or "documents.abstract" covers a table or a column."""
-    said, name = (folded(text).removeprefix("main.") for text in (said, name))
-    return said in (ANYTHING, name) or name.startswith(f"{said}.")
+    return any(covers(name, loss.name) or covers(name, loss.table) for name in names)
