@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -899,6 +900,34 @@ for rows in self.batches("documents", size=1):
     assert "remarks" in facts["created"]
     assert facts["renamed"] == {"settings": "options", "settings.value": "options.meant"}
     assert [str(loss) for loss in migrator.rollback_to_version(1).losses] == ["drop remarks (5 rows)"]
+
+
+def test_what_another_program_does_to_the_schema_between_two_batches(
+    library: Migrator, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same statement, harmless so far, has a trigger now."""
+    monkeypatch.setattr("sqlmig.data.pace._EVERY", 0.0)
+    file = str(library.db.engine.url.database)
+    added: list[str] = []
+
+    def add(done: int, total: int, message: str) -> None:
+        if "2 of 3 rows" in message:
+            raw = sqlite3.connect(file)
+            raw.execute("CREATE TRIGGER t AFTER UPDATE ON documents BEGIN DELETE FROM old_table; END")
+            raw.close()
+            added.append(message)
+
+    folder.add(
+        2,
+        "for rows in self.batches('documents', size=1): self.update_rows('documents', rows)",
+        "pass",
+        "resumable = True",
+    )
+    migrator = Migrator(library.db.engine, folder.path, progress=add)
+    with pytest.raises(DataLossError, match="would delete 2 rows of old_table"):
+        migrator.migrate()
+    assert added
+    assert contents(library.db.engine)["rows"]["old_table"] == [(1,), (2,)]
 
 
 def test_batches_share_a_commit_where_counting_takes_longer_than_they_do(

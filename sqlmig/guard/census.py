@@ -134,6 +134,10 @@ class Census:
         names = [_text(row[1]) for row in self.rows("PRAGMA database_list")]
         return [name for name in ("temp",) if name in names] + [name for name in names if name != "temp"]
 
+    def shape(self) -> object:
+        """Numbers that change with the schema, for each file."""
+        return [(place, self.value(f"PRAGMA {quoted(place)}.schema_version")) for place in self._schemas()]
+
     def is_view(self, table: TableId) -> bool:
         """Whether there is a view of the name."""
         master = f"{quoted(table.schema)}.sqlite_master"

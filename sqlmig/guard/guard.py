@@ -40,6 +40,15 @@ class Watched:
         watch.settle()
         self.findings = Findings(watch.census, watch.ledger, counting=self._counting)
 
+    def pause(self) -> bool:
+        """Whether all is well up to here without a look: what was done so far may be committed."""
+        self._watch.settle()
+        if self._watch.in_danger:
+            return False
+        self.in_parts = True
+        self._watch.pause()
+        return True
+
     def begin_anew(self, past: Account) -> None:
         """What was found is committed; what comes is measured by what there is now."""
         self.past, self.in_parts, self.findings = past, True, None
@@ -106,6 +115,8 @@ class Guard:
         Raises:
             DataLossError: It lost what it does not declare.
         """
+        if watched.pause():
+            return watched.past.facts()
         watched.finish()
         undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
         warnings = self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)

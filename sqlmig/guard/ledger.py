@@ -83,6 +83,14 @@ class Touched(Entry):
         return self.floor if self.grew and self.by_rowid else None
 
     @property
+    def in_danger(self) -> bool:
+        """Whether anything was done to it but that columns were set by the migration's own UPDATE."""
+        untouched = Touched(
+            self.origin, self.origin, set_itself=self.set_itself, rekeyed=self.rekeyed, epoch=self.epoch
+        )
+        return self != untouched
+
+    @property
     def by_rowid(self) -> bool:
         """Whether rows that came later are told from the others by their rowid."""
         return self.floor is not None and not self.rekeyed and not self.replaced
@@ -209,6 +217,11 @@ class Ledger:
             entry = copy.deepcopy(entry)
             entry.epoch = self.epoch
         return entry
+
+    @property
+    def in_danger(self) -> bool:
+        """Whether there is anything in it that may be a loss, or that the migration has made."""
+        return bool(self.made or self.gone or self.children) or any(one.in_danger for one in self.touched.values())
 
     @property
     def all(self) -> list[Touched]:

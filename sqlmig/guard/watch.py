@@ -56,6 +56,7 @@ class Watch:
         self._savepoints: list[tuple[str, Ledger]] = []
         self._effects = Effects(self.dangers)
         self._announced = False
+        self._shape: object = None
         self._running: Effect | None = None
         self._before_failure: Ledger | None = None
 
@@ -90,6 +91,7 @@ class Watch:
         self._announced, self._running = True, None
         if self._suspended:
             return
+        self._look_at_shape()
         word = first_word(sql)
         if word in _DML:
             if self._counting:
@@ -213,6 +215,7 @@ class Watch:
     def _told(self) -> Iterator[None]:
         """The statements inside are an operation's, and looked at by nobody; where it is refused, nothing was told."""
         self.settle()
+        self._look_at_shape()
         before = self.ledger.kept()
         self._suspended += 1
         try:
@@ -278,8 +281,27 @@ class Watch:
         self._effects.forget()
         self.census.forget()
 
+    @property
+    def in_danger(self) -> bool:
+        """Whether anything was done that is to be looked into."""
+        return self.ledger.in_danger or bool(self.unseen)
+
+    def _look_at_shape(self) -> None:
+        """The first statement after a commit: another program may have changed the schema meanwhile."""
+        if self._shape is None:
+            return
+        before, self._shape = self._shape, None
+        if self.census.shape() != before:
+            self.begin_anew()
+
+    def pause(self) -> None:
+        """Everything so far is committed, and nothing of it was in danger: what is known of the schema may hold on."""
+        self._shape = self.census.shape()
+        self._savepoints.clear()
+
     def begin_anew(self) -> None:
         """Everything so far is committed: from here on, what there is now is what was there before."""
+        self._shape = None
         self.close()
         self.dangers.ledger = Ledger()
         self._savepoints.clear()
