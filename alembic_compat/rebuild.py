@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlmig import UnsupportedChange
-from sqlmig.schema import watched
 from sqlmig.schema.changes import TableName
 from sqlmig.schema.sqlite.catalogue import Catalogue, Entry
 from sqlmig.schema.sqlite.edits import rename_table
 from sqlmig.schema.sqlite.reader import DefinitionError, parse
 from sqlmig.schema.sqlite.rewrite import can_edit, edit_schema, update
 from sqlmig.schema.sqlite.tokens import quoted
+from sqlmig.schema.watched import watcher_of
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -92,7 +92,7 @@ class _Rebuild:
         self._pending = ""
         connection = self._context.connection
         assert connection is not None
-        with watched.replacing(connection, TableName(schema, str(new)), str(old)):
+        with watcher_of(connection).replacing(TableName(schema, str(new)), str(old)):
             _exchange(Catalogue(connection), schema or "main", str(old), str(new))
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .results import Loss, Plan
     from .version_tracker import VersionTracker
 
-__all__ = ["BeforeFirst", "Clock", "Progress", "Run"]
+__all__ = ["BeforeFirst", "Clock", "Progress", "Run", "Teller"]
 
 Progress: TypeAlias = Callable[[int, int, str], object]
 BeforeFirst: TypeAlias = "Callable[[SQLiteSession, Run, Prepared], object]"
@@ -54,6 +54,27 @@ class Clock:
     @property
     def milliseconds(self) -> float:
         return (time.perf_counter() - self._began) * 1000
+
+
+class Teller:
+    """A progress callback; one that fails must not undo a migration, and is not called again."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is anybody to be told."""
+        return self._progress is not None
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        if self._progress is None:
+            return
+        try:
+            self._progress(done, total, message)
+        except Exception:
+            logger.warning("the progress callback failed, and is not called again", exc_info=True)
+            self._progress = None
 
 
 class Run:
@@ -78,7 +99,7 @@ class Run:
     ) -> None:
         self.backend, self.tracker, self.operation = tracker.backend, tracker, operation
         self.together, self._retry = together, retry
-        self._progress, self._clock = progress, Clock()
+        self._teller, self._clock = Teller(progress), Clock()
         self._from = self._total = self._told = 0
         self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
         self._uncommitted: list[tuple[str, int, str, float, Account | None]] = []
@@ -124,14 +145,14 @@ class Run:
         """Say what is about to happen."""
         self._from, self._total = plan.current_version, len(plan.steps)
         if plan.steps:
-            self._tell(f"{plan.steps[0].version:03} {plan.steps[0].description}")
+            self.tell(f"{plan.steps[0].version:03} {plan.steps[0].description}")
 
     def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
         self._migration, self._instance, self._running = migration, None, True
         self._instance = instance = migration.create(DatabaseConnection(session.connection))
-        if self._progress is not None:
-            instance._tell = lambda text: self._tell(f"{migration.version:03} {migration.description}: {text}")
+        if self._teller.listens:
+            instance._tell = lambda text: self.tell(f"{migration.version:03} {migration.description}: {text}")
         return instance
 
     def note(self, outcome: str, version: int, description: str, took: float, account: Account | None = None) -> None:
@@ -140,7 +161,7 @@ class Run:
         self._uncommitted.append((outcome, version, description, took, account))
         if self.together:
             self._told += 1
-            self._tell(f"{version:03} {description}")
+            self.tell(f"{version:03} {description}")
 
     def forget(self) -> None:
         """What was noted is undone, and begins anew."""
@@ -156,23 +177,13 @@ class Run:
             logger.info("%s %03d %s in %.1f ms", outcome, version, description, took)
             if not self.together:
                 self._told += 1
-                self._tell(f"{version:03} {description}")
+                self.tell(f"{version:03} {description}")
         self._uncommitted.clear()
         self._migration = self._instance = None
 
     def tell(self, message: str) -> None:
-        """Say what is being done between two steps."""
-        self._tell(message)
-
-    def _tell(self, message: str) -> None:
-        """Call the progress callback; one that fails must not undo a migration, and is not called again."""
-        if self._progress is None:
-            return
-        try:
-            self._progress(self._told, self._total, message)
-        except Exception:
-            logger.warning("the progress callback failed, and is not called again", exc_info=True)
-            self._progress = None
+        """Say what is being done."""
+        self._teller(self._told, self._total, message)
 
     def result(self, version: int, *, success: bool = True) -> MigrationResult:
         """What has been done."""

@@ -74,12 +74,13 @@ def migrator(engine: Engine, folder: Folder) -> Migrator:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of two megabytes."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of two megabytes, or of as many as its parameter says."""
     place = tmp_path / "small"
     place.mkdir()
+    size = f"size={getattr(request, 'param', 2)}m"
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=False)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], check=False)
     except OSError as error:
         pytest.skip(f"no disk can be mounted: {error}")
     if mounted.returncode:

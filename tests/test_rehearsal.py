@@ -1008,18 +1008,7 @@ def _statements(statements: list[str]) -> str:
     return "\n".join(f"self.execute_sql({statement!r})" for statement in statements) or "pass"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
+@pytest.mark.parametrize("small_disk", [4], indirect=True)
 def test_a_full_disk(folder: Folder, small_disk: Path, migrator: Migrator) -> None:
     folder.add(1, 'self.execute_sql("CREATE TABLE t AS SELECT zeroblob(1500000) AS x")')
     migrator.migrate()

@@ -69,12 +69,14 @@ class Census:
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self.busy, self.spent = False, 0.0
+        self._enforces: bool | None = None
         self._texts: dict[tuple[str, str], str | None] = {}
         self._references: dict[str, dict[str, list[tuple[TableId, ForeignKey]]]] = {}
 
     def forget(self, dropped: TableId | None = None) -> None:
         """The schema is about to change: what was read of it does not hold any more, but where a table only goes."""
         if dropped is None:
+            self._enforces = None
             self._references.clear()
             self._texts.clear()
             return
@@ -108,7 +110,9 @@ class Census:
     @property
     def enforces_references(self) -> bool:
         """Whether SQLite itself keeps rows from losing what they refer to."""
-        return bool(self.value("PRAGMA foreign_keys"))
+        if self._enforces is None:
+            self._enforces = bool(self.value("PRAGMA foreign_keys"))
+        return self._enforces
 
     def find(self, schema: str | None, name: str) -> TableId | None:
         """The table that a name means; None where there is none, or it is a view or a temporary one."""

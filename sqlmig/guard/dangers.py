@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..schema.sqlite.definition import folded
-from .census import Census, TableId
+from .census import Census, ForeignKey, TableId
 from .heirs import dropped_as, heir_disturbed, heir_dropped, heir_renames
 from .ledger import Children, Copied, Ledger, Made, Touched
 from .statements import Copy, Insert
@@ -134,8 +134,8 @@ class Dangers:
             if columns is None or set(key.parent_columns) & set(columns) or self._by_primary_key(parent, key, columns):
                 self.watch_references(child)
 
-    def _by_primary_key(self, parent: TableId, key: object, columns: Collection[str]) -> bool:
-        if "" not in key.parent_columns:  # type: ignore[attr-defined]
+    def _by_primary_key(self, parent: TableId, key: ForeignKey, columns: Collection[str]) -> bool:
+        if "" not in key.parent_columns:
             return False
         return bool({folded(column.name) for column in self.census.columns(parent) if column.pk} & set(columns))
 

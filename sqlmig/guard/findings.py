@@ -32,6 +32,7 @@ class Findings:
         self.removed: set[str] = set()
         self.created: list[str] = []
         self.renamed: dict[str, str] = {}
+        self._heirs = self._find_heirs()
         for touched in ledger.all if counting else ():
             if touched.now is not None:
                 self._of_living(touched, touched.now)
@@ -135,7 +136,7 @@ class Findings:
     # References
 
     def _of_references(self) -> None:
-        heirs = {origin: made.now for origin, made in self._heirs().items()}
+        heirs = {origin: made.now for origin, made in self._heirs.items()}
         for child in self._ledger.children.values():
             table = self._census.find(*child.table)
             if table is None or table.key in self._ledger.made:
@@ -157,7 +158,7 @@ class Findings:
         if count > 0:
             self._lose("references", str(table), count)
 
-    def _heirs(self) -> dict[tuple[str, str], Made]:
+    def _find_heirs(self) -> dict[tuple[str, str], Made]:
         """What took the place of each dropped table."""
         found = {}
         for touched in self._ledger.gone:
@@ -171,16 +172,15 @@ class Findings:
     # What is new, and what is called otherwise
 
     def _list_created(self) -> None:
-        heirs = self._heirs()
-        taken = {made.now.key for made in heirs.values()}
+        taken = {made.now.key for made in self._heirs.values()}
         for made in self._ledger.made.values():
             if made.now.key not in taken and self._census.find(*made.now) is not None:
                 self.created.append(str(made.now))
         for touched in self._ledger.all:
             if touched.now is not None:
                 self.created += [f"{touched.now}.{column}" for column in touched.added]
-            elif touched.origin.key in heirs and touched.dropped is not None:
-                self._list_created_by_rebuild(touched, touched.dropped, heirs[touched.origin.key].now)
+            elif touched.origin.key in self._heirs and touched.dropped is not None:
+                self._list_created_by_rebuild(touched, touched.dropped, self._heirs[touched.origin.key].now)
 
     def _list_created_by_rebuild(self, touched: Touched, was: Dropped, heir: TableId) -> None:
         before = {folded(column.name) for column in was.columns} | set(was.kept.values())
@@ -190,9 +190,8 @@ class Findings:
         ]
 
     def _list_renamed(self) -> None:
-        heirs = self._heirs()
         for touched in self._ledger.all:
-            heir = heirs.get(touched.origin.key)
+            heir = self._heirs.get(touched.origin.key)
             now = touched.now or (heir.now if heir is not None else None)
             if now is None:
                 continue

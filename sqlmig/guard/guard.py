@@ -29,7 +29,7 @@ class Watched:
     """One migration under the guard's eyes: what it finds is there once the migration has run."""
 
     def __init__(self, watch: Watch, version: int, counting: bool, past: Account) -> None:
-        self._watch, self._version, self._counting = watch, version, counting
+        self._watch, self._version, self.counting = watch, version, counting
         self.findings: Findings | None = None
         self.past, self.in_parts = past, past != Account()
         """The account of what was committed before, and whether anything was."""
@@ -38,7 +38,7 @@ class Watched:
         """Count, in the transaction that is open, what the migration has left."""
         watch = self._watch
         watch.settle()
-        self.findings = Findings(watch.census, watch.ledger, counting=self._counting)
+        self.findings = Findings(watch.census, watch.ledger, counting=self.counting)
 
     def pause(self) -> bool:
         """Whether all is well up to here without a look: what was done so far may be committed."""
@@ -144,7 +144,7 @@ class Guard:
         undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
         warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
         # Of one that was committed in parts it is not kept what each of them put in danger.
-        silent = ANYTHING in migration.removes or self.policy == "ignore" or watched.in_parts
+        silent = not watched.counting or watched.in_parts
         for name in () if silent else migration.removes:
             if not any(covers(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")

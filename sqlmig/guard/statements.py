@@ -82,7 +82,6 @@ class Copy(NamedTuple):
 class CreateTable(NamedTuple):
     table: Named
     temporary: bool
-    if_not_exists: bool
     filled: bool
     """Whether it is made of a query."""
     copy: Copy | None
@@ -255,10 +254,10 @@ def _create(reader: _Reader) -> Statement | None:
     reader.skip("VIRTUAL")
     if not reader.skip("TABLE"):
         return None
-    if_not_exists = reader.skip("IF", "NOT", "EXISTS")
+    reader.skip("IF", "NOT", "EXISTS")
     table = reader.table()
     filled = reader.skip("AS")
-    return CreateTable(table, temporary, if_not_exists, filled, _copy(reader) if filled else None)
+    return CreateTable(table, temporary, filled, _copy(reader) if filled else None)
 
 
 def _replace(reader: _Reader) -> Statement | None:

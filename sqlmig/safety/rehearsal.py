@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import sqlite3
@@ -24,6 +23,7 @@ from ..errors import (
     UnknownVersion,
 )
 from ..execution import TryAgain
+from ..run import Teller
 from .copied_engine import connects_plainly, given_path
 from .copies import MEMORY, Making, copied
 from .fence import hands_off, hands_on
@@ -45,8 +45,6 @@ __all__ = ["ROOM", "Outcome", "rehearse", "rehearse_first"]
 
 ROOM = 3.0
 """Of the database's size, what must be free: the copy, as much again for tables that are made anew, a journal."""
-
-logger = logging.getLogger("sqlmig.safety")
 
 
 class Outcome(NamedTuple):
@@ -322,20 +320,14 @@ def _told(
 
 
 class _Telling:
-    """The application's progress callback; one that fails undoes nothing, and is not called again."""
+    """The application's progress callback, which may use the real database."""
 
     def __init__(self, migrator: Migrator) -> None:
-        self._progress = migrator._progress
+        self._teller = Teller(migrator._progress)
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        if self._progress is None:
-            return
-        try:
-            with hands_on():
-                self._progress(done, total, message)
-        except Exception:
-            logger.warning("the progress callback failed, and is not called again", exc_info=True)
-            self._progress = None
+        with hands_on():
+            self._teller(done, total, message)
 
     def copying(self, done: int, total: int) -> None:
         """Pages."""

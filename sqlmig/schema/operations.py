@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, inspect, text
 
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
-from . import watched
 from .alter_table import AlterTable
 from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
 from .ddl import plain, whole
@@ -20,6 +19,7 @@ from .indexes import create_index
 from .items import assembled, resolved
 from .names import split as _split
 from .names import table_name
+from .watched import watcher_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -160,7 +160,7 @@ class Operations:
         """
         if if_exists and not self.is_table(table):
             return False
-        with watched.dropping(self.connection, table_name(table)):
+        with watcher_of(self.connection).dropping(table_name(table)):
             self._schema.drop_table(table_name(table), cascade=cascade)
         return True
 
@@ -178,7 +178,7 @@ class Operations:
             raise UnsupportedChange(
                 f"{old} cannot be moved to another schema by a new name, {new}; nothing was changed.", table=old
             )
-        with watched.renaming(self.connection, was, becomes.name):
+        with watcher_of(self.connection).renaming(was, becomes.name):
             self._schema.rename_table(was, becomes.name)
         return True
 
@@ -194,7 +194,7 @@ class Operations:
     def alter(self, table: str, changes: Sequence[Change]) -> None:
         """Carry out the changes of one table, all or none; what `alter_table` calls at its end."""
         if changes:
-            with watched.altering(self.connection, table_name(table), changes):
+            with watcher_of(self.connection).altering(table_name(table), changes):
                 self._schema.alter(table_name(table), changes)
 
     # Columns

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ..backends.sqlite_session import OBSERVER
 
@@ -17,49 +17,33 @@ if TYPE_CHECKING:
 
     from .changes import Change, TableName
 
-__all__ = ["Watcher", "altering", "dropping", "renaming", "replacing"]
+__all__ = ["Watcher", "watcher_of"]
 
 
-class Watcher(Protocol):
-    """What an observer offers who wants to be told."""
+class Watcher:
+    """Who wants to be told; this one wants nothing, and does nothing."""
 
     def altering(self, table: TableName, changes: Sequence[Change]) -> AbstractContextManager[None]:
         """Changes of a table are carried out inside."""
+        return nullcontext()
 
     def dropping(self, table: TableName) -> AbstractContextManager[None]:
         """A table is dropped inside."""
+        return nullcontext()
 
     def renaming(self, table: TableName, new: str) -> AbstractContextManager[None]:
         """A table gets another name inside."""
+        return nullcontext()
 
     def replacing(self, table: TableName, by: str) -> AbstractContextManager[None]:
         """A table is dropped inside, and another gets its name."""
+        return nullcontext()
 
 
-def altering(connection: Connection, table: TableName, changes: Sequence[Change]) -> AbstractContextManager[None]:
-    """Carry out changes of a table inside."""
-    watcher = _watcher(connection)
-    return watcher.altering(table, changes) if watcher is not None else nullcontext()
+_NOBODY = Watcher()
 
 
-def dropping(connection: Connection, table: TableName) -> AbstractContextManager[None]:
-    """Drop a table inside."""
-    watcher = _watcher(connection)
-    return watcher.dropping(table) if watcher is not None else nullcontext()
-
-
-def renaming(connection: Connection, table: TableName, new: str) -> AbstractContextManager[None]:
-    """Give a table another name inside."""
-    watcher = _watcher(connection)
-    return watcher.renaming(table, new) if watcher is not None else nullcontext()
-
-
-def replacing(connection: Connection, table: TableName, by: str) -> AbstractContextManager[None]:
-    """Put another table in a table's place inside."""
-    watcher = _watcher(connection)
-    return watcher.replacing(table, by) if watcher is not None else nullcontext()
-
-
-def _watcher(connection: Connection) -> Watcher | None:
+def watcher_of(connection: Connection) -> Watcher:
+    """Whoever watches what runs on a connection."""
     found: Watcher | None = connection.info.get(OBSERVER)
-    return found
+    return found if found is not None else _NOBODY
