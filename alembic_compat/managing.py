@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.script import Script
 
 from sqlmig import BaseMigration, ConfigurationError, DatabaseConnection, MigrationManager, UnknownVersion
-from sqlmig.loader import Checksums, LoadedMigration, Unloadable
+from sqlmig.loader import Checksums, LoadedMigration, Unloadable, is_no_way_back
 from sqlmig.manager import require_version
 from sqlmig.results import Issue
 from sqlmig.sources import MigrationFile, Sources
@@ -103,7 +103,7 @@ class LoadedRevision(LoadedMigration):
         super().__init__(file, RevisionMigration, checksums)
         self.script, self._environment, self.revision = file.revision, environment, file.revision.revision
         self.description, self.dependencies = file.title, dependencies
-        self.rollback_supported = callable(getattr(self.script.module, "downgrade", None))
+        self.rollback_supported = not is_no_way_back(getattr(self.script.module, "downgrade", None))
 
     def create(self, database: DatabaseConnection) -> BaseMigration:
         """The revision, on a connection."""

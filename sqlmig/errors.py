@@ -149,14 +149,14 @@ class UnknownRevision(MigrationError):
 class DatabaseTooNew(MigrationError):
     """The database has migrations newer than every file: an older program runs."""
 
-    def __init__(self, database_version: int, latest_version: int) -> None:
+    def __init__(self, database_version: int, latest_version: int, hint: str = "") -> None:
         self.version, self.latest_version = database_version, latest_version
         super().__init__(
             f"The database is at version {database_version}, newer than the newest migration file,"
             f" version {latest_version}.\n"
             "  A newer release of the application brought it there; nothing was touched.\n"
             f"Run the release that has migration {database_version}, or roll back with it:"
-            f" sqlmig to {latest_version}"
+            f" sqlmig to {latest_version}" + (f"\n{hint}" if hint else "")
         )
 
 

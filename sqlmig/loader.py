@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
 import hashlib
 import inspect
 import os
@@ -30,7 +31,7 @@ from .version_tracker import AppliedVersion
 if TYPE_CHECKING:
     from .sources import MigrationFile
 
-__all__ = ["Checksums", "LoadedMigration", "Unloadable", "load"]
+__all__ = ["Checksums", "LoadedMigration", "Unloadable", "is_no_way_back", "load"]
 
 
 class Unloadable(Exception):
@@ -162,6 +163,15 @@ def _only_class(file: MigrationFile, module: ModuleType) -> type[BaseMigration]:
     raise Unloadable(_issue(file, reason, "class"))
 
 
+def is_no_way_back(down: object) -> bool:
+    """Whether a `down` is missing, or does nothing but raise NotImplementedError, by its bytecode."""
+    code = getattr(down, "__code__", None)
+    if code is None:
+        return down is None
+    raises = any(instruction.opname == "RAISE_VARARGS" for instruction in dis.get_instructions(code))
+    return raises and set(code.co_names) <= {"NotImplementedError", "type", "__name__"} and not code.co_cellvars
+
+
 def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
     """Ask the migration for its own account of itself, and check that it is one."""
     file, cls = loaded.file, loaded.cls
@@ -200,7 +210,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
     loaded.resumable = resumable
     loaded.description = " ".join(description.split()) or file.title
     loaded.dependencies = list(dependencies)
-    loaded.rollback_supported = rollback_supported and cls.down is not BaseMigration.down
+    loaded.rollback_supported = rollback_supported and not is_no_way_back(cls.down)
     loaded.transactional = transactional
     loaded.removes = [removes] if isinstance(removes, str) else list(removes)
     # An attribute of that name in an older migration means nothing to us.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from . import planning, takeover, verification
 from .connection import Database, DatabaseConnection
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from .takeover import Claim
     from .version_tracker import AppliedVersion
 
-__all__ = ["MigrationManager", "Prepared", "refuse_rollback", "require_version"]
+__all__ = ["MigrationManager", "OtherWay", "Prepared", "refuse_rollback", "require_version"]
+
+OtherWay: TypeAlias = Callable[[int], tuple[str, str] | None]
+"""Asked for a snapshot of a version: its path, and what to do with it."""
 
 logger = logging.getLogger("sqlmig.manager")
 
@@ -322,15 +325,20 @@ class MigrationManager:
         """
         return load(file, self.db)
 
-    def refuse_newer(self, state: DatabaseState) -> None:
+    def refuse_newer(self, state: DatabaseState, other_way: OtherWay | None = None) -> None:
         """
         Keep an old program's hands off a newer database.
+
+        Args:
+            other_way: Asked for a snapshot of the version that the files end with.
 
         Raises:
             DatabaseTooNew: It is ahead of every file.
         """
-        if state.current_version > self.get_target_version():
-            raise DatabaseTooNew(state.current_version, self.get_target_version())
+        target = self.get_target_version()
+        if state.current_version > target:
+            _, hint = (other_way(target) if other_way is not None else None) or (None, "")
+            raise DatabaseTooNew(state.current_version, target, hint)
 
     def accepted(self, state: DatabaseState) -> dict[int, tuple[str, dict[str, Any]]]:
         """What is to be recorded for the applied migrations whose files were edited, if they are to be taken so."""

@@ -95,9 +95,9 @@ class Migrator:
         }
         self._snapshot: Any = snapshot
         if not (snapshot is None or isinstance(snapshot, bool)):
-            from .safety.policy import as_policy
+            from .safety.policy import anchored, as_policy
 
-            self._snapshot = as_policy(snapshot)
+            self._snapshot = anchored(as_policy(snapshot))
         self._head: tuple[tuple[int, ...], str, tuple[Any, ...]] | None = None
         self._manager: MigrationManager | None = None
         self._runner: MigrationRunner | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .guard import OnDataLoss
     from .loader import LoadedMigration
-    from .manager import MigrationManager, Prepared
+    from .manager import MigrationManager, OtherWay, Prepared
     from .results import MigrationResult, Plan
     from .version_tracker import AppliedVersion, DatabaseState, VersionTracker
 
@@ -52,8 +52,8 @@ class MigrationRunner:
         self.new_run: Callable[..., Run] = Run
         self.safeguards: list[BeforeFirst] = []
         """What is to be done before the first migration of a run, under the lock; the front door fills it."""
-        self.other_way: Callable[[int], tuple[str, str] | None] | None = None
-        """Where a version can be had that cannot be rolled back to: a snapshot's path, and what to do with it."""
+        self.other_way: OtherWay | None = None
+        """Where a version can be had that cannot be rolled back to."""
 
     def migrate_to_version(
         self, version: int, *, all_or_nothing: bool = False, before_first: Sequence[BeforeFirst] = ()
@@ -183,7 +183,7 @@ class MigrationRunner:
     def _prepare(self, target: int | None, state: DatabaseState | None = None, *, up_only: bool) -> Prepared:
         self.manager.require_files()
         state = state if state is not None else self.tracker.read()
-        self.manager.refuse_newer(state)
+        self.manager.refuse_newer(state, self.other_way)
         self.manager.refuse_unknown(state)
         return self.manager.prepare(target, state, up_only=up_only)
 

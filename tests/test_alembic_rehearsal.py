@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from alembic_compat import AlembicMigrator
-from sqlmig import RehearsalFailed
+from sqlmig import RehearsalFailed, RollbackNotSupported
 
 
 @pytest.fixture
@@ -98,3 +98,21 @@ def test_revisions_in_memory(project: AlembicProject) -> None:
     assert migrator.rehearse()
     assert migrator.get_current_version() == 0
     assert migrator.migrate(rehearse=True).applied == [1, 2]
+
+
+def test_a_downgrade_that_only_says_no_is_no_way_back(project: AlembicProject, engine: Engine) -> None:
+    """It is told before the first step, and with the snapshot that can be restored instead."""
+    script = next((project.path / "versions").glob("aa2*"))
+    text, _, _ = script.read_text().partition("def downgrade")
+    never = "def downgrade() -> None:\n    'Never.'\n    raise NotImplementedError('rows are gone')\n"
+    script.write_text(text + never)
+    migrator = AlembicMigrator(engine, str(project.path), snapshot=True)
+    migrator.migrate_to_version("aa1")
+    migrator.migrate()
+    assert [issue.kind for issue in migrator.get_migration_plan("base").validation_issues] == ["rollback"]
+    with pytest.raises(RollbackNotSupported, match="Restore it instead") as caught:
+        migrator.rollback_to_version("aa1")
+    assert caught.value.snapshot is not None
+    assert migrator.get_current_version() == 2
+    assert migrator.rollback_to_version("aa1", use_snapshot=True).rolled_back == [2]
+    assert migrator.get_current_version() == 1

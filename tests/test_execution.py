@@ -126,6 +126,17 @@ def test_a_failing_down_undoes_the_whole_rollback(migrator: Migrator, folder: Fo
     assert [(e["version"], e["operation"]) for e in failures(migrator)] == [(2, "rollback")]
 
 
+def test_a_down_that_only_says_no_is_no_way_back(migrator: Migrator, folder: Folder) -> None:
+    """As the template writes it; what does anything else is carried out."""
+    folder.add(1, "pass", "raise NotImplementedError('it would lose data')")
+    folder.add(2, "pass", "if self.db.fetch_one('SELECT 1'): raise NotImplementedError")
+    migrator.migrate()
+    with pytest.raises(RollbackNotSupported, match="Migration 1"):
+        migrator.rollback_to_version(0)
+    with pytest.raises(MigrationFailed, match="NotImplementedError"):
+        migrator.rollback_to_version(1)
+
+
 def test_a_rollback_across_an_unsupported_one_does_nothing(migrator: Migrator, folder: Folder, engine: Engine) -> None:
     folder.table(1)
     folder.add(2, "pass", "pass", extra="rollback_supported = False")

@@ -438,6 +438,16 @@ def test_a_file_that_a_migration_attaches_is_refused(folder: Folder, migrator: M
     assert not other.exists()
 
 
+def test_vacuum_into_a_file_is_refused(folder: Folder, migrator: Migrator, tmp_path: Path) -> None:
+    """It attaches the file that it writes, which would be the real one's neighbour."""
+    other = tmp_path / "other.db"
+    folder.add(1, f"self.execute_sql(\"VACUUM INTO '{other}'\")", extra="transactional = False")
+    assert "attaches a file" in str(migrator.rehearse().error)
+    assert not other.exists()
+    assert migrator.migrate().applied == [1]
+    assert other.exists()
+
+
 @pytest.mark.parametrize(
     "attach",
     [

@@ -396,7 +396,7 @@ def test_a_newer_database_goes_back_with_the_older_program(library: Library) -> 
     """The way out of DatabaseTooNew, without the release that brought it there."""
     (library.folder.path / "002_step_2.py").unlink()
     older = Migrator(library.file, library.folder.path)
-    with pytest.raises(DatabaseTooNew):
+    with pytest.raises(DatabaseTooNew, match=f"Restore it instead: sqlmig restore {library.snapshot}"):
         older.migrate()
     assert older.restore(library.snapshot).rolled_back == [2]
     assert older.migrate().applied == []

@@ -349,6 +349,28 @@ def test_two_histories_of_one_file_have_snapshots_of_their_own(folder: Folder, t
     one.create_snapshot()
     two.create_snapshot()
     assert [len(one.snapshots()), len(two.snapshots())] == [1, 1]
+    # And a file that is called like both together has its own.
+    third = Migrator(tmp_path / "app.db.plugin_versions", folder.path, snapshot=True)
+    third.db.engine.connect().close()
+    third.create_snapshot()
+    assert [len(one.snapshots()), len(two.snapshots()), len(third.snapshots())] == [1, 1, 1]
+
+
+def test_the_process_may_change_its_folder(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder.table(1)
+    migrator = Migrator("sqlite:///app.db", folder.path, snapshot=SnapshotPolicy("kept"))
+    migrator.migrate()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = migrator.create_snapshot()
+    assert made.path.parent == tmp_path / "kept"
+    assert made in migrator.snapshots()
+    migrator.db.engine.dispose()
+    (tmp_path / "app.db").unlink()
+    migrator.restore(made)
+    assert (tmp_path / "app.db").exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @given(versions=st.lists(st.integers(0, 4), max_size=12), keep=st.integers(1, 6))

@@ -48,6 +48,10 @@ class SQLiteBackend:
         self.database = database
         self.engine = database.engine
         self.lock_timeout = lock_timeout
+        named = self.engine.url.database or ""
+        # An engine knows where its file is from when it was made, whatever folder the process goes to.
+        self.file = os.path.abspath(named) if named and not named.startswith((":", "file:")) else None
+        """The file of the URL; None for one in memory, and for a URI."""
 
     @property
     def name(self) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigurationError
 
-__all__ = ["SnapshotPolicy", "as_policy"]
+__all__ = ["SnapshotPolicy", "anchored", "as_policy"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ class SnapshotPolicy:
             raise ConfigurationError(
                 f"{os.fspath(self.folder)} cannot hold snapshots.\n  it is there, and is no folder\nName another."
             )
+
+
+def anchored(policy: SnapshotPolicy | None) -> SnapshotPolicy | None:
+    """The same, its folder as it is found from here, whatever folder the process goes to."""
+    if policy is None or policy.folder is None:
+        return policy
+    return replace(policy, folder=os.path.abspath(policy.folder))
 
 
 def as_policy(value: object) -> SnapshotPolicy | None:

@@ -161,7 +161,9 @@ def shelf_of(file: Path | None, folder: Path | None, table: str) -> Shelf:
     if file is not None and folder is not None and not _same_folder(folder, file.parent):
         # Two databases may have the same name in two folders, and one place for their snapshots.
         stem += "-" + hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
-    stem += "" if table == "migration_versions" else f".{table}"
+    if table != "migration_versions":
+        # Another database beside this one may be called like both together.
+        stem += f".{table}-{hashlib.sha256(table.encode()).hexdigest()[:8]}"
     if folder is None:
         assert file is not None
         folder = file.parent

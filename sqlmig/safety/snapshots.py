@@ -211,8 +211,8 @@ class Snapshots:
             cursor.close()
 
     def _file(self) -> Path | None:
-        named = self.backend.engine.url.database or ""
-        if named and not named.startswith((":", "file:")) and not os.path.exists(named):
+        named = self.backend.file
+        if named is not None and not os.path.exists(named):
             # To connect would make it.
             return Path(os.path.realpath(named))
         connection = self.tracker.db.connection
