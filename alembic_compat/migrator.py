@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, MetaData, create_engine
 
 from sqlmig import ConfigurationError, Migrator, NotAtomic
+from sqlmig.backends import as_sqlite
 from sqlmig.backends.sqlite import quoted
 
 from .configured import sets_locations, text_of, version_table_in
@@ -164,7 +165,7 @@ class AlembicMigrator(Migrator):
         from .handed import Handover
 
         with self.environment.turn(self.backend.lock_timeout, self.backend.name), self.backend.session() as session:
-            self.environment.run(Handover(session, self.db.engine), lambda: None)
+            self.environment.run(Handover(as_sqlite(session, "AlembicMigrator"), self.db.engine), lambda: None)
         return self.environment.said or {}
 
     def _locate(self) -> None:

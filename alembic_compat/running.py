@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlmig import MigrationRunner, NotAtomic
+from sqlmig.backends import as_sqlite
 from sqlmig.execution import TryAgain
 from sqlmig.manager import require_version
 from sqlmig.run import BeforeFirst, Run
@@ -22,7 +23,7 @@ from .managing import SEE, LoadedRevision, RevisionManager
 from .tracking import RevisionTracker
 
 if TYPE_CHECKING:
-    from sqlmig.backends.sqlite_session import SQLiteSession
+    from sqlmig.backends.protocol import Session
     from sqlmig.loader import LoadedMigration
     from sqlmig.manager import Prepared
     from sqlmig.results import MigrationResult
@@ -121,13 +122,13 @@ class RevisionRunner(MigrationRunner):
     def _after_repair(self) -> str:
         return "repair(), then migrate()"
 
-    def _look_again(self, session: SQLiteSession, *arguments: Any, **options: Any) -> Prepared:
+    def _look_again(self, session: Session, *arguments: Any, **options: Any) -> Prepared:
         """Under the lock: what Alembic did meanwhile goes into our rows first."""
         self.tracker.reconcile(session.connection)
         return super()._look_again(session, *arguments, **options)
 
-    def _around(self, session: SQLiteSession, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
-        handover = Handover(session, self.tracker.db.engine)
+    def _around(self, session: Session, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
+        handover = Handover(as_sqlite(session, "AlembicMigrator"), self.tracker.db.engine)
 
         def begin() -> MigrationResult:
             handover.settle()
@@ -142,7 +143,7 @@ class RevisionRunner(MigrationRunner):
             self._handover = None
             self._without_foreign_keys.clear()
 
-    def _before(self, session: SQLiteSession, migrations: Sequence[LoadedMigration]) -> None:
+    def _before(self, session: Session, migrations: Sequence[LoadedMigration]) -> None:
         """Foreign keys as the scripts of the next transaction want them: inside it SQLite ignores the PRAGMA."""
         handover = self._handover
         assert handover is not None
@@ -159,7 +160,7 @@ class RevisionRunner(MigrationRunner):
         if handover.foreign_keys() != wanted:
             handover.raw.execute(f"PRAGMA foreign_keys = {'ON' if wanted else 'OFF'}")
 
-    def _apply_one(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
+    def _apply_one(self, session: Session, run: Run, migration: LoadedMigration, highest: int) -> None:
         self._step(
             session,
             run,
@@ -170,7 +171,7 @@ class RevisionRunner(MigrationRunner):
         )
 
     def _roll_back_one(
-        self, session: SQLiteSession, run: Run, migration: LoadedMigration | None, row: AppliedVersion
+        self, session: Session, run: Run, migration: LoadedMigration | None, row: AppliedVersion
     ) -> None:
         assert migration is not None
         self._step(
@@ -184,7 +185,7 @@ class RevisionRunner(MigrationRunner):
 
     def _step(
         self,
-        session: SQLiteSession,
+        session: Session,
         run: Run,
         migration: LoadedMigration,
         perform: Callable[[], object],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import MigrationError, MigrationFailed, SchemaError, TransactionEnded, TransactionMisused, shorten
 
 if TYPE_CHECKING:
-    from .backends.sqlite_session import SQLiteSession
+    from .backends.protocol import Session
     from .base import BaseMigration
     from .loader import LoadedMigration
 
@@ -31,7 +31,7 @@ class ChecksFailed(Exception):
     """What a migration's own methods returned that they must not; worded by `explain`."""
 
 
-def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) -> bool:
+def attempt(migration: BaseMigration, session: Session, operation: str) -> bool:
     """
     Carry out *migration* in a transaction of its own.
 
@@ -58,7 +58,7 @@ def attempt(migration: BaseMigration, session: SQLiteSession, operation: str) ->
         raise raised from error
 
 
-def _watched(migration: BaseMigration, session: SQLiteSession, operation: str) -> bool:
+def _watched(migration: BaseMigration, session: Session, operation: str) -> bool:
     """In one transaction. What its `up` made is recorded nowhere, so a rollback's loss is but a warning."""
     from .guard import Guard
 

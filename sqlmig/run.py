@@ -28,7 +28,7 @@ from .results import MigrationResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .backends.sqlite_session import SQLiteSession
+    from .backends.protocol import Session
     from .base import BaseMigration
     from .guard import Account
     from .loader import LoadedMigration
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BeforeFirst", "Clock", "Progress", "Run", "Teller"]
 
 Progress: TypeAlias = Callable[[int, int, str], object]
-BeforeFirst: TypeAlias = "Callable[[SQLiteSession, Run, Prepared], object]"
+BeforeFirst: TypeAlias = "Callable[[Session, Run, Prepared], object]"
 
 logger = logging.getLogger("sqlmig.runner")
 
@@ -126,7 +126,7 @@ class Run:
         if not self.has_done:
             self._first = list(self._armed)
 
-    def come_first(self, session: SQLiteSession, prepared: Prepared) -> None:
+    def come_first(self, session: Session, prepared: Prepared) -> None:
         """The first migration is about to begin: do once what was asked for before it."""
         while self._first:
             self._first.pop(0)(session, self, prepared)
@@ -147,7 +147,7 @@ class Run:
         if plan.steps:
             self.tell(f"{plan.steps[0].version:03} {plan.steps[0].description}")
 
-    def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
+    def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
         self._migration, self._instance, self._running = migration, None, True
         self._instance = instance = migration.create(DatabaseConnection(session.connection))
@@ -203,7 +203,7 @@ class Run:
         )
 
     @contextmanager
-    def recording(self, session: SQLiteSession) -> Iterator[None]:
+    def recording(self, session: Session) -> Iterator[None]:
         """Write a failure to the history once its transaction is undone, word it, and raise it."""
         clock = Clock()
         try:
@@ -274,7 +274,7 @@ class Run:
 
     def _log(
         self,
-        session: SQLiteSession,
+        session: Session,
         version: int,
         description: str,
         raised: BaseException,
@@ -307,7 +307,7 @@ class Run:
         except Exception as second:
             logger.warning("the failure could not be written to the history: %s", reason(second))
 
-    def _reached(self, session: SQLiteSession) -> int:
+    def _reached(self, session: Session) -> int:
         try:
             return self.backend.patiently(lambda: self.tracker.highest_done(session.connection))
         except Exception:

@@ -17,7 +17,7 @@ from .run import BeforeFirst, Clock, Progress, Run
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .backends.sqlite_session import SQLiteSession
+    from .backends.protocol import Session
     from .base import BaseMigration
     from .guard import OnDataLoss
     from .loader import LoadedMigration
@@ -162,10 +162,10 @@ class MigrationRunner:
 
     # What a subclass may do around a run, and before each of its transactions
 
-    def _around(self, session: SQLiteSession, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
+    def _around(self, session: Session, carry_out: Callable[[], MigrationResult]) -> MigrationResult:
         return carry_out()
 
-    def _before(self, session: SQLiteSession, migrations: Sequence[LoadedMigration]) -> None:
+    def _before(self, session: Session, migrations: Sequence[LoadedMigration]) -> None:
         pass
 
     # How errors word what to do next
@@ -215,7 +215,7 @@ class MigrationRunner:
             )
 
     def _open(
-        self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
+        self, session: Session, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
     ) -> Prepared:
         """Make the tables ready, adopt what something else brought here, and plan again if others were quicker."""
         with run.recording(session):
@@ -233,7 +233,7 @@ class MigrationRunner:
                     return self._look_again(session, run, prepared, target, all_or_nothing)
 
     def _look_again(
-        self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
+        self, session: Session, run: Run, prepared: Prepared, target: int | None, all_or_nothing: bool = False
     ) -> Prepared:
         """
         Under the lock: the plan for the versions that are there now, which nobody else can change any more.
@@ -252,13 +252,13 @@ class MigrationRunner:
         self._refuse(fresh, all_or_nothing)
         return fresh
 
-    def _wait_for_interrupted(self, session: SQLiteSession, run: Run, prepared: Prepared) -> None:
+    def _wait_for_interrupted(self, session: Session, run: Run, prepared: Prepared) -> None:
         """Wait while the process lives that started a migration which is not undone when it is killed."""
         up = run.operation == "apply" and not session.joined
         resumable = {migration.version for migration in prepared.to_apply() if up and migration.resumable}
         waiting.wait(session.connection, run, resumable, self._after_repair())
 
-    def _refuse_loose_files(self, session: SQLiteSession) -> None:
+    def _refuse_loose_files(self, session: Session) -> None:
         files = self.backend.patiently(lambda: self.backend.non_atomic_files(session.connection))
         if files:
             raise NotAtomic(
@@ -267,12 +267,12 @@ class MigrationRunner:
                 "Use another journal mode, or migrate without all_or_nothing."
             )
 
-    def _reached(self, session: SQLiteSession) -> int:
+    def _reached(self, session: Session) -> int:
         return self.backend.patiently(lambda: self.tracker.highest_done(session.connection))
 
     # Steps up
 
-    def _apply_each(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None) -> None:
+    def _apply_each(self, session: Session, run: Run, prepared: Prepared, target: int | None) -> None:
         todo, highest = prepared.to_apply(), prepared.state.current_version
         while todo:
             with run.recording(session):
@@ -301,7 +301,7 @@ class MigrationRunner:
             run.committed()
             prepared = prepared.after(migration.applied())
 
-    def _apply_together(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int | None) -> None:
+    def _apply_together(self, session: Session, run: Run, prepared: Prepared, target: int | None) -> None:
         done = False
         with run.recording(session):
             while not done:
@@ -321,9 +321,7 @@ class MigrationRunner:
                     self._wait_for_interrupted(session, run, prepared)
         run.committed()
 
-    def _apply_one(
-        self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int
-    ) -> dict[str, Any] | None:
+    def _apply_one(self, session: Session, run: Run, migration: LoadedMigration, highest: int) -> dict[str, Any] | None:
         """
         In the transaction that is open: run it, or mark it as started where it cannot run in one.
 
@@ -345,7 +343,7 @@ class MigrationRunner:
         return None
 
     def _apply_resumable(
-        self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int, facts: dict[str, Any]
+        self, session: Session, run: Run, migration: LoadedMigration, highest: int, facts: dict[str, Any]
     ) -> None:
         """In a transaction for each batch, which `batches` begins and commits; the last one records it as applied."""
         instance, clock = run.start(migration, session), Clock()
@@ -363,7 +361,7 @@ class MigrationRunner:
             self.tracker.unmark(session.connection, migration.version)
             self._record_applied(session.connection, run, instance, migration, applied, clock, highest, account)
 
-    def _apply_loose(self, session: SQLiteSession, run: Run, migration: LoadedMigration, highest: int) -> None:
+    def _apply_loose(self, session: Session, run: Run, migration: LoadedMigration, highest: int) -> None:
         instance, clock = run.start(migration, session), Clock()
         with self._marking_failure(session, migration):
             with session.loosely():
@@ -373,7 +371,7 @@ class MigrationRunner:
                 self._record_applied(session.connection, run, instance, migration, applied, clock, highest)
 
     @contextmanager
-    def _marking_failure(self, session: SQLiteSession, migration: LoadedMigration) -> Iterator[None]:
+    def _marking_failure(self, session: Session, migration: LoadedMigration) -> Iterator[None]:
         """Tell those who wait for a migration outside a transaction that it has failed, though its process lives."""
         try:
             yield
@@ -418,7 +416,7 @@ class MigrationRunner:
 
     # Steps down
 
-    def _roll_back_to(self, session: SQLiteSession, run: Run, prepared: Prepared, target: int) -> None:
+    def _roll_back_to(self, session: Session, run: Run, prepared: Prepared, target: int) -> None:
         rows = prepared.to_roll_back()
         while rows:
             with run.recording(session):
@@ -446,7 +444,7 @@ class MigrationRunner:
             rows = rows[len(batch) :]
 
     def _roll_back_batch(
-        self, session: SQLiteSession, run: Run, prepared: Prepared, batch: Sequence[AppliedVersion]
+        self, session: Session, run: Run, prepared: Prepared, batch: Sequence[AppliedVersion]
     ) -> LoadedMigration | None:
         """In the transaction that is open: roll back, or only mark the one that cannot run in one, and return it."""
         run.together = len(batch) > 1
@@ -460,9 +458,7 @@ class MigrationRunner:
         self._keep_user_version(session.connection)
         return loose
 
-    def _roll_back_loose(
-        self, session: SQLiteSession, run: Run, migration: LoadedMigration, row: AppliedVersion
-    ) -> None:
+    def _roll_back_loose(self, session: Session, run: Run, migration: LoadedMigration, row: AppliedVersion) -> None:
         instance, clock = run.start(migration, session), Clock()
         with self._marking_failure(session, migration):
             with session.loosely():
@@ -475,7 +471,7 @@ class MigrationRunner:
         self.tracker.set_user_version(connection, self.tracker.highest_done(connection))
 
     def _roll_back_one(
-        self, session: SQLiteSession, run: Run, migration: LoadedMigration | None, row: AppliedVersion
+        self, session: Session, run: Run, migration: LoadedMigration | None, row: AppliedVersion
     ) -> None:
         """*migration* is None where its own checks had skipped it: there is nothing to undo."""
         clock, account = Clock(), None

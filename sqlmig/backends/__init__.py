@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..connection import DatabaseConnection
-    from .sqlite import SQLiteBackend
+    from .protocol import Backend, Session
+    from .sqlite_session import SQLiteSession
 
-__all__ = ["backend_for"]
+__all__ = ["as_sqlite", "backend_for"]
 
 
-def backend_for(database: DatabaseConnection, lock_timeout: float) -> SQLiteBackend:
+def backend_for(database: DatabaseConnection, lock_timeout: float) -> Backend:
     """
     The backend of *database*.
 
@@ -31,3 +32,21 @@ def backend_for(database: DatabaseConnection, lock_timeout: float) -> SQLiteBack
     from .sqlite import SQLiteBackend
 
     return SQLiteBackend(database, lock_timeout)
+
+
+def as_sqlite(session: Session, what: str) -> SQLiteSession:
+    """
+    A session for *what* is done to SQLite only.
+
+    Raises:
+        UnsupportedDatabase: It is another database's.
+    """
+    from .sqlite_session import SQLiteSession
+
+    if not isinstance(session, SQLiteSession):
+        from ..errors import UnsupportedDatabase
+
+        raise UnsupportedDatabase(
+            f"{what} is for SQLite only.\n  the database is {session.connection.dialect.name}; nothing was changed"
+        )
+    return session

@@ -12,12 +12,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
+from .protocol import OBSERVER
 from .sqlite import is_busy, pragma, quoted
 
 if TYPE_CHECKING:
@@ -26,12 +27,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..errors import MigrationError
+    from .protocol import Observer
     from .sqlite import SQLiteBackend
 
-__all__ = ["OBSERVER", "Observer", "SQLiteSession"]
-
-OBSERVER = "sqlmig_observer"
-"""Under which `Connection.info` has the observer, while a migration runs."""
+__all__ = ["SQLiteSession"]
 
 _SAVEPOINT = "sqlmig_step"
 # Spelled as nobody else spells them: sqlite3 keeps compiled statements by their text, and a statement that is kept
@@ -61,27 +60,6 @@ _SETTINGS = (
 )
 # Methods of a Connection after which it is another one, or none.
 _LOSING_METHODS = ("close", "invalidate", "detach")
-
-
-class Observer(Protocol):
-    """
-    Somebody who looks at what a migration does, statement by statement.
-
-    Attributes:
-        busy: Whether it is itself asking something of the database.
-    """
-
-    @property
-    def busy(self) -> bool: ...
-
-    def hear(self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None) -> None:
-        """The authorizer's word, while a statement is compiled."""
-
-    def before(self, sql: str, parameters: Any, many: bool) -> None:
-        """A statement is about to run."""
-
-    def after(self, rowcount: int) -> None:
-        """It has run."""
 
 
 class SQLiteSession:
@@ -340,6 +318,11 @@ class SQLiteSession:
     def _lost_to(self, error: Exception) -> bool:
         """Whether SQLite ended the transaction, and not because of a full disk, which says so itself."""
         return not self.in_transaction and self._backend.translate(error) is None
+
+    def writes(self) -> object:
+        """Something that is another after each change of a row or of the schema by this connection."""
+        with self.unobserved():
+            return self._raw.total_changes, self._pragma("schema_version")
 
     def require_own_transactions(self, what: str) -> None:
         """Refuse *what* in a caller's transaction."""

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, literal_column, select, update
 
 from .. import provenance
-from ..backends.sqlite import pragma
 from ..errors import CheckpointMismatch, DataError, TakenOver
 from .checkpoints import Loop, in_words, loops_of, summary
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..loader import LoadedMigration
     from ..version_tracker import AppliedVersion, VersionTracker
 
@@ -79,7 +78,7 @@ class Loops:
     """
 
     def __init__(
-        self, tracker: VersionTracker, session: SQLiteSession, migration: LoadedMigration, facts: dict[str, Any]
+        self, tracker: VersionTracker, session: Session, migration: LoadedMigration, facts: dict[str, Any]
     ) -> None:
         self._session, self._version, self._facts = session, migration.version, facts
         self._loops = loops_of(facts)
@@ -128,9 +127,7 @@ class Loops:
         if self._over:
             # A loop that outlives its migration is closed when nobody refers to it any more.
             return None
-        raw = self._session.raw
-        with self._session.unobserved():
-            return raw.total_changes, pragma(raw, "schema_version")
+        return self._session.writes()
 
     @contextmanager
     def active(self) -> Iterator[None]:

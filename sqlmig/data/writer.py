@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
+from ..backends.protocol import OBSERVER
 from ..backends.sqlite import pragma
-from ..backends.sqlite_session import OBSERVER
 from ..connection import atomic
 from ..errors import DataError, NoSuchRows, WrongKey
 from .tables import ColumnNames, describe, names_of, table_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
-    from ..backends.sqlite_session import Observer
+    from ..backends.protocol import Observer
     from ..base import BaseMigration
     from ..connection import DatabaseConnection
     from .tables import TableFacts

@@ -14,7 +14,7 @@ from .findings import Findings
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..base import BaseMigration
     from ..loader import LoadedMigration
 
@@ -88,7 +88,7 @@ class Guard:
 
     @contextmanager
     def over(
-        self, session: SQLiteSession, migration: BaseMigration | LoadedMigration, past: Mapping[str, Any] | None = None
+        self, session: Session, migration: BaseMigration | LoadedMigration, past: Mapping[str, Any] | None = None
     ) -> Iterator[Watched]:
         """
         Run a migration's own code, as `session.guarded()` does, and look on.

@@ -24,7 +24,7 @@ from .source import files_of
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..backends.sqlite import SQLiteBackend
+    from ..backends.protocol import Backend
 
 __all__ = [
     "StayedBusy",
@@ -136,7 +136,7 @@ def step_through(
 
 
 @contextmanager
-def another_connection(backend: SQLiteBackend, own: Any) -> Iterator[Any]:
+def another_connection(backend: Backend, own: Any) -> Iterator[Any]:
     """
     One more connection as the application makes them, outside its pool, which may have none to spare.
 
@@ -194,7 +194,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.Connection(uri, uri=True, isolation_level=None, timeout=5.0)
 
 
-def damage_of(path: Path, backend: SQLiteBackend, own: Any) -> str | None:
+def damage_of(path: Path, backend: Backend, own: Any) -> str | None:
     """
     What `PRAGMA quick_check` finds wrong with the database in a file; None for nothing.
 

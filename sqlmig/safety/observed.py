@@ -13,7 +13,7 @@ from .schema_text import Schema
 from .source import files_of, size_of
 
 if TYPE_CHECKING:
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..base import BaseMigration
     from ..guard import Account
     from ..loader import LoadedMigration
@@ -50,11 +50,11 @@ class Observer:
     disk: DiskWatch | None = None
     before: Schema | None = None
     seen: dict[int, Sight] = field(default_factory=dict)
-    session: SQLiteSession | None = None
+    session: Session | None = None
     rows: int = 0
     total: int = 0
 
-    def open(self, session: SQLiteSession) -> None:
+    def open(self, session: Session) -> None:
         """The session that everything happens on."""
         self.session = session
         if self.before is None:
@@ -101,7 +101,7 @@ class ObservedRun(Run):
         self._observer = observer
 
     @contextmanager
-    def recording(self, session: SQLiteSession) -> Iterator[None]:
+    def recording(self, session: Session) -> Iterator[None]:
         """The same; it begins before anything else does."""
         self._observer.open(session)
         with super().recording(session):
@@ -112,7 +112,7 @@ class ObservedRun(Run):
         self._observer.total = len(plan.steps)
         super().begin(plan)
 
-    def start(self, migration: LoadedMigration, session: SQLiteSession) -> BaseMigration:
+    def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection."""
         instance = super().start(migration, session)
         self._observer.watch(instance)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from ..backends import as_sqlite
 from ..connection import in_autocommit
 from ..errors import (
     ConfigurationError,
@@ -35,7 +36,7 @@ from .soundness import AT_ONCE, new_problems, problems
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..manager import Prepared
     from ..migrator import Migrator
     from ..run import Run
@@ -56,7 +57,7 @@ class Outcome(NamedTuple):
 
 def rehearse_first(
     migrator: Migrator, target: Any, together: bool, where: object, warnings: list[str]
-) -> Callable[[SQLiteSession, Run, Prepared], None]:
+) -> Callable[[Session, Run, Prepared], None]:
     """
     What a run is to do under its lock, before its first migration.
 
@@ -72,7 +73,7 @@ def rehearse_first(
     raw: Any = given.connection.dbapi_connection if given is not None else None
     _refuse_joined(migrator, raw is not None and (raw.in_transaction or not in_autocommit(raw)))
 
-    def before_first(session: SQLiteSession, _run: Run, _prepared: Prepared) -> None:
+    def before_first(session: Session, _run: Run, _prepared: Prepared) -> None:
         found, error = rehearse(migrator, target, together=together, folder=folder, session=session)
         if isinstance(error, NotAtomic):
             # Whoever asked for one transaction may try without.
@@ -93,7 +94,7 @@ def rehearse(
     folder: object = None,
     room: float = ROOM,
     thorough: bool | None = None,
-    session: SQLiteSession | None = None,
+    session: Session | None = None,
 ) -> Outcome:
     """
     Do to a copy what `migrate()`, or `migrate_to_version(target)`, would do.
@@ -158,7 +159,7 @@ class _Asked(NamedTuple):
 
 
 def _on_a_copy(
-    migrator: Migrator, asked: _Asked, session: SQLiteSession | None, raw: Any, source: Source
+    migrator: Migrator, asked: _Asked, session: Session | None, raw: Any, source: Source
 ) -> tuple[list[str], Passes]:
     engine, backend, tell = migrator.db.engine, migrator.backend, _Telling(migrator)
     making = Making(engine, source, raw, raw is not None, backend.name, backend.lock_timeout, tell.copying)
@@ -174,7 +175,7 @@ def _on_a_copy(
         return copy.warnings, steps.run()
 
 
-def _refuse(migrator: Migrator, room: float, session: SQLiteSession | None) -> None:
+def _refuse(migrator: Migrator, room: float, session: Session | None) -> None:
     if isinstance(room, bool) or not isinstance(room, int | float) or not 1 <= room < math.inf:
         raise ConfigurationError(f"room={room!r} cannot be used.\n  it is a factor of the size\nUse 1 or more.")
     joined = session.joined if session is not None else migrator.db.connection is not None
@@ -229,7 +230,7 @@ def _refused(migrator: Migrator, target: Any) -> Passes | None:
 
 
 @contextmanager
-def _opened(migrator: Migrator, session: SQLiteSession | None) -> Iterator[tuple[Any, Source]]:
+def _opened(migrator: Migrator, session: Session | None) -> Iterator[tuple[Any, Source]]:
     """A connection of the application's and what it shows; none to a file that is not there, which nobody makes."""
     if session is not None:
         yield session.raw, Source.of(session.raw)
@@ -281,13 +282,13 @@ def _unwritable(migrator: Migrator, source: Source) -> str | None:
 
 
 @contextmanager
-def _let_go(session: SQLiteSession | None, source: Source) -> Iterator[None]:
+def _let_go(session: Session | None, source: Source) -> Iterator[None]:
     """
     Have no transaction open meanwhile on the only connection that a database in memory has.
 
     Other threads are kept out by their lock, and there are no other processes.
     """
-    with session.paused() if session is not None and not source.path else nullcontext():
+    with as_sqlite(session, "A rehearsal").paused() if session is not None and not source.path else nullcontext():
         yield
     if session is not None and not session.unchanged():
         raise TryAgain

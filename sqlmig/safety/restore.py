@@ -38,7 +38,7 @@ from .snapshots import blaming, require_alone, require_room
 from .source import size_of
 
 if TYPE_CHECKING:
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..manager import MigrationManager
     from ..run import Progress
     from ..version_tracker import DatabaseState
@@ -103,7 +103,7 @@ class Restore:
             return self._result(past, image)
 
     @contextmanager
-    def _open(self) -> Iterator[SQLiteSession]:
+    def _open(self) -> Iterator[Session]:
         """
         The live database.
 
@@ -169,7 +169,7 @@ class Restore:
                 return primary_code(error) == sqlite3.SQLITE_BUSY
         return True
 
-    def _refuse_foreign(self, session: SQLiteSession) -> None:
+    def _refuse_foreign(self, session: Session) -> None:
         """
         Leave the live database as it is where the file is of another application, or cannot take its place.
 
@@ -204,7 +204,7 @@ class Restore:
             raise SnapshotUnusable(self.path, "it is the live database itself")
 
     @contextmanager
-    def _image(self, session: SQLiteSession, file: Path | None) -> Iterator[Image]:
+    def _image(self, session: Session, file: Path | None) -> Iterator[Image]:
         """A copy of the snapshot, verified, that can be written to; in memory for a database in memory."""
         with ExitStack() as stack:
             with blaming(self.path):
@@ -241,7 +241,7 @@ class Restore:
         journal = new if _has_wal(live) else old
         require_room(self.backend.name, file.parent, new + journal + max(0, new - old), "the restore")
 
-    def _replace(self, session: SQLiteSession, file: Path | None, image: Image) -> Past:
+    def _replace(self, session: Session, file: Path | None, image: Image) -> Past:
         """The content and its record, in one transaction of the live database."""
         live = session.raw
         if file is None or pragma(live, "main.locking_mode") == "exclusive":
@@ -258,7 +258,7 @@ class Restore:
                 return self._finish(session, image, live)
             return self._replace_under_wal(session, image, other)
 
-    def _finish(self, session: SQLiteSession, image: Image, live: Any) -> Past:
+    def _finish(self, session: Session, image: Image, live: Any) -> Past:
         self.backend.patiently(lambda: live.execute("BEGIN IMMEDIATE"))
         try:
             past = read_past(live, session.connection, self.manager)
@@ -269,7 +269,7 @@ class Restore:
         self._copy(image, live)
         return past
 
-    def _replace_under_wal(self, session: SQLiteSession, image: Image, other: Any) -> Past:
+    def _replace_under_wal(self, session: Session, image: Image, other: Any) -> Past:
         """
         *other* reads the history and holds the lock while the image gets it.
 
@@ -310,7 +310,7 @@ class Restore:
         )
 
     @contextmanager
-    def _others_kept_out(self, session: SQLiteSession) -> Iterator[None]:
+    def _others_kept_out(self, session: Session) -> Iterator[None]:
         """Hold the file between two transactions as well: with a rollback journal nobody is to read or write then."""
         live = session.raw
         mode = pragma(live, "main.journal_mode")
@@ -333,7 +333,7 @@ class Restore:
                 live.execute(f"PRAGMA main.journal_mode = {mode}")
 
     @contextmanager
-    def _without_wal(self, session: SQLiteSession) -> Iterator[None]:
+    def _without_wal(self, session: Session) -> Iterator[None]:
         """SQLite cannot change the size of the pages under WAL, and leaves WAL only where nobody else is connected."""
         live = session.raw
         try:
@@ -351,7 +351,7 @@ class Restore:
             with suppress(sqlite3.Error):
                 live.execute("PRAGMA main.journal_mode = WAL").fetchone()
 
-    def _settle(self, session: SQLiteSession) -> None:
+    def _settle(self, session: Session) -> None:
         """
         Verify what is there now.
 

@@ -28,7 +28,7 @@ from .shelf import Shelf, Snapshot, shelf_of, taken_at_of
 from .source import size_of
 
 if TYPE_CHECKING:
-    from ..backends.sqlite_session import SQLiteSession
+    from ..backends.protocol import Session
     from ..manager import MigrationManager, Prepared
     from ..results import MigrationResult
     from ..run import Progress, Run
@@ -52,7 +52,7 @@ class Snapshots:
         self.tracker = manager.version_tracker
         self.backend = self.tracker.backend
 
-    def before(self, session: SQLiteSession, run: Run, prepared: Prepared) -> None:
+    def before(self, session: Session, run: Run, prepared: Prepared) -> None:
         """
         Make one before the first migration of a run, whose lock keeps every writer out meanwhile.
 
@@ -252,7 +252,7 @@ class Snapshots:
             raise SnapshotFailed(name, reason(error)) from error
 
 
-def require_alone(manager: MigrationManager, session: SQLiteSession) -> None:
+def require_alone(manager: MigrationManager, session: Session) -> None:
     """
     Refuse what a copy of the main file cannot be made of, or would be only a part of.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from ..backends.sqlite_session import OBSERVER
+from ..backends.protocol import OBSERVER
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
