@@ -335,21 +335,37 @@ def _run(connection: Connection, sql: str | Executable, params: Parameters) -> C
     if not isinstance(sql, str):
         return connection.execute(sql, params or None)
     if params is None or (isinstance(params, Sequence) and not params):
-        return connection.exec_driver_sql(sql)
+        # Without values there are no placeholders: a driver is not to look for any behind a `%`.
+        return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
     if isinstance(params, Mapping):
-        return connection.exec_driver_sql(sql, {key: _plain(value) for key, value in params.items()})
+        return _run_named(connection, sql, [params])
     if isinstance(params, str | bytes | set) or not isinstance(params, Iterable):
         raise TypeError("parameters are a tuple, a dict, or a list of them; write (value,) for one value")
     params = list(params)
     many = isinstance(params[0], Iterable) and not isinstance(params[0], str | bytes | bytearray | memoryview)
     rows: Sequence[Any] = params if many else [params]
     if isinstance(rows[0], Mapping):
-        return connection.exec_driver_sql(sql, [{k: _plain(v) for k, v in row.items()} for row in rows])
+        return _run_named(connection, sql, rows)
     from .sql_text import bind_positional
 
-    sql = bind_positional(sql, len(rows[0]))
+    sql = bind_positional(sql, len(rows[0]), "%s" if _style(connection) in ("format", "pyformat") else "?")
     values = [tuple(_plain(value) for value in row) for row in rows]
     return connection.exec_driver_sql(sql, values if many else values[0])
+
+
+def _run_named(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+    """`:name` is SQLite's own; other drivers have theirs."""
+    if _style(connection) in ("format", "pyformat"):
+        from .sql_text import bind_named
+
+        sql = bind_named(sql, rows[0].keys())
+    values = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values)
+
+
+def _style(connection: Connection) -> str:
+    """How the driver spells a placeholder (PEP 249)."""
+    return str(getattr(connection.dialect.loaded_dbapi, "paramstyle", "qmark"))
 
 
 def _plain(value: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-__all__ = ["bind_positional", "has_placeholders", "split_statements", "sql_hash", "writes"]
+__all__ = ["bind_named", "bind_positional", "has_placeholders", "split_statements", "sql_hash", "writes"]
 
 # Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
 _TOKEN = re.compile(
@@ -107,12 +107,25 @@ class _Body:
         self._last = (self._last[1], word)
 
 
+def bind_named(sql: str, names: Collection[str]) -> str:
+    """*sql* with each `:name` of *names* spelled `%(name)s`, and every other `%` doubled, as some drivers want it."""
+    parts: list[str] = []
+    for kind, text in _tokens(sql):
+        # `a::text` is a cast, and no parameter of the name text.
+        if kind == "word" and text in names and parts[-1:] == [":"] and parts[-2:-1] != [":"]:
+            parts[-1] = f"%({text})s"
+        else:
+            parts.append(text.replace("%", "%%"))
+    return "".join(parts)
+
+
 def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
     """
     *sql* with its `?` spelled as the driver wants them, and `??` as a literal `?`.
 
     Args:
         count: How many values there are.
+        placeholder: With `%s`, every other `%` is doubled.
 
     Raises:
         ValueError: There is another number of `?`, or a numbered one (Python 3.14 refuses those with a tuple).
@@ -123,4 +136,6 @@ def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
     found = sum(1 for bare, text in pieces if bare and text == "?")
     if found != count:
         raise ValueError(f"the statement has {found} placeholders (?), and {count} values were given")
+    if "%" in placeholder:
+        pieces = [(bare, text.replace("%", "%%")) for bare, text in pieces]
     return "".join({"?": placeholder, "??": "?"}.get(text, text) if bare else text for bare, text in pieces)
