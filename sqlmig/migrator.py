@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .backends import backend_for
-from .backends.sqlite import head_query
+from .backends.head import head_query
 from .connection import Database, DatabaseConnection
 from .results import MigrationResult
 from .sources import Sources
@@ -133,7 +133,8 @@ class Migrator:
         """Have what was asked for done before the first migration, and a rollback know what can be restored."""
         if self._snapshot:
             runner.safeguards.append(self.keeper.before)
-        runner.other_way = lambda version: self.keeper.advice(version, self._how_to_restore)
+        if self.db.engine.dialect.name == "sqlite":
+            runner.other_way = lambda version: self.keeper.advice(version, self._how_to_restore)
         return runner
 
     def _how_to_restore(self, path: str) -> str:
@@ -439,8 +440,9 @@ class Migrator:
         table, schema = self._tables["versions_table"] or "", self._tables["schema"]
         # Between the first and the last nothing can be missing when the count is right and there are no gaps.
         listed = last - first + 1 != count
-        keeps = table == "migration_versions" and schema in (None, "main")
-        sql = head_query(table, schema, listed=listed, user_version=keeps)
+        dialect = self.db.engine.dialect.name
+        keeps = dialect == "sqlite" and table == "migration_versions" and schema in (None, "main")
+        sql = head_query(table, schema, listed=listed, user_version=keeps, dialect=dialect)
         names = (",".join(map(str, versions)),) if listed else ()
         return sql, (count, first, last, None, last if keeps else None, *names)
 

@@ -259,7 +259,8 @@ class Run:
             kept = how_far(self._instance)
             where += f"; its finished batches have stayed, and it goes on after them: {kept}" if kept else ""
         unavailable = self.backend.translate(error, where)
-        if unavailable is not None and (where is None or isinstance(unavailable, DiskFull | DatabaseLocked)):
+        lost = bool(getattr(error, "connection_invalidated", False))
+        if unavailable is not None and (where is None or lost or isinstance(unavailable, DiskFull | DatabaseLocked)):
             unavailable.version = self._migration.version
             return unavailable
         return explain(

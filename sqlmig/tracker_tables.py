@@ -23,9 +23,9 @@ from sqlalchemy import (
     Table,
     Text,
     desc,
+    false,
     inspect,
     literal_column,
-    text,
 )
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
@@ -80,12 +80,13 @@ def tables(versions_table: str, history_table: str, schema: str | None) -> tuple
         Column("state", String(16), nullable=False, server_default="applied"),
         Column("applied_at", UtcTime),
         Column("execution_time_ms", Float),
-        Column("rollback_supported", Flag, nullable=False, server_default=text("0")),
+        Column("rollback_supported", Flag, nullable=False, server_default=false()),
         Column("checksum", String(64)),
         Column("metadata", Text),
     )
     # Empty nearly always, so that a boot learns for nothing that no migration was interrupted.
-    Index(f"ix_{versions_table}_started", versions.c.version, sqlite_where=versions.c.state == "started")
+    started = versions.c.state == "started"
+    Index(f"ix_{versions_table}_started", versions.c.version, sqlite_where=started, postgresql_where=started)
     history = Table(
         history_table,
         metadata,
@@ -104,9 +105,9 @@ def tables(versions_table: str, history_table: str, schema: str | None) -> tuple
     return versions, history
 
 
-def newest_first(history: Table) -> ColumnElement[Any]:
-    """The order of the audit log; a history that somebody else made may have no id."""
-    return desc(literal_column("rowid"))
+def newest_first(history: Table, dialect: str) -> ColumnElement[Any]:
+    """The order of the audit log; a history that somebody else made in SQLite may have no id."""
+    return desc(literal_column("rowid")) if dialect == "sqlite" else desc(history.c.id)
 
 
 def prepare(connection: Connection, versions: Table, history: Table) -> None:
@@ -119,7 +120,9 @@ def prepare(connection: Connection, versions: Table, history: Table) -> None:
             table.create(connection)
     for index in versions.indexes:
         index.create(connection, checkfirst=True)
-    _widen_operations(connection, history)
+    if connection.dialect.name == "sqlite":
+        # Only there are tables of older forms.
+        _widen_operations(connection, history)
 
 
 def _add_missing_columns(connection: Connection, table: Table) -> None:

@@ -120,7 +120,7 @@ class VersionTracker:
         lock_timeout: float = 60.0,
     ) -> None:
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
-        self.backend = backend_for(self.db, lock_timeout)
+        self.backend = backend_for(self.db, lock_timeout, f"{schema}.{versions_table}" if schema else versions_table)
         for name, value in (("versions_table", versions_table), ("history_table", history_table)):
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"{name}={value!r} cannot be used.\n  it names a table\nUse a text.")
@@ -131,7 +131,8 @@ class VersionTracker:
             )
         self.versions, self.history = tracker_tables.tables(versions_table, history_table, schema)
         # Two histories in one file would overwrite each other's.
-        self.keeps_user_version = versions_table == VERSIONS_TABLE and schema in (None, "main")
+        own = versions_table == VERSIONS_TABLE and schema in (None, "main")
+        self.keeps_user_version = own and self.db.engine.dialect.name == "sqlite"
         self._inserts: dict[Table, tuple[str, list[str], bool]] = {}
         self.claims: Callable[[Connection, DatabaseState], Claim | None] | None = None
         """What else to ask which versions a database has; the manager, which knows the files, sets it."""
@@ -220,7 +221,8 @@ class VersionTracker:
         if not columns:
             return []
         wanted = [column for column in self.history.columns if column.name in columns]
-        query = select(*wanted).order_by(tracker_tables.newest_first(self.history)).limit(limit)
+        newest_first = tracker_tables.newest_first(self.history, connection.dialect.name)
+        query = select(*wanted).order_by(newest_first).limit(limit)
         return [{**row, "metadata": _parsed(row.get("metadata"))} for row in connection.execute(query).mappings()]
 
     def timings(self) -> dict[int, float]:
@@ -377,14 +379,16 @@ class VersionTracker:
     def _rows(self, connection: Connection, columns: Iterable[str]) -> tuple[AppliedVersion, ...]:
         table = self.versions
         wanted = [table.c[name] for name in AppliedVersion._fields if name in columns]
-        # A row without a number, made by hand, tells of no migration.
-        query = select(*wanted).where(func.typeof(table.c.version) == "integer").order_by(table.c.version)
+        query = select(*wanted).order_by(table.c.version)
+        if connection.dialect.name == "sqlite":
+            # A row without a number, made by hand, tells of no migration.
+            query = query.where(func.typeof(table.c.version) == "integer")
         found = connection.execute(query).mappings()
         blank = dict.fromkeys(AppliedVersion._fields) | {"state": "applied", "description": ""}
         return tuple(AppliedVersion(**{**blank, **row, "metadata": _parsed(row.get("metadata"))}) for row in found)
 
     def _user_version(self, connection: Connection) -> int:
-        if not self.keeps_user_version or connection.dialect.name != "sqlite":
+        if not self.keeps_user_version:
             return 0
         return int(connection.exec_driver_sql("PRAGMA main.user_version").scalar() or 0)
 

@@ -42,7 +42,7 @@ class Folder:
         return self.add(
             version,
             f"""self.execute_sql("CREATE TABLE t{version} (id INTEGER PRIMARY KEY, n TEXT)")
-self.execute_sql("INSERT INTO t{version} (n) VALUES (?)", ("row",))""",
+self.execute_sql("INSERT INTO t{version} (id, n) VALUES (1, ?)", ("row",))""",
             f'self.execute_sql("DROP TABLE t{version}")',
             extra,
         )

@@ -9,25 +9,33 @@ if TYPE_CHECKING:
     from .protocol import Backend, Session
     from .sqlite_session import SQLiteSession
 
-__all__ = ["as_sqlite", "backend_for"]
+__all__ = ["as_sqlite", "backend_for", "require_sqlite"]
 
 
-def backend_for(database: DatabaseConnection, lock_timeout: float) -> Backend:
+def backend_for(database: DatabaseConnection, lock_timeout: float, records: str = "migration_versions") -> Backend:
     """
     The backend of *database*.
+
+    Args:
+        records: What the versions table is called, with its schema where it has one.
 
     Raises:
         UnsupportedDatabase: There is none for its dialect.
     """
     dialect = database.engine.dialect.name
+    if dialect == "postgresql" and not database.engine.dialect.is_async:
+        from .postgresql import PostgreSQLBackend
+
+        return PostgreSQLBackend(database, lock_timeout, records)
     if dialect != "sqlite" or database.engine.dialect.is_async:
         from ..errors import UnsupportedDatabase
 
-        name = f"{dialect}+{database.engine.dialect.driver}" if dialect == "sqlite" else dialect
+        is_async = database.engine.dialect.is_async
+        name = f"{dialect}+{database.engine.dialect.driver}" if is_async else dialect
         raise UnsupportedDatabase(
             f"sqlmig has no backend for {name}.\n"
-            "  This release runs on SQLite, through Python's sqlite3.\n"
-            "Use a sqlite:// URL or an engine over SQLite."
+            "  This release runs on SQLite, through Python's sqlite3, and on PostgreSQL.\n"
+            "Use a sqlite:// or postgresql+psycopg:// URL, or an engine over either."
         )
     from .sqlite import SQLiteBackend
 
@@ -43,10 +51,23 @@ def as_sqlite(session: Session, what: str) -> SQLiteSession:
     """
     from .sqlite_session import SQLiteSession
 
-    if not isinstance(session, SQLiteSession):
+    require_sqlite(session.connection.dialect.name, what)
+    assert isinstance(session, SQLiteSession)
+    return session
+
+
+def require_sqlite(dialect: str, what: str) -> None:
+    """
+    Refuse *what* is done to SQLite only.
+
+    Raises:
+        UnsupportedDatabase: It is another database.
+    """
+    if dialect != "sqlite":
         from ..errors import UnsupportedDatabase
 
         raise UnsupportedDatabase(
-            f"{what} is for SQLite only.\n  the database is {session.connection.dialect.name}; nothing was changed"
+            f"{what} is for SQLite only, in this release.\n"
+            f"  The database is {dialect}; nothing was changed.\n"
+            "Use the tools of that database, and migrate without."
         )
-    return session

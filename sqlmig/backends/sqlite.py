@@ -28,7 +28,6 @@ __all__ = [
     "MAX_USER_VERSION",
     "SQLiteBackend",
     "ask",
-    "head_query",
     "is_busy",
     "pragma",
     "primary_code",
@@ -190,26 +189,6 @@ class SQLiteBackend:
         names = ["main", *(row[1] for row in attached)] if any(row[2] for row in attached) else []
         modes = {n: connection.exec_driver_sql(f'PRAGMA "{n}".journal_mode').scalar() for n in names}
         return [row[1] for row in attached if row[2]] if "wal" in modes.values() else []
-
-
-def head_query(table: str, schema: str | None, *, listed: bool, user_version: bool) -> str:
-    """
-    One row that tells where a database stands: how many versions are recorded, the first, the last, one that was
-    interrupted, `user_version`, and, if *listed*, all of them.
-
-    Each part is answered by an index, so that a thousand versions cost what a hundred do.
-    """
-    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
-    parts = [
-        f"(SELECT count(*) FROM {name})",
-        f"(SELECT min(version) FROM {name})",
-        f"(SELECT max(version) FROM {name})",
-        f"(SELECT version FROM {name} WHERE state = 'started' LIMIT 1)",
-        "(SELECT user_version FROM pragma_user_version)" if user_version else "NULL",
-    ]
-    if listed:
-        parts.append(f"(SELECT group_concat(version) FROM (SELECT version FROM {name} ORDER BY version))")
-    return f"SELECT {', '.join(parts)}"
 
 
 def ask(raw: Any, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

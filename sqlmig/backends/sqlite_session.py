@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
-
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
 from .protocol import OBSERVER
+from .refusing import LOSING_METHODS, Refusing
 from .sqlite import is_busy, pragma, quoted
 
 if TYPE_CHECKING:
@@ -58,11 +57,9 @@ _SETTINGS = (
     "cell_size_check",
     "cache_size",
 )
-# Methods of a Connection after which it is another one, or none.
-_LOSING_METHODS = ("close", "invalidate", "detach")
 
 
-class SQLiteSession:
+class SQLiteSession(Refusing):
     """
     A connection for the time of one call; use it as a context manager.
 
@@ -79,8 +76,6 @@ class SQLiteSession:
     def __init__(self, backend: SQLiteBackend) -> None:
         self._backend = backend
         self._stack = ExitStack()
-        self._guarding = False
-        self._attempted: str | None = None
         self._pragmas = self._left = False
         self._observer: Observer | None = None
         self._seen: list[Any] = []
@@ -203,7 +198,7 @@ class SQLiteSession:
         self._attempted, self._guarding, self._pragmas, self._left = None, True, False, False
         stack = ExitStack()
         # Refused before SQLAlchemy has taken its own transaction for ended.
-        stack.enter_context(self._refusing("commit", "rollback", *_LOSING_METHODS))
+        stack.enter_context(self._refusing("commit", "rollback", *LOSING_METHODS))
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
         self._observer = observer
@@ -271,27 +266,6 @@ class SQLiteSession:
         finally:
             self._observer = observer
 
-    @contextmanager
-    def _refusing(self, *methods: str) -> Iterator[None]:
-        """Have these methods of the Connection raise."""
-        for method in methods:
-            setattr(self.connection, method, self._refuse(method))
-        try:
-            yield
-        finally:
-            for method in methods:
-                delattr(self.connection, method)
-
-    def _refuse(self, method: str) -> Callable[..., None]:
-        def refuse(error: object = None) -> None:
-            if isinstance(error, BaseException) and not isinstance(error, Exception):
-                # Ctrl-C in a statement: SQLAlchemy gives the connection up, which has yet to roll back.
-                return
-            self._attempted = f"{method}()"
-            raise self._ended()
-
-        return refuse
-
     def _authorize(
         self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None
     ) -> int:
@@ -349,7 +323,7 @@ class SQLiteSession:
         """
         self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
         try:
-            with self._refusing(*_LOSING_METHODS):
+            with self._refusing(*LOSING_METHODS):
                 yield
         finally:
             self._wait_for(100)
@@ -449,16 +423,8 @@ class SQLiteSession:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Have SQLAlchemy's events look out for ends of transactions while a migration runs."""
-        raw, connection = self._raw, self.connection
-
-        def refuse(word: str) -> Any:
-            def listener(_: Connection) -> None:
-                if self._guarding:
-                    self._attempted = word
-                    raise self._ended()
-
-            return listener
+        """Have SQLAlchemy's events look out for ends of transactions, and tell of statements."""
+        raw = self._raw
 
         def before(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
             if self._guarding and not raw.in_transaction:
@@ -470,30 +436,13 @@ class SQLiteSession:
             if self._observer is not None:
                 self._observer.after(cursor.rowcount)
 
-        listeners = [
-            ("commit", refuse("COMMIT")),
-            ("rollback", refuse("ROLLBACK")),
-            ("before_cursor_execute", before),
-            ("after_cursor_execute", after),
-        ]
-        for name, listener in listeners:
-            event.listen(connection, name, listener)
-        try:
+        with self._listening(before_cursor_execute=before, after_cursor_execute=after):
             yield
-        finally:
-            for name, listener in listeners:
-                event.remove(connection, name, listener)
 
-    def _ended(self) -> TransactionMisused:
-        if self._attempted:
-            return TransactionMisused(
-                f"it issued {self._attempted}, and a migration must not end the transaction that it runs in"
-                " (use `with self.db.transaction()` for a savepoint, or `transactional = False`)"
-            )
-        return TransactionMisused(
-            "SQLite ended its transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk does that),"
-            " so that nothing after it could have been undone"
-        )
+    _how_it_ended = (
+        "SQLite ended its transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk does that),"
+        " so that nothing after it could have been undone"
+    )
 
 
 @contextmanager

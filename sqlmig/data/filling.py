@@ -208,9 +208,10 @@ class _Function:
     def _in_batches(self, migration: BaseMigration, connection: Connection, condition: Any) -> int:
         """Read, call, write: for a database that cannot call Python."""
         key, call, given = _key_of(self._facts), self._call, self._given
+        wanted = [*dict.fromkeys((*key, *given))]
         writer = Writer(connection, self._facts.name, (*key, self._column), key)
         count = 0
-        for rows in batches(migration, self._facts.name, key, _SIZE, columns=[*key, *given], where=condition):
+        for rows in batches(migration, self._facts.name, key, _SIZE, columns=wanted, where=condition):
             changed = [
                 {**{one: row[one] for one in key}, self._column: call(*(row[one] for one in given))} for row in rows
             ]

@@ -266,11 +266,15 @@ class Loops:
 
     def _execute(self, statement: tuple[str, list[str]], **values: Any) -> Any:
         sql, order = statement
-        cursor = self._session.raw.cursor()
-        cursor.row_factory = None
         values["the_version"] = self._version
+        cursor = self._session.raw.cursor()
         with self._session.unobserved():
-            return cursor.execute(sql, [values[name] for name in order])
+            if order:
+                # sqlite3; whatever the application has its rows made by.
+                cursor.row_factory = None
+                return cursor.execute(sql, [values[name] for name in order])
+            cursor.execute(sql, values)
+            return cursor
 
 
 def _statements(tracker: VersionTracker, connection: Connection) -> tuple[tuple[str, list[str]], ...]:

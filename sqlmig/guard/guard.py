@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import DataLossError
+from ..errors import DataLossError, UnsupportedDatabase
 from ..results import Loss
 from .account import ANYTHING, Account, covers
 from .findings import Findings
@@ -28,7 +28,7 @@ logger = logging.getLogger("sqlmig.guard")
 class Watched:
     """One migration under the guard's eyes: what it finds is there once the migration has run."""
 
-    def __init__(self, watch: Watch, version: int, counting: bool, past: Account) -> None:
+    def __init__(self, watch: Watch | None, version: int, counting: bool, past: Account) -> None:
         self._watch, self._version, self.counting = watch, version, counting
         self.findings: Findings | None = None
         self.past, self.in_parts = past, past != Account()
@@ -37,22 +37,26 @@ class Watched:
     def finish(self) -> None:
         """Count, in the transaction that is open, what the migration has left."""
         watch = self._watch
-        watch.settle()
-        self.findings = Findings(watch.census, watch.ledger, counting=self.counting)
+        if watch is not None:
+            watch.settle()
+            self.findings = Findings(watch.census, watch.ledger, counting=self.counting)
 
     def pause(self) -> bool:
         """Whether all is well up to here without a look: what was done so far may be committed."""
+        self.in_parts = True
+        if self._watch is None:
+            return True
         self._watch.settle()
         if self._watch.in_danger:
             return False
-        self.in_parts = True
         self._watch.pause()
         return True
 
     def begin_anew(self, past: Account) -> None:
         """What was found is committed; what comes is measured by what there is now."""
         self.past, self.in_parts, self.findings = past, True, None
-        self._watch.begin_anew()
+        if self._watch is not None:
+            self._watch.begin_anew()
 
     @property
     def losses(self) -> list[Loss]:
@@ -67,12 +71,12 @@ class Watched:
     @property
     def spent(self) -> float:
         """Seconds that counting has taken."""
-        return self._watch.census.spent
+        return self._watch.census.spent if self._watch is not None else 0.0
 
     @property
     def unseen(self) -> list[str]:
         """Tables written by the driver's own cursor, where nothing could be counted before."""
-        return sorted(self._watch.unseen)
+        return sorted(self._watch.unseen) if self._watch is not None else []
 
 
 class Guard:
@@ -97,14 +101,23 @@ class Guard:
             past: What `judge_batch` gave of the part of it that is committed.
         """
         counting = self.policy != "ignore" and ANYTHING not in migration.removes
-        watch = Watch(session.raw, session.connection.dialect, counting=counting)
+        watch = None
+        if session.connection.dialect.name == "sqlite":
+            watch = Watch(session.raw, session.connection.dialect, counting=counting)
+        elif counting:
+            raise UnsupportedDatabase(
+                f"Nobody looks yet at what a migration loses on {session.connection.dialect.name}.\n"
+                "  Nothing was changed.\n"
+                'Say that you know: Migrator(..., on_data_loss="ignore")'
+            )
         watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}))
         try:
             with session.guarded(watch):
                 yield watched
                 watched.finish()
         finally:
-            watch.close()
+            if watch is not None:
+                watch.close()
 
     def judge_batch(
         self, watched: Watched, migration: BaseMigration | LoadedMigration, *, retry: str, kept: str
@@ -140,13 +153,12 @@ class Guard:
             DataLossError: It lost what it does not declare.
         """
         findings = watched.findings
-        assert findings is not None
         undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
         warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
         # Of one that was committed in parts it is not kept what each of them put in danger.
-        silent = not watched.counting or watched.in_parts
+        silent = findings is None or not watched.counting or watched.in_parts
         for name in () if silent else migration.removes:
-            if not any(covers(name, one) for one in findings.removed):
+            if findings is not None and not any(covers(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
         return watched.past.and_then(self._account(watched, migration.version, warnings))
 
@@ -213,7 +225,8 @@ class Guard:
         for loss in watched.losses:
             logger.info("migration %03d: %s", version, loss)
         findings = watched.findings
-        assert findings is not None
+        if findings is None:
+            return Account(warnings=tuple(warnings))
         return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from ..backends import as_sqlite
+from ..backends import as_sqlite, require_sqlite
 from ..connection import in_autocommit
 from ..errors import (
     ConfigurationError,
@@ -68,6 +68,7 @@ def rehearse_first(
     Raises:
         ConfigurationError: There is no such folder, or the transaction is the caller's.
     """
+    require_sqlite(migrator.db.engine.dialect.name, "A rehearsal")
     folder = None if where is True else _folder(where, "rehearse")
     given = migrator.db.connection
     raw: Any = given.connection.dbapi_connection if given is not None else None
@@ -176,6 +177,7 @@ def _on_a_copy(
 
 
 def _refuse(migrator: Migrator, room: float, session: Session | None) -> None:
+    require_sqlite(migrator.db.engine.dialect.name, "A rehearsal")
     if isinstance(room, bool) or not isinstance(room, int | float) or not 1 <= room < math.inf:
         raise ConfigurationError(f"room={room!r} cannot be used.\n  it is a factor of the size\nUse 1 or more.")
     joined = session.joined if session is not None else migrator.db.connection is not None

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends import require_sqlite
 from ..backends.sqlite import ask, pragma, primary_code
 from ..errors import ConfigurationError, DatabaseLocked, DiskFull, SnapshotFailed, SnapshotUnusable
 from ..execution import TryAgain, reason
@@ -51,6 +52,7 @@ class Snapshots:
         self.manager, self.policy, self._progress = manager, policy, progress
         self.tracker = manager.version_tracker
         self.backend = self.tracker.backend
+        require_sqlite(self.backend.engine.dialect.name, "A snapshot")
 
     def before(self, session: Session, run: Run, prepared: Prepared) -> None:
         """

@@ -1,0 +1,150 @@
+"""
+PostgreSQL: DDL is transactional, and an advisory lock keeps all others out for the whole of a call.
+
+Source: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from ..connection import display_name, pool_lock
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..connection import DatabaseConnection
+    from ..errors import DatabaseLocked, MigrationError
+    from .postgresql_session import PostgreSQLSession
+
+__all__ = ["PostgreSQLBackend"]
+
+T = TypeVar("T")
+
+
+class PostgreSQLBackend:
+    """
+    Reads, locks and transactions of one PostgreSQL database.
+
+    Args:
+        records: What the versions table is called, with its schema: two histories of one database do not wait for
+            each other.
+    """
+
+    file: str | None = None
+    """None: what it is stored in is the server's."""
+
+    def __init__(self, database: DatabaseConnection, lock_timeout: float, records: str) -> None:
+        self.database, self.engine, self.lock_timeout = database, database.engine, lock_timeout
+        self.records = records
+
+    @property
+    def name(self) -> str:
+        """How messages call the database."""
+        return display_name(self.engine)
+
+    def lock_key(self, schema: str) -> int:
+        """The number of the advisory lock, 64 bits; locks are a database's own, so that its name is no part of it."""
+        name = self.records if "." in self.records else f"{schema}.{self.records}"
+        return int.from_bytes(hashlib.sha256(f"sqlmig {name}".encode()).digest()[:8], "big", signed=True)
+
+    def read(self, action: Callable[[], T]) -> T:
+        """
+        The result of *action*, which reads.
+
+        Raises:
+            DatabaseUnavailable: It cannot be read.
+        """
+        try:
+            with self.one_thread():
+                return action()
+        except Exception as error:
+            unavailable = self.translate(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+    def read_row(self, sql: str) -> tuple[Any, ...] | None:
+        """The first row of a query; nothing is written and no lock is kept."""
+        connection = self.database.connection
+        if connection is not None:
+            # A table that is not there must not end the caller's transaction.
+            with connection.begin_nested() if connection.in_transaction() else connection.begin():
+                return tuple(connection.exec_driver_sql(sql).one())
+        return self.read(lambda: self._read_once(sql))
+
+    def _read_once(self, sql: str) -> tuple[Any, ...] | None:
+        pooled = self.engine.raw_connection()
+        try:
+            cursor = pooled.cursor()
+            cursor.execute(sql)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            cursor.close()
+            return row
+        finally:
+            # The pool rolls back.
+            pooled.close()
+
+    def session(self) -> PostgreSQLSession:
+        """A connection with the lock, for the time of one call."""
+        from .postgresql_session import PostgreSQLSession
+
+        return PostgreSQLSession(self)
+
+    def one_thread(self) -> AbstractContextManager[Any]:
+        """Keep the other threads of this process out, where all have one connection."""
+        pool = self.engine.pool
+        return pool_lock(pool) if isinstance(pool, StaticPool) else nullcontext()
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """The result of *action*: the server does the waiting."""
+        return action()
+
+    def non_atomic_files(self, connection: Connection) -> list[str]:
+        """None: a transaction is of one database."""
+        return []
+
+    def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
+        """
+        The typed error for what PostgreSQL said, or None where it is the migration's own affair.
+
+        Args:
+            where: The migration and the statement that met it.
+
+        Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+        """
+        from ..errors import DatabaseNotWritable, DatabaseUnavailable, DiskFull
+
+        origin = getattr(error, "orig", error)
+        code = str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")
+        if not isinstance(origin, self.engine.dialect.loaded_dbapi.Error):
+            return None
+        reason = str(origin).strip().partition("\n")[0]
+        if code == "55P03":
+            return self.locked(f"{where}; {reason}" if where else reason)
+        if code in ("25006", "42501") and where is None:
+            return DatabaseNotWritable(self.name, reason)
+        if code == "53100":
+            return DiskFull(self.name, f"{reason}; {where}" if where else reason)
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        # Of a connection that was never had there is no code; a statement that was cancelled is the migration's.
+        refused = code != "57014" and code[:2] in ("08", "28", "3D", "57") if code else where is None
+        if lost or refused:
+            said = f"  {where}: what it had not committed was undone by the server.\n" if where else ""
+            return DatabaseUnavailable(
+                f"The connection to {self.name} was refused or lost: {reason}.\n{said}"
+                "Look whether the server runs and lets this user in, and start again."
+            )
+        return None
+
+    def locked(self, holder: str = "", hint: str = "") -> DatabaseLocked:
+        """The error for a lock that was not had in time."""
+        from ..errors import DatabaseLocked
+
+        return DatabaseLocked(self.name, self.lock_timeout, holder, hint)
