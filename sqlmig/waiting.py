@@ -53,6 +53,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
     """
     timeout = run.backend.lock_timeout
     began = moved = time.monotonic()
+    began_at = time.time()
     seen: object = None
     while found := blocking(run.backend.patiently(lambda: run.tracker.read(connection)), run):
         row, now = found[0], time.monotonic()
@@ -70,7 +71,9 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
             if not facts.get("resumable"):
                 raise _interruption(row, after_repair)
             patience = timeout if is_running(facts) is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
-            if mine and now - moved >= patience:
+            # On one host its clock is ours, and tells how long it has stood still before.
+            earlier = began_at - facts.get("at", began_at) if moved == began and is_running(facts) else 0.0
+            if mine and now - moved + max(earlier, 0.0) >= patience:
                 run.resumes[facts["token"]] = _reached(row)
                 continue
             raise _at_work(row, run)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Folder
-from resumable_support import COUNTING, RESUMABLE, counted, visits
-from sqlalchemy import Engine
+from resumable_support import COUNTING, RESUMABLE, TABLE, counted, visits
+from sqlalchemy import Engine, create_engine, event
 
 from sqlmig import CheckpointMismatch, MigrationFailed, Migrator
 
@@ -215,22 +216,197 @@ def test_the_values_of_a_select_belong_to_it(folder: Folder, url: str) -> None:
     assert visits(url) == {0: 11, 1: 29}
 
 
-def test_a_retry_inside_up_is_not_gone_on_with(folder: Folder, url: str) -> None:
-    """What it retried after is not known any more; nothing is written twice, and nothing recorded."""
-    up = """for attempt in range(2):
+RETRY = """for attempt in range(2):
     try:
         for rows in self.batches("t", size=4):
+            self.execute_sql("UPDATE t SET done = done + 1 WHERE id = ?", (rows[0].id,))
             if rows[0]["id"] == 9 and not attempt: raise KeyError
-            if rows[0]["id"] == 21: raise ValueError
-            self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))
+            if rows[0]["id"] == STOP: raise ValueError
+            self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[1].id, rows[-1].id))
         break
     except KeyError: pass"""
-    stopped(folder, url, up)
-    before = sqlite3.connect(url.removeprefix("sqlite:///")).execute("SELECT sum(done) FROM t").fetchone()
-    folder.add(2, up.replace("raise ValueError", "pass"), extra=RESUMABLE)
+
+
+def test_a_retry_inside_up_does_what_it_does_in_one_transaction(folder: Folder, url: str) -> None:
+    """After an error that was caught in the middle of a batch nothing more is committed, until all is."""
+    stopped(folder, url, RETRY.replace("STOP", "21"))
+    raw = sqlite3.connect(url.removeprefix("sqlite:///"))
+    assert raw.execute("SELECT done, count(*) FROM t GROUP BY done").fetchall() == [(0, 32), (1, 8)]
+    go_on(folder, url, RETRY.replace("STOP", "-1"))
+    assert raw.execute("SELECT done, count(*) FROM t GROUP BY done").fetchall() == [(1, 31), (2, 9)]
+
+
+@pytest.mark.parametrize("how", ["finally", "except Exception"])
+def test_an_error_in_a_batch_and_a_loop_behind_it(folder: Folder, url: str, how: str) -> None:
+    """The half of the batch is undone with the rest, though a loop comes between the error and its end."""
+    body = LOOP.replace("\n", "\n    ").replace('self.execute_sql("INSERT', '{}\n        self.execute_sql("INSERT')
+    up = f"try:\n    {body}\n{how}:\n    for rows in self.batches('t', 'n', size=9): self.update_rows('t', rows)\n"
+    up += "    raise" if how != "finally" else ""
+    stopped(folder, url, up.format("if rows[0].id == 21: raise ValueError"))
+    assert visits(url) == {0: 20, 1: 20}
+    go_on(folder, url, up.removesuffix("    raise").format(""))
+    assert visits(url) == {1: 40}
+
+
+# Helpers, and the same place for several things
+
+
+FILL = """def fill(column):
+    for rows in self.batches("t", size=4):
+        self.execute_sql(f"UPDATE t SET {column} = {column} + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))
+"""
+
+
+def test_a_helper_that_is_called_from_two_places(folder: Folder, url: str) -> None:
+    """The first call is left out when it has done its part; the second has its own loop."""
+    folder.add(1, TABLE.format(rows=40) + "\nself.execute_sql('INSERT INTO log (id) SELECT id FROM t')")
+    up = FILL + "if not self.db.fetch_one('SELECT min(done) FROM t')[0]: fill('done')\n"
+    up += "for rows in self.batches('log', size=9):\n"
+    up += "    self.update_rows('log', [{'entry': row.entry, 'id': 0} for row in rows])"
+    folder.add(2, up + "\n    if rows[0].entry > 18: raise ValueError\nfill('n')", extra=RESUMABLE)
+    with pytest.raises(MigrationFailed):
+        Migrator(url, folder.path).migrate()
+    go_on(folder, url, up + "\nfill('n')")
+    raw = sqlite3.connect(url.removeprefix("sqlite:///"))
+    assert raw.execute("SELECT count(*) FROM t WHERE done = 1 AND n = (id - 1) * 7 + 1").fetchone() == (40,)
+
+
+def test_backfills_of_several_columns_in_one_place(folder: Folder, url: str) -> None:
+    """In another order, as that of a set is in each process; and one that was put in front."""
+    make = "for c in 'abc': self.add_column_if_not_exists('t', Column(c, Integer, server_default='0'))\n"
+    up = "from sqlalchemy import Column, Integer\n" + make + "for c in ({}): self.backfill('t', c, {})"
+    slow = "lambda row: int(c == 'b' and row.id == 2500) and 1 // 0 or row[c] + 1"
+    stopped(folder, url, up.format("'a', 'b'", slow), rows=3000)
+    quick = "lambda row: row[c] + 1"
+    folder.add(2, up.format("'c', 'a', 'b'", quick), extra=RESUMABLE)
+    with pytest.raises(CheckpointMismatch, match="to fill b of t"):
+        Migrator(url, folder.path).migrate()
+    go_on(folder, url, up.format("'b', 'a'", quick))
+    raw = sqlite3.connect(url.removeprefix("sqlite:///"))
+    assert raw.execute("SELECT DISTINCT a, b, c FROM t").fetchall() == [(1, 1, 0)]
+
+
+def test_a_set_in_a_select_has_no_order(folder: Folder, url: str) -> None:
+    up = FROM + LOOP.replace('"t", size', "select(t).where(t.c.n.in_({}), t.c.n >= 0), 'id', size")
+    stopped(folder, url, up.format([7 * n for n in range(30)]) + STOP.format(21))
+    go_on(folder, url, up.format([7 * n for n in reversed(range(30))]))
+    assert visits(url) == {0: 10, 1: 30}
+
+
+def test_a_loop_that_was_made_and_not_asked(folder: Folder, url: str) -> None:
+    """It is not gone on with by being called."""
+    stopped(folder, url, LOOP + STOP.format(21))
+    folder.add(2, LOOP.replace("for rows in ", "pending = ").split(":\n")[0], extra=RESUMABLE)
     with pytest.raises(CheckpointMismatch):
         Migrator(url, folder.path).migrate()
-    assert sqlite3.connect(url.removeprefix("sqlite:///")).execute("SELECT sum(done) FROM t").fetchone() == before
+    assert visits(url) == {0: 20, 1: 20}
+
+
+def test_what_was_read_behind_the_last_write_is_read_again_though_the_loop_has_ended(folder: Folder, url: str) -> None:
+    up = """found = []
+for rows in self.batches("t", size=4):
+    if rows[0].id == 1: self.execute_sql("UPDATE t SET n = -1 WHERE id < 5")
+    else: found += [row.id for row in rows]
+for rows in self.batches("log", size=4): self.update_rows("log", rows){}
+for one in found:
+    self.execute_sql("UPDATE t SET done = done + 1 WHERE id = ?", (one,))
+    self.execute_sql("INSERT INTO log (id) VALUES (?)", (one,))"""
+    folder.add(1, TABLE.format(rows=40) + "\nself.execute_sql('INSERT INTO log (id) VALUES (1000)')")
+    folder.add(2, up.format("; stop = rows[0].entry\nif stop: raise ValueError"), extra=RESUMABLE)
+    with pytest.raises(MigrationFailed):
+        Migrator(url, folder.path).migrate()
+    go_on(folder, url, up.format(""))
+    assert visits(url) == {0: 4, 1: 36}
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        "self.execute_sql('CREATE TEMP TABLE IF NOT EXISTS found (id)')\n"
+        "for rows in self.batches('t', size=4):\n"
+        "    self.execute_sql('INSERT INTO found VALUES (?)', [(row.id,) for row in rows])",
+        "found = []\n"
+        "for rows in self.batches('t', size=4):\n"
+        "    try:\n"
+        "        with self.db.transaction():\n"
+        "            self.update_rows('t', [{'id': row.id, 'n': 0} for row in rows])\n"
+        "            raise KeyError\n"
+        "    except KeyError: found += [row.id for row in rows]",
+        "found = []\n"
+        "for rows in self.batches('t', size=4):\n"
+        "    try: self.update_rows('t', [*({'id': row.id, 'n': 0} for row in rows), {'id': -1, 'n': 0}])\n"
+        "    except Exception: found += [row.id for row in rows]",
+    ],
+    ids=["a temporary table", "a savepoint", "a refused batch"],
+)
+def test_what_does_not_stay_moves_no_checkpoint(folder: Folder, url: str, keep: str) -> None:
+    """It is counted by SQLite as a change all the same."""
+    write = (
+        "\nids = [(one,) for one in found]"
+        if "TEMP" not in keep
+        else ("\nids = [(row[0],) for row in self.db.fetch_all('SELECT id FROM found')]")
+    )
+    write += "\nself.execute_sql('UPDATE t SET done = done + 1 WHERE id = ?', ids)"
+    write += "\nself.execute_sql('INSERT INTO log (id) VALUES (?)', ids)"
+    counted(folder)
+    folder.add(2, keep + STOP.format(21) + write, extra=RESUMABLE)
+    with pytest.raises(MigrationFailed):
+        Migrator(url, folder.path).migrate()
+    go_on(folder, url, keep + write)
+    assert visits(url) == {1: 40}
+
+
+def test_a_table_that_each_batch_makes_in_an_attached_file(folder: Folder, url: str, tmp_path: Path) -> None:
+    engine = create_engine(url)
+    other = tmp_path / "other.db"
+    event.listen(engine, "connect", lambda raw, _: raw.execute(f"ATTACH '{other}' AS aux"))
+    up = """for rows in self.batches("t", size=4):
+    self.execute_sql(f"CREATE TABLE aux.part_{rows[0].id} AS SELECT * FROM t WHERE id = {rows[0].id}")"""
+    counted(folder)
+    folder.add(2, up + STOP.format(21), extra=RESUMABLE)
+    with pytest.raises(MigrationFailed):
+        Migrator(engine, folder.path).migrate()
+    folder.add(2, up, extra=RESUMABLE)
+    assert Migrator(engine, folder.path).migrate().applied == [2]
+
+
+def test_a_batch_that_is_taken_by_hand(folder: Folder, url: str) -> None:
+    """What stands between it and the next is no batch: from there on all is one transaction."""
+    up = """first = self.batches("t", size=4)
+count(next(first))
+for rows in self.batches("log", size=3): self.update_rows("log", [{"entry": row.entry, "id": row.id} for row in rows])
+for rows in first: count(rows, 21)"""
+    count = """def count(rows, stop=None):
+    if rows[0].id == STOP: raise ValueError
+    ends = (rows[0]["id"], rows[-1]["id"])
+    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", ends)
+    self.execute_sql("INSERT INTO log (id) SELECT id FROM t WHERE id BETWEEN ? AND ?", ends)
+"""
+    stopped(folder, url, count.replace("STOP", "stop") + up)
+    assert visits(url) == {0: 40}
+    go_on(folder, url, count.replace("STOP", "-1") + up)
+    assert visits(url) == {1: 40}
+
+
+def test_an_error_of_a_checkpoint_that_was_caught(folder: Folder, url: str) -> None:
+    """Nothing is committed any more, whatever the migration goes on with."""
+    stopped(folder, url, LOOP + STOP.format(21))
+    caught = "try:\n    for rows in self.batches('t', 'n', size=4): pass\nexcept Exception: pass\n"
+    more = "for rows in self.batches('log', size=4): self.execute_sql('UPDATE log SET id = -1')"
+    folder.add(2, caught + more, extra=RESUMABLE)
+    with pytest.raises(CheckpointMismatch):
+        Migrator(url, folder.path).migrate()
+    assert visits(url) == {0: 20, 1: 20}
+
+
+def test_a_backfill_from_the_table_that_it_fills(folder: Folder, url: str) -> None:
+    """A later batch would see what an earlier one has made of it."""
+    counted(folder)
+    folder.add(2, "self.backfill('t', 'done', 'n * 100 / (SELECT max(n) FROM t)')", extra=RESUMABLE)
+    with pytest.raises(MigrationFailed, match="reads t itself"):
+        Migrator(url, folder.path).migrate()
+    folder.add(2, "self.backfill('t', 'done', '(SELECT count(*) FROM log) + 1')", extra=RESUMABLE)
+    Migrator(url, folder.path).migrate()
 
 
 # What cannot be gone on with is refused before anything is written

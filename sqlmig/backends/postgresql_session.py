@@ -19,8 +19,8 @@ from sqlalchemy import text
 
 from ..errors import DatabaseNotWritable, NotAtomic, TransactionMisused
 from ..sql_text import split_statements
-from .protocol import OBSERVER
-from .refusing import LOSING_METHODS, Refusing
+from .protocol import OBSERVER, UNDONE
+from .refusing import LOSING_METHODS, Refusing, note_undone
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -329,7 +329,15 @@ class PostgreSQLSession(Refusing):
         Source: https://www.postgresql.org/docs/current/monitoring-stats.html; the catalogues' own rows are counted too.
         """
         with self.unobserved():
-            return self._value("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_all_tables")
+            changed = self._value(
+                "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_all_tables"
+                " WHERE schemaname NOT LIKE 'pg\\_temp%'"
+            )
+            return self.connection.info.get(UNDONE, 0), changed
+
+    def is_unsure(self, before: object, now: object) -> bool:
+        """Whether a savepoint was rolled back in between: PostgreSQL goes on counting what was tried."""
+        return before is None or now is None or before[0] != now[0]  # type: ignore[index]
 
     @contextmanager
     def unobserved(self) -> Iterator[None]:
@@ -398,6 +406,7 @@ class PostgreSQLSession(Refusing):
                 if found is not None:
                     self._attempted = found[1].upper()
                     raise self._ended()
+        note_undone(self.connection, statement)
         if self._observer is not None:
             self._observer.before(statement, parameters, many)
 

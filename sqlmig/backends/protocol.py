@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from ..connection import DatabaseConnection
     from ..errors import MigrationError
 
-__all__ = ["OBSERVER", "Backend", "Observer", "Session"]
+__all__ = ["OBSERVER", "UNDONE", "Backend", "Observer", "Session"]
 
 OBSERVER = "sqlmig_observer"
 """Under which `Connection.info` has the observer, while a migration runs."""
+
+UNDONE = "sqlmig_undone"
+"""Under which it has how many savepoints were rolled back."""
 
 T = TypeVar("T")
 
@@ -88,6 +91,9 @@ class Session(Protocol):
 
     def writes(self) -> object:
         """Something that is another after each change of a row or of the schema by this connection."""
+
+    def is_unsure(self, before: object, now: object) -> bool:
+        """Whether what was written between two `writes()` may be gone again, or goes with the connection."""
 
     def loosely(self) -> AbstractContextManager[None]:
         """Run a migration's own code outside a transaction."""

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 
 from ..errors import TransactionMisused
+from .protocol import UNDONE
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-__all__ = ["LOSING_METHODS", "Refusing"]
+__all__ = ["LOSING_METHODS", "Refusing", "note_undone"]
 
 LOSING_METHODS = ("close", "invalidate", "detach")
 """Methods of a Connection after which it is another one, or none."""
+
+
+def note_undone(connection: Connection, statement: str = "ROLLBACK") -> None:
+    """Count a statement that rolls a savepoint back."""
+    if statement.lstrip()[:8].upper() == "ROLLBACK":
+        connection.info[UNDONE] = connection.info.get(UNDONE, 0) + 1
 
 
 class Refusing:

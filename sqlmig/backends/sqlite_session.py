@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
-from .protocol import OBSERVER
-from .refusing import LOSING_METHODS, Refusing
-from .sqlite import is_busy, pragma, quoted
+from .protocol import OBSERVER, UNDONE
+from .refusing import LOSING_METHODS, Refusing, note_undone
+from .sqlite import ask, is_busy, pragma, quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -296,7 +296,17 @@ class SQLiteSession(Refusing):
     def writes(self) -> object:
         """Something that is another after each change of a row or of the schema by this connection."""
         with self.unobserved():
-            return self._raw.total_changes, self._pragma("schema_version")
+            places = [row[1] for row in ask(self._raw, "PRAGMA database_list") if row[1] != "temp"]
+            shapes = tuple(self._pragma(f"{quoted(place)}.schema_version") for place in places)
+            return self.connection.info.get(UNDONE, 0), self._raw.total_changes, shapes
+
+    def is_unsure(self, before: object, now: object) -> bool:
+        """Whether a savepoint was rolled back in between, or there are temporary tables: SQLite counts all."""
+        if before is None or now is None or before[0] != now[0]:  # type: ignore[index]
+            return True
+        ours = "name NOT LIKE 'sqlmig%'"
+        with self.unobserved():
+            return bool(ask(self._raw, f"SELECT 1 FROM sqlite_temp_master WHERE type = 'table' AND {ours} LIMIT 1"))
 
     def require_own_transactions(self, what: str) -> None:
         """Refuse *what* in a caller's transaction."""
@@ -429,6 +439,7 @@ class SQLiteSession(Refusing):
         def before(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
             if self._guarding and not raw.in_transaction:
                 raise self._ended()
+            note_undone(self.connection, statement)
             if self._observer is not None:
                 self._observer.before(statement, parameters, many)
 

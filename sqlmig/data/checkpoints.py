@@ -25,7 +25,7 @@ class Loop:
         rows, batches: How much was handed out, by this process and by those whose checkpoint it went on from.
         total: How many rows there were when it began.
         done: Whether it has come to its end.
-        begun: Whether it has begun in this process.
+        claimed: Whether one has begun in this process that is taken for it; `begun`, whether that was asked for rows.
     """
 
     def __init__(self, reads: str, site: str, facts: Mapping[str, Any] | None = None) -> None:
@@ -35,17 +35,23 @@ class Loop:
         self.rows, self.batches = int(facts.get("rows", 0)), int(facts.get("batches", 0))
         self._kept = (self.rows, self.batches)
         self.total: int | None = facts.get("total")
-        self.done = bool(facts.get("done"))
-        self.begun = False
+        self.done, self._has_tail = bool(facts.get("done")), bool(facts.get("tail"))
+        self.claimed = self.begun = False
 
     def __str__(self) -> str:
         return f"{self.reads} in {self.site}"
 
     def begin(self) -> None:
-        """It is reached in this process."""
+        """It is reached in this process: what it had read behind its last write is read again."""
         self.begun = True
         if self.after is None:
-            self.done, self.rows, self.batches = False, 0, 0
+            self.rows, self.batches = 0, 0
+        if self.after is None or self._has_tail:
+            self.done = self._has_tail = False
+
+    def end(self, *, left: bool = False) -> None:
+        """It has come to its end, or was *left* in the middle, and wants no more."""
+        self.done, self._has_tail = True, not left and self._kept != (self.rows, self.batches)
 
     def advance(self, after: tuple[Any, ...], rows: int, *, wrote: bool) -> None:
         """A batch of so many rows, the last of which has the key *after*, is done."""
@@ -61,7 +67,7 @@ class Loop:
 
     def as_facts(self) -> dict[str, Any]:
         """As it stands in the versions row."""
-        rows, batches = (self.rows, self.batches) if self.done else self._kept
+        rows, batches = (self.rows, self.batches) if self.done and not self._has_tail else self._kept
         return {
             "reads": self.reads,
             "site": self.site,
@@ -70,7 +76,7 @@ class Loop:
             "batches": batches,
             "total": self.total,
             "done": self.done,
-        }
+        } | ({"tail": True} if self._has_tail else {})
 
 
 def loops_of(metadata: Mapping[str, Any]) -> list[Loop]:

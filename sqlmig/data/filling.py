@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,12 +98,20 @@ def _in_ranges(migration: BaseMigration, facts: TableFacts, column: str, stateme
             facts="it goes through the table by its key, which that column is part of, and would meet its rows again",
             hint="Do it in one statement: execute_sql(...), in a migration without `resumable`.",
         )
+    sql = str(statement.compile(dialect=migration.connection.dialect))
+    if re.search(rf"\bselect\b.*\b{re.escape(facts.table)}\b", sql, re.IGNORECASE | re.DOTALL):
+        raise DataError(
+            f"A resumable migration cannot fill {facts.name}.{column} by what reads {facts.name} itself;"
+            " nothing was written.",
+            facts="a batch would see what those before it have made of the table",
+            hint="Read what is wanted into a value first, or do it in a migration without `resumable`.",
+        )
     clause = facts.clause
     row = clause.c[key[0]] if len(key) == 1 else tuple_(*(clause.c[name] for name in key))
     ends = [[bindparam(f"{end}_{n}", type_=NullType()) for n in range(len(key))] for end in ("first", "last")]
     first, last = (one[0] if len(key) == 1 else tuple_(*one, types=[NullType()] * len(key)) for one in ends)
     limited = statement.where(and_(row >= first, row <= last))
-    for rows in batches(migration, facts.name, key, _SIZE, columns=key):
+    for rows in batches(migration, facts.name, key, _SIZE, columns=key, what=f"to fill {column} of "):
         values = {f"first_{n}": rows[0][name] for n, name in enumerate(key)}
         values |= {f"last_{n}": rows[-1][name] for n, name in enumerate(key)}
         yield _run(migration, migration.connection, limited, values)

@@ -4,6 +4,7 @@ The loop itself: batch after batch is read, handed out, and, in a resumable migr
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WrongKey
-from .call_site import call_site
+from .call_site import call_site, is_driven_by_for, was_left_on_purpose
 from .collector import less_often
 from .pace import Pace
 from .reader import Reader, check_size, check_throttle
@@ -37,19 +38,21 @@ def batches(
     columns: ColumnNames | None = None,
     throttle: float | None = None,
     where: Any = None,
+    what: str = "",
 ) -> Iterator[list[Row]]:
     """
     The loop of `BaseMigration.batches`, checked at once and read when it is asked.
 
     Args:
         where: A condition upon the rows of a table.
+        what: What is done to them, where the loop is not the migration's own.
     """
     check_size(size)
     pause = check_throttle(migration.throttle if throttle is None else throttle)
     with migration.db.reading() as connection:
         rows = source_of(connection, source, key, columns=columns, where=where)
     loops = migration._loops
-    loop = loops.register(str(rows), call_site()) if loops is not None else None
+    loop = loops.register(f"{what}{rows}", call_site()) if loops is not None else None
     if loops is not None and loop is not None:
         if not rows.lasting:
             raise _no_lasting_key(rows)
@@ -97,8 +100,11 @@ def _resumable(
 
     It ends when there is nothing more: the read that finds nothing is in the same transaction as what follows.
     """
+    loop.begin()
     if loop.done:
         return
+    if not is_driven_by_for(sys._getframe(1)):
+        loops.hold()
     reader = Reader(migration.db, rows, size, until=False)
     connection = migration.connection
     reader.begin(connection)
@@ -109,19 +115,26 @@ def _resumable(
         while True:
             batch = reader.next(connection, after)
             if not batch.rows:
-                loop.done = True
+                loop.end()
                 return
             count, before = len(batch.rows), loops.writes()
             try:
                 yield batch.rows
             except GeneratorExit:
-                # Left by `break`: what was done in this batch stays, and the loop has said that it wants no more.
-                loop.advance(batch.last, count, wrote=loops.writes() != before)
-                loop.done = True
+                if was_left_on_purpose(sys._getframe(1)):
+                    # What was done in this batch stays, and the loop has said that it wants no more.
+                    loop.advance(batch.last, count, wrote=bool(loops.wrote_since(before)))
+                    loop.end(left=True)
+                else:
+                    # Something was raised in the middle of a batch, and may be caught: half of it is not committed.
+                    loops.hold()
                 raise
-            after = batch.last
-            loop.advance(after, count, wrote=loops.writes() != before)
-            loops.commit(pause, partial(pace.add, count))
+            after, wrote = batch.last, loops.wrote_since(before)
+            loop.advance(after, count, wrote=bool(wrote))
+            if wrote is None:
+                pace.add(count)
+            else:
+                loops.commit(pause, partial(pace.add, count))
 
 
 def _no_lasting_key(rows: Rows) -> WrongKey:

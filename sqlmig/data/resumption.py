@@ -90,7 +90,7 @@ class Loops:
         """The seconds that looking for losses has taken."""
         self._active = self._inner = 0
         self._began, self._away = time.monotonic(), 0.0
-        self._over = False
+        self._over = self._held = False
         self._failed: BaseException | None = None
         self._written, self._wrote_at = provenance.as_json(facts), time.monotonic()
         self._read_sql, self._write_sql = _statements(tracker, session.connection)
@@ -107,15 +107,25 @@ class Loops:
             return None
         if self._session.connection.in_nested_transaction():
             raise self._fail(_in_savepoint())
+        self._refuse_to_go_on()
         for loop in self._loops:
-            if not loop.begun and (loop.reads, loop.site) == (reads, site):
+            if not loop.claimed and (loop.reads, loop.site) == (reads, site):
                 break
         else:
             loop = Loop(reads, site)
             self._require_none_left(f"now it reads {loop}")
             self._loops.append(loop)
-        loop.begin()
+        loop.claimed = True
         return loop
+
+    def hold(self) -> None:
+        """Commit no more batches: from here on it is not known what a checkpoint would be worth."""
+        self._held = True
+
+    def _refuse_to_go_on(self) -> None:
+        """What went wrong with a checkpoint is no error to catch and go on after."""
+        if self._failed is not None:
+            raise self._failed
 
     def _require_none_left(self, found: str) -> None:
         for loop in self._loops:
@@ -124,14 +134,20 @@ class Loops:
 
     def writes(self) -> object:
         """Something that is another after each change of a row or of the schema by this connection."""
-        if self._over:
-            # A loop that outlives its migration is closed when nobody refers to it any more.
-            return None
-        return self._session.writes()
+        # A loop that outlives its migration is closed when nobody refers to it any more.
+        return None if self._over else self._session.writes()
+
+    def wrote_since(self, before: object) -> bool | None:
+        """Whether something was written that is there to stay; None where that cannot be told, and nothing may be."""
+        now = self.writes()
+        if now == before:
+            return False
+        return None if self._session.is_unsure(before, now) else True
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """The time in which a loop has a batch handed out."""
+        self._refuse_to_go_on()
         if self._active:
             raise self._fail(_two_at_once())
         self._active += 1
@@ -159,9 +175,12 @@ class Loops:
         Raises:
             TakenOver: Another process goes on with the migration.
         """
+        self._refuse_to_go_on()
         if self._inner:
             raise self._fail(_two_at_once())
-        if self._is_dear():
+        if self._session.connection.in_nested_transaction():
+            raise self._fail(_in_savepoint())
+        if self._held or self._is_dear():
             tell()
             return
         try:
@@ -171,9 +190,10 @@ class Loops:
             facts |= {"pause": pause} if pause else {}
             if facts == self._facts and time.monotonic() - self._wrote_at > _BEAT:
                 facts["beat"] = facts.get("beat", 0) + 1
-            text = provenance.as_json(facts)
-            if text != self._written:
-                self._execute(self._write_sql, the_metadata=text)
+            text = self._written
+            if facts != self._facts:
+                text = provenance.as_json({**facts, "at": time.time()})
+                self._write(text)
                 self._wrote_at = time.monotonic()
 
             def between() -> None:
@@ -189,6 +209,16 @@ class Loops:
             self.require_own()
         except BaseException as error:
             raise self._fail(error) from error.__cause__
+
+    def _write(self, text: str) -> None:
+        """
+        Write the mark anew, where it is still what was written last.
+
+        Raises:
+            TakenOver: It is another's.
+        """
+        if self._execute(self._write_sql, the_metadata=text, the_last=self._written).rowcount != 1:
+            self.require_own()
 
     def _is_dear(self) -> bool:
         spent = self.spent()
@@ -261,8 +291,7 @@ class Loops:
             self._session.abandon()
             with self._session.transaction():
                 self.require_own()
-                text = provenance.as_json({**self._facts, "failed": True})
-                self._execute(self._write_sql, the_metadata=text)
+                self._write(provenance.as_json({**self._facts, "failed": True}))
 
     def _execute(self, statement: tuple[str, list[str]], **values: Any) -> Any:
         sql, order = statement
@@ -283,7 +312,9 @@ def _statements(tracker: VersionTracker, connection: Connection) -> tuple[tuple[
     own = (table.c.version == bindparam("the_version")) & (table.c.state == literal_column("'started'"))
     made = (
         select(table.c.metadata).where(own),
-        update(table).where(own).values({table.c.metadata: bindparam("the_metadata")}),
+        update(table)
+        .where(own & (table.c.metadata == bindparam("the_last")))
+        .values({table.c.metadata: bindparam("the_metadata")}),
     )
     compiled = [one.compile(dialect=connection.dialect) for one in made]
     return tuple((str(one), list(one.positiontup or ())) for one in compiled)

@@ -276,7 +276,10 @@ def _digest(connection: Connection, compiled: Compiled) -> str:
     for name, bind in sorted(named.items()):
         process = bind.type.dialect_impl(connection.dialect).bind_processor(connection.dialect) or (lambda one: one)
         value = bind.effective_value
-        values.append((name, list(map(process, value)) if bind.expanding and value else process(value)))
+        given = [value] if not bind.expanding or not value else value
+        plain = [bytes(one) if isinstance(one, memoryview) else one for one in map(process, given)]
+        # The order of a set is another one in each process.
+        values.append((name, sorted(map(repr, plain))))
     spelled = " ".join(str(compiled).split())
     return hashlib.sha256(f"{spelled} {values!r}".encode()).hexdigest()[:12]
 

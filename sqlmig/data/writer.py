@@ -14,6 +14,7 @@ from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
 from ..backends.protocol import OBSERVER
+from ..backends.refusing import note_undone
 from ..backends.sqlite import pragma
 from ..connection import atomic
 from ..errors import DataError, NoSuchRows, WrongKey
@@ -265,6 +266,7 @@ def _whole(connection: Connection) -> Iterator[None]:
         if raw.in_transaction:
             raw.execute(_BACK)
             raw.execute(_RELEASE)
+            note_undone(connection)
         raise
     raw.execute(_RELEASE)
 
