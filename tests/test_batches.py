@@ -242,19 +242,16 @@ def test_values_that_a_collation_takes_for_equal_are_no_key(step: Step) -> None:
 
 
 @pytest.mark.parametrize("first", ["INTEGER", "TEXT"])
-def test_numbers_and_texts_of_a_union_are_compared_as_they_are_ordered_or_refused(step: Step, first: str) -> None:
+def test_numbers_and_texts_of_a_union_are_compared_as_they_are_ordered(step: Step, first: str) -> None:
     """A column of a UNION is compared by the type of one of its parts, and ordered by none."""
     step.execute_sql(f"CREATE TABLE a (k {first})")
     step.execute_sql(f"CREATE TABLE b (k {'TEXT' if first == 'INTEGER' else 'INTEGER'})")
     step.execute_sql("INSERT INTO a VALUES (1), (2), (3), (10), (20)")
-    step.execute_sql("INSERT INTO b VALUES (10), (11), (12)")
+    step.execute_sql("INSERT INTO b VALUES (10), (11), (12), ('100'), ('9x'), ('x')")
     step.execute_sql("CREATE VIEW v AS SELECT k FROM a UNION ALL SELECT k FROM b")
     for size in range(1, 8):
         for source in ("v", select(Table("v", MetaData(), Column("k")))):
-            try:
-                found = [row.k for rows in step.batches(source, "k", size=size) for row in rows]
-            except WrongKey:
-                continue
+            found = [row.k for rows in step.batches(source, "k", size=size) for row in rows]
             assert sorted(map(repr, found)) == sorted(repr(row[0]) for row in step.db.fetch_all("SELECT k FROM v"))
 
 
@@ -476,6 +473,12 @@ def test_a_changed_schema_is_seen_by_the_next_call(step: Step) -> None:
         step.update_rows("documents", [{"id": 3, "slug": "x"}])
 
 
+def test_a_table_whose_columns_have_other_names_in_python(step: Step) -> None:
+    table = Table("documents", MetaData(), Column("id", Integer, key="ident"), Column("slug", String, key="path"))
+    assert step.update_rows(table, [{"id": 3, "slug": "x"}]) == 1
+    assert step.db.fetch_one("SELECT slug FROM documents WHERE id = 3") == ("x",)
+
+
 # backfill
 
 
@@ -551,6 +554,13 @@ def test_the_function_is_given_up_afterwards_whatever_happened(step: Step) -> No
 def test_a_backfill_that_cannot_be_meant(step: Step, call: Any, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         call(step)
+
+
+def test_a_backfill_while_a_query_is_open(step: Step) -> None:
+    """SQLite changes no function that it has under the same name meanwhile."""
+    for row in step.execute_sql("SELECT name FROM (SELECT 'slug' AS name UNION ALL SELECT 'title')"):
+        assert step.backfill("documents", row[0], lambda id: f"no {id}") == 100
+    assert step.db.fetch_one("SELECT slug, title FROM documents WHERE id = 9") == ("no 9", "no 9")
 
 
 # The same on the servers

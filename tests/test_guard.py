@@ -945,3 +945,55 @@ def test_batches_share_a_commit_where_counting_takes_longer_than_they_do(
     assert done.migrate().applied == [2]
     assert [row[-1] for row in contents(library.db.engine)["rows"]["documents"]] == ["one", "two", "three"]
     assert done.get_migration_history(1)[0]["metadata"]["rows"] == 3
+
+
+RENAMING = """
+self.create_table("old", Column("id", Integer, primary_key=True), if_not_exists=True)
+for rows in self.batches("documents", size=1):
+    self.update_rows("documents", [{"id": row["id"], "title": row["title"]} for row in rows])
+    if rows[0]["id"] == 1:
+        self.execute_sql("DROP TABLE old")
+        self.rename_table("old_table", "old")
+    if rows[0]["id"] == 3:
+        self.execute_sql("DROP TABLE old")
+"""
+
+
+def test_a_name_that_the_migration_had_for_a_table_of_its_own(library: Migrator, folder: Folder) -> None:
+    """What has it now was there before; and a declaration may say what it was called then."""
+    path = folder.add(2, RENAMING, extra="resumable = True")
+    path.write_text("from sqlalchemy import Column, Integer\n" + path.read_text())
+    with pytest.raises(DataLossError, match="would drop old"):
+        Migrator(library.db.engine, folder.path).migrate()
+    path = folder.add(2, RENAMING, extra="resumable = True\nremoves = ['old_table']")
+    path.write_text("from sqlalchemy import Column, Integer\n" + path.read_text())
+    done = Migrator(library.db.engine, folder.path).migrate()
+    assert [str(loss) for loss in done.losses] == ["drop old (2 rows)"]
+
+
+def test_what_a_harmless_batch_has_set_hides_nothing_later(library: Migrator, folder: Folder) -> None:
+    """Each part is measured by itself: what one has set itself may be lost in another."""
+    up = """
+for rows in self.batches("documents", size=1):
+    if rows[0]["id"] == 1:
+        self.execute_sql("UPDATE documents SET id = id, abstract = upper(abstract) WHERE id = 1")
+    else:
+        self.execute_sql("CREATE TRIGGER t AFTER UPDATE ON settings BEGIN UPDATE documents SET abstract = NULL; END")
+        self.execute_sql("UPDATE settings SET value = 'blue'")
+"""
+    folder.add(2, up, extra="resumable = True")
+    with pytest.raises(DataLossError, match=r"make NULL of documents\.abstract"):
+        Migrator(library.db.engine, folder.path).migrate()
+
+
+def test_a_warning_tells_the_sum_of_all_batches(library: Migrator, folder: Folder) -> None:
+    up = """
+trigger = "CREATE TRIGGER IF NOT EXISTS t AFTER UPDATE ON documents BEGIN {}; END"
+self.execute_sql(trigger.format("DELETE FROM old_table WHERE rowid = new.id"))
+for rows in self.batches("documents", size=1):
+    self.update_rows("documents", [{"id": row["id"], "title": row["title"]} for row in rows])
+"""
+    folder.add(2, up, extra="resumable = True")
+    done = Migrator(library.db.engine, folder.path, on_data_loss="warn").migrate()
+    assert done.warnings == ["migration 002 was not said to delete 2 rows of old_table"]
+    assert [str(loss) for loss in done.losses] == ["delete 2 rows of old_table"]

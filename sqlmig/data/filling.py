@@ -6,7 +6,8 @@ import inspect
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, func, literal_column, tuple_, update
@@ -32,6 +33,7 @@ __all__ = ["backfill"]
 _SIMPLE = frozenset((int, str, float, bytes, type(None), bool))
 _SIZE = 1000
 _NAME = "sqlmig_backfill"
+_numbers = count()
 
 
 def backfill(
@@ -190,12 +192,12 @@ class _Function:
     def _by_sqlite(self, migration: BaseMigration, connection: Connection, raw: Any, condition: Any) -> int:
         """An UPDATE in which SQLite calls the function."""
         clause = self._facts.clause
-        call: Any = getattr(func, _NAME)(*(clause.c[one] for one in self._given), type_=NullType())
-        statement = update(clause).values({clause.c[self._column]: call})
-        statement = statement if condition is None else statement.where(condition)
         resumable = migration._loops is not None
         calls = _Calls(self._call, len(self._given), None if resumable else migration._tell)
-        raw.create_function(_NAME, len(self._given), calls.function)
+        name = self._registered(raw, calls.function)
+        call: Any = getattr(func, name)(*(clause.c[one] for one in self._given), type_=NullType())
+        statement = update(clause).values({clause.c[self._column]: call})
+        statement = statement if condition is None else statement.where(condition)
         try:
             if resumable:
                 return sum(_in_ranges(migration, self._facts, self._column, statement))
@@ -203,8 +205,17 @@ class _Function:
         except Exception as error:
             raise calls.explained(error, f"{self._facts.name}.{self._column}") from error.__cause__
         finally:
-            # What sqlite3 leaves of it is the name alone.
-            raw.create_function(_NAME, len(self._given), None)
+            # What sqlite3 leaves of it is the name alone; while a query is open it leaves the whole.
+            with suppress(sqlite3.OperationalError):
+                raw.create_function(name, len(self._given), None)
+
+    def _registered(self, raw: Any, function: Callable[..., Any]) -> str:
+        """The name under which SQLite knows the function: another one while a query is open on the connection."""
+        for name in (_NAME, f"{_NAME}_{next(_numbers)}"):
+            with suppress(sqlite3.OperationalError):
+                raw.create_function(name, len(self._given), function)
+                return name
+        raise DataError(f"SQLite takes no function to fill {self._facts.name}.{self._column}; nothing was written.")
 
     @property
     def _call(self) -> Callable[..., Any]:

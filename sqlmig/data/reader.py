@@ -58,7 +58,7 @@ class Reader:
         Look for what would be left out, and for where to stop; tell whether there is anything to read.
 
         Raises:
-            WrongKey: There are NULLs in the key, or numbers and texts in one that no one table has stored.
+            WrongKey: There are NULLs in the key.
         """
         if not self._rows.never_null and connection.execute(self._rows.null()).first() is not None:
             raise WrongKey(
@@ -66,19 +66,10 @@ class Reader:
                 facts="a NULL is neither before nor after another value, so that its row could be left out",
                 hint="Read by another key, or select only rows where it is not NULL.",
             )
-        if self._rows.mixable and self._is_mixed(connection):
-            raise WrongKey(
-                f"The key {_listed(self._rows.key)} of {self._rows.name} holds numbers and texts; nothing was done.",
-                facts="SQLite orders the rows of a UNION as they are, and compares those of each part by its own type",
-                hint="Have all parts of one type: CAST(... AS TEXT) in the UNION.",
-            )
         if not self._until:
             return True
         self._bound = self._driver_row(connection.execute(self._rows.last()))
         return self._bound is not None
-
-    def _is_mixed(self, connection: Connection) -> bool:
-        return any(value for value in connection.execute(self._rows.mixed()).one())
 
     def count(self, connection: Connection) -> int:
         """How many rows there are."""

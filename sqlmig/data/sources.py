@@ -21,7 +21,8 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.sql.expression import SelectBase, TableClause
+from sqlalchemy.sql.expression import SelectBase, TableClause, UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import NullType
 
 from ..errors import DataError, NoSuchObject, WrongKey
@@ -50,7 +51,6 @@ class Rows:
         never_null: Whether no key can hold NULL.
         proven: Whether the key is known to be unique by the comparison that orders it.
         lasting: Whether a row keeps its key, whatever is done to the file.
-        mixable: Whether the key may come from several tables, which compare it each in its own way.
     """
 
     def __init__(
@@ -70,11 +70,14 @@ class Rows:
         self.name, self.raw, self.width = name, raw, len(columns)
         self.key = tuple(str(getattr(column, "name", column)) for column in key)
         self.never_null, self.proven, self._digest = never_null, proven, digest
-        self.lasting, self.mixable = lasting, mixable
+        self.lasting = lasting
         self._columns, self._where = columns, where
         # SQLite calls a rowid "rowid", whatever it was asked for by.
         self._shown = [column.label(column.name) for column in columns] if raw else []
         self._key: list[Any] = [type_coerce(column, NullType()) for column in key]
+        if mixable:
+            # The parts of a UNION compare each by its own type, and are ordered by none; a + leaves the type out.
+            self._key = [UnaryExpression(one, operator=custom_op("+"), type_=NullType()) for one in self._key]
         at = {column: n for n, column in enumerate(columns)}
         self._hidden = not raw or any(column not in at for column in key)
         self.at = [len(columns) + n if self._hidden else at[column] for n, column in enumerate(key)]
@@ -113,13 +116,6 @@ class Rows:
     def null(self) -> Select[Any]:
         """A row whose key holds NULL."""
         query: Select[Any] = select(literal_column("1")).where(or_(*(one.is_(null()) for one in self._key))).limit(1)
-        return query if self._where is None else query.where(self._where)
-
-    def mixed(self) -> Select[Any]:
-        """For each column of the key whether it holds numbers and texts."""
-        numbers = [func.typeof(one).in_(("integer", "real")) for one in self._key]
-        kinds: list[Any] = [func.max(one) > func.min(one) for one in numbers]
-        query: Select[Any] = select(*kinds)
         return query if self._where is None else query.where(self._where)
 
     def same(self) -> Select[Any]:

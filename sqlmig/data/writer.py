@@ -74,7 +74,8 @@ class Writer:
                 hint='Write it like this: {"id": row["id"], "title": "new"}.',
             )
         target = given if self._typed else facts.clause
-        self._target, self._columns = target, {name: target.c[stored[name]] for name in names}
+        by_name = {column.name: column for column in target.columns}
+        self._target, self._columns = target, {name: by_name[stored[name]] for name in names}
         self._statement = self._make()
         compiled = self._statement.compile(dialect=connection.dialect)
         self._sql = str(compiled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -47,8 +47,14 @@ class Account(NamedTuple):
         }
         return {name: value for name, value in found.items() if value}
 
-    def and_then(self, later: Account) -> Account:
-        """Both, one after the other; what went batch by batch is added up, and known by the name that it has now."""
+    def and_then(self, later: Account, dropped: Sequence[str] = ()) -> Account:
+        """
+        Both, one after the other; what went batch by batch is added up, and known by the name that it has now.
+
+        Args:
+            dropped: What is there no more of what *later* began with: another may get its name.
+        """
+        created = [name for name in self.created if not any(covers(gone, name) for gone in dropped)]
         losses: dict[tuple[str, str], Loss] = {}
         for loss in (*self.losses, *later.losses):
             before = losses.get((loss.kind, loss.name))
@@ -56,7 +62,7 @@ class Account(NamedTuple):
             losses[loss.kind, loss.name] = Loss(**{**loss, "count": loss.count + more})
         return Account(
             tuple(losses.values()),
-            tuple(dict.fromkeys((*(called_now(name, later.renamed) for name in self.created), *later.created))),
+            tuple(dict.fromkeys((*(called_now(name, later.renamed) for name in created), *later.created))),
             self._renamed_by_both(later),
             tuple(dict.fromkeys((*self.warnings, *later.warnings))),
         )

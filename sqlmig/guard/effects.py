@@ -65,12 +65,19 @@ class Effects:
     def __init__(self, dangers: Dangers) -> None:
         self._dangers, self._census = dangers, dangers.census
         self._known: dict[str, Effect | None] = {}
+        self._sets: dict[str, tuple[TableId, set[str]]] = {}
+        self._entered: set[str] = set()
         self._heard: list[Action] | None = None
         self._rows_before = 0
 
     def forget(self) -> None:
         """The schema is about to change: what was learnt of statements holds for the one that was."""
         self._known.clear()
+        self._sets.clear()
+
+    def pause(self) -> None:
+        """The ledger begins anew, and the schema is the same: what a statement sets is entered again when it runs."""
+        self._entered.clear()
 
     def hear(self, action: Action) -> bool:
         """The authorizer's word; whether it is of a statement that is only looked into."""
@@ -84,7 +91,7 @@ class Effects:
         """What is to be counted when the statement has run; what it endangers is counted when it is seen first."""
         if sql not in self._known:
             if len(self._known) >= _REMEMBERED:
-                self._known.clear()
+                self.forget()
             actions = self.actions(sql)
             if actions is None:
                 return None
@@ -93,6 +100,11 @@ class Effects:
             if effect is not None or grows:
                 effect = (effect or Effect(sqlite3.SQLITE_UPDATE, actions[0].table, True))._replace(grows=grows)
             self._known[sql] = effect
+            self._entered.add(sql)
+        elif sql not in self._entered:
+            self._entered.add(sql)
+            if sql in self._sets:
+                self._updating(*self._sets[sql])
         effect = self._known[sql]
         if effect is None:
             return None
@@ -173,6 +185,7 @@ class Effects:
             if action.code == sqlite3.SQLITE_UPDATE and self._is_own(action, own) and action.column is not None
         }
         if columns:
+            self._sets[sql] = own.table, columns
             self._updating(own.table, columns)
         if own.code == sqlite3.SQLITE_UPDATE:
             if isinstance(said, statements.Update) and (said.replaces or self._census.replaces_on_conflict(own.table)):

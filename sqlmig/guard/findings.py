@@ -24,6 +24,7 @@ class Findings:
         removed: Every table and column that is gone or was in danger, whether or not it held anything; folded.
         created: The tables and columns that are there and were not.
         renamed: The tables and columns that were there, by what they are called now.
+        dropped: The tables that were there, and are not, and the columns of others; by their names before.
     """
 
     def __init__(self, census: Census, ledger: Ledger, *, counting: bool) -> None:
@@ -32,6 +33,8 @@ class Findings:
         self.removed: set[str] = set()
         self.created: list[str] = []
         self.renamed: dict[str, str] = {}
+        self.dropped = [str(touched.origin) for touched in ledger.gone]
+        self.dropped += [f"{touched.origin}.{name}" for touched in ledger.all for name, _ in touched.doomed]
         self._heirs = self._find_heirs()
         for touched in ledger.all if counting else ():
             if touched.now is not None:

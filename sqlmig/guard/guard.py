@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import DataLossError, UnsupportedDatabase
 from ..results import Loss
-from .account import ANYTHING, Account, covers
+from .account import ANYTHING, Account, called_now, covers
 from .findings import Findings
 from .watch import Watch
 
@@ -67,6 +68,11 @@ class Watched:
             for loss in found
             if not _covered(loss, self.past.created)
         ]
+
+    @property
+    def dropped(self) -> list[str]:
+        """What was there and is not, by its name before."""
+        return self.findings.dropped if self.findings is not None else []
 
     @property
     def spent(self) -> float:
@@ -131,9 +137,10 @@ class Guard:
         if watched.pause():
             return watched.past.facts()
         watched.finish()
-        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
-        warnings = self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)
-        past = watched.past.and_then(self._account(watched, migration.version, warnings))
+        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes, watched.past.renamed)]
+        # Warned of is the sum, when the migration is done.
+        self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)
+        past = watched.past.and_then(self._account(watched, migration.version, []), watched.dropped)
         watched.begin_anew(past)
         return past.facts()
 
@@ -153,14 +160,17 @@ class Guard:
             DataLossError: It lost what it does not declare.
         """
         findings = watched.findings
-        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes)]
-        warnings = self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
+        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes, watched.past.renamed)]
+        earlier = [loss for loss in watched.past.losses if not _covered(loss, migration.removes, watched.past.renamed)]
+        together_lost = Account(tuple(earlier)).and_then(Account(tuple(undeclared))).losses
+        self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
+        warnings = _worded(together_lost, "apply")
         # Of one that was committed in parts it is not kept what each of them put in danger.
         silent = findings is None or not watched.counting or watched.in_parts
         for name in () if silent else migration.removes:
             if findings is not None and not any(covers(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
-        return watched.past.and_then(self._account(watched, migration.version, warnings))
+        return watched.past.and_then(self._account(watched, migration.version, warnings), watched.dropped)
 
     def judge_rollback(
         self,
@@ -211,8 +221,7 @@ class Guard:
                 revision=migration.revision,
                 kept=kept,
             )
-        verb = "was, rolled back," if operation == "rollback" else "was"
-        return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]
+        return _worded(losses, operation)
 
     def _account(self, watched: Watched, version: int, warnings: list[str]) -> Account:
         if watched.unseen:
@@ -230,5 +239,12 @@ class Guard:
         return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
 
 
-def _covered(loss: Loss, names: Sequence[str]) -> bool:
-    return any(covers(name, loss.name) or covers(name, loss.table) for name in names)
+def _worded(losses: Sequence[Loss], operation: str) -> list[str]:
+    verb = "was, rolled back," if operation == "rollback" else "was"
+    return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]
+
+
+def _covered(loss: Loss, names: Sequence[str], renamed: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Whether names cover a loss, by what it is called or by what it was called before an earlier part renamed it."""
+    before = called_now(loss.name, {now: first for first, now in renamed.items()})
+    return any(covers(name, one) for name in names for one in (loss.name, loss.table, before))

@@ -193,6 +193,10 @@ class Ledger:
         self.epoch = next(_epochs)
         return Ledger(dict(self.touched), dict(self.made), list(self.gone), dict(self.children), next(_epochs))
 
+    def begun_anew(self) -> Ledger:
+        """One that knows the same tables, to which nothing was done yet."""
+        return Ledger({key: Touched(one.origin, one.origin) for key, one in self.touched.items()})
+
     def write_touched(self, key: tuple[str, str]) -> Touched | None:
         """The entry of a table that was there before, to be written."""
         found = self.touched.get(key)

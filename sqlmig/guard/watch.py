@@ -298,6 +298,8 @@ class Watch:
         """Everything so far is committed, and nothing of it was in danger: what is known of the schema may hold on."""
         self._shape = self.census.shape()
         self._savepoints.clear()
+        self.dangers.ledger = self.ledger.begun_anew()
+        self._effects.pause()
 
     def begin_anew(self) -> None:
         """Everything so far is committed: from here on, what there is now is what was there before."""
