@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
+from .backends import require_sqlite
 from .results import Issue, Optimization, SchemaInfo, SchemaReport, Statistics, TableInfo, Tables
 from .schema import Operations
 
@@ -59,6 +60,7 @@ def _table(name: str, inspector: Inspector, operations: Operations) -> TableInfo
 
 def statistics(db: DatabaseConnection, tracker: VersionTracker) -> Statistics:
     """Sizes, rows and timings; of a database in memory, the size is that of its pages."""
+    require_sqlite(db.engine.dialect.name, "This account of sizes")
     timings = tracker.timings()
     with db.reading() as connection:
         operations = Operations(connection)
@@ -81,6 +83,7 @@ def statistics(db: DatabaseConnection, tracker: VersionTracker) -> Statistics:
 
 def schema_report(db: DatabaseConnection, tracker: VersionTracker) -> SchemaReport:
     """Damage, broken foreign keys, and records that disagree. It reads the whole database."""
+    require_sqlite(db.engine.dialect.name, "A check for damage")
     with db.reading() as connection:
         issues = [
             Issue(f"integrity_check: {found}", kind="damaged")
@@ -100,6 +103,7 @@ def schema_report(db: DatabaseConnection, tracker: VersionTracker) -> SchemaRepo
 
 def optimize(db: DatabaseConnection) -> Optimization:
     """Let SQLite count its tables and indexes again (https://sqlite.org/lang_analyze.html)."""
+    require_sqlite(db.engine.dialect.name, "PRAGMA optimize")
     statements = ["ANALYZE", "PRAGMA optimize"]
     for statement in statements:
         db.execute(statement)

@@ -6,7 +6,15 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator
 
-__all__ = ["bind_named", "bind_positional", "has_placeholders", "split_statements", "sql_hash", "writes"]
+__all__ = [
+    "bind_named",
+    "bind_positional",
+    "has_placeholders",
+    "split_statements",
+    "sql_hash",
+    "without_literals",
+    "writes",
+]
 
 # Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
 _TOKEN = re.compile(
@@ -105,6 +113,21 @@ class _Body:
         if kind == "word" and len(self._head) < 4:
             self._head.append(word)
         self._last = (self._last[1], word)
+
+
+def without_literals(sql: str) -> str:
+    """*sql* with its comments left out and its texts empty; of a dollar-quoted body, what is in it."""
+    parts: list[str] = []
+    for kind, text in _tokens(sql):
+        if kind == "comment":
+            parts.append(" ")
+        elif kind == "quoted" and text.startswith("'"):
+            parts.append("''")
+        elif kind == "dollar":
+            parts.append(without_literals(text.strip("$").partition("$")[2].rpartition("$")[0]) or text)
+        else:
+            parts.append(text)
+    return "".join(parts)
 
 
 def bind_named(sql: str, names: Collection[str]) -> str:

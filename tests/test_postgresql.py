@@ -63,7 +63,7 @@ def migrator(engine: Engine, folder: Folder) -> Migrator:
 
 
 def of(engine: Any, folder: Folder, **options: Any) -> Migrator:
-    return Migrator(engine, folder.path, on_data_loss="ignore", **options)
+    return Migrator(engine, folder.path, **options)
 
 
 def tables(engine: Engine) -> list[str]:
@@ -223,7 +223,7 @@ from sqlalchemy import create_engine
 from sqlmig import Migrator
 url, schema, folder = sys.argv[1:]
 engine = create_engine(url, connect_args={"options": f"-csearch_path={schema}"})
-print(len(Migrator(engine, folder, on_data_loss="ignore").migrate().applied))"""
+print(len(Migrator(engine, folder).migrate().applied))"""
 
 
 def schema_of(engine: Engine) -> str:
@@ -524,9 +524,6 @@ def test_a_server_that_is_not_there(engine: Engine, engines: Engines, folder: Fo
 
 def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> None:
     folder.table(1)
-    with pytest.raises(UnsupportedDatabase, match="on_data_loss"):
-        Migrator(engine, folder.path).migrate()
-    assert tables(engine) == []
     with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
         of(engine, folder).rehearse()
     with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
@@ -535,7 +532,13 @@ def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> Non
         of(engine, folder, snapshot=True).migrate()
     with pytest.raises(UnsupportedDatabase, match="napshot"):
         of(engine, folder).create_snapshot()
+    for ask in ("get_performance_statistics", "validate_schema", "optimize_database_performance"):
+        with pytest.raises(UnsupportedDatabase, match="for SQLite only"):
+            getattr(of(engine, folder), ask)()
     assert tables(engine) == []
+    of(engine, folder).migrate()
+    info = of(engine, folder).get_schema_info()
+    assert info.tables["t1"].row_count == 1
 
 
 def test_whoever_was_taken_over_stops(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..results import Loss
 from ..schema.sqlite.definition import folded
 from .account import called_now
 from .census import Census
+from .server import held_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..connection import DatabaseConnection
     from ..version_tracker import AppliedVersion, VersionTracker
@@ -21,10 +23,11 @@ __all__ = ["losses_of_rollback"]
 def losses_of_rollback(database: DatabaseConnection, tracker: VersionTracker, target: int) -> list[Loss]:
     """The data in what the migrations above *target* have created, newest first; what is empty is left out."""
     with database.reading() as connection:
-        census = Census(connection.connection.dbapi_connection)
+        raw = connection.connection.dbapi_connection
+        look = partial(_in, Census(raw)) if connection.dialect.name == "sqlite" else partial(held_by, raw)
         rows = [row for row in tracker.read(connection).rows if row.done and row.version > target]
         seen: set[str] = set()
-        return [loss for version, name in reversed(_created(rows)) for loss in _lost(census, version, name, seen)]
+        return [loss for version, name in reversed(_created(rows)) for loss in _lost(look, version, name, seen)]
 
 
 def _created(rows: Sequence[AppliedVersion]) -> list[tuple[int, str]]:
@@ -39,12 +42,12 @@ def _created(rows: Sequence[AppliedVersion]) -> list[tuple[int, str]]:
     return found
 
 
-def _lost(census: Census, version: int, name: str, seen: set[str]) -> list[Loss]:
+def _lost(look: Callable[[str], Loss | None], version: int, name: str, seen: set[str]) -> list[Loss]:
     if folded(name) in seen or folded(name.rpartition(".")[0]) in seen:
         # A column of a table that goes as a whole is counted with it.
         return []
     seen.add(folded(name))
-    loss = _in(census, name)
+    loss = look(name)
     if loss is None or not loss.count:
         return []
     return [Loss(kind=loss.kind, name=loss.name, count=loss.count, version=version)]

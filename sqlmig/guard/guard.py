@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import DataLossError, UnsupportedDatabase
+from ..errors import DataLossError
 from ..results import Loss
 from .account import ANYTHING, Account, called_now, covers
 from .findings import Findings
+from .server import ServerFindings, ServerWatch
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -29,35 +30,30 @@ logger = logging.getLogger("sqlmig.guard")
 class Watched:
     """One migration under the guard's eyes: what it finds is there once the migration has run."""
 
-    def __init__(self, watch: Watch | None, version: int, counting: bool, past: Account) -> None:
+    def __init__(self, watch: Watch | ServerWatch, version: int, counting: bool, past: Account) -> None:
         self._watch, self._version, self.counting = watch, version, counting
-        self.findings: Findings | None = None
+        self.findings: Findings | ServerFindings | None = None
         self.past, self.in_parts = past, past != Account()
         """The account of what was committed before, and whether anything was."""
 
     def finish(self) -> None:
         """Count, in the transaction that is open, what the migration has left."""
-        watch = self._watch
-        if watch is not None:
-            watch.settle()
-            self.findings = Findings(watch.census, watch.ledger, counting=self.counting)
+        self._watch.settle()
+        self.findings = self._watch.findings()
 
     def pause(self) -> bool:
         """Whether all is well up to here without a look: what was done so far may be committed."""
-        self.in_parts = True
-        if self._watch is None:
-            return True
         self._watch.settle()
         if self._watch.in_danger:
             return False
+        self.in_parts = True
         self._watch.pause()
         return True
 
     def begin_anew(self, past: Account) -> None:
         """What was found is committed; what comes is measured by what there is now."""
         self.past, self.in_parts, self.findings = past, True, None
-        if self._watch is not None:
-            self._watch.begin_anew()
+        self._watch.begin_anew()
 
     @property
     def losses(self) -> list[Loss]:
@@ -77,12 +73,12 @@ class Watched:
     @property
     def spent(self) -> float:
         """Seconds that counting has taken."""
-        return self._watch.census.spent if self._watch is not None else 0.0
+        return self._watch.spent
 
     @property
     def unseen(self) -> list[str]:
         """Tables written by the driver's own cursor, where nothing could be counted before."""
-        return sorted(self._watch.unseen) if self._watch is not None else []
+        return sorted(self._watch.unseen)
 
 
 class Guard:
@@ -107,23 +103,19 @@ class Guard:
             past: What `judge_batch` gave of the part of it that is committed.
         """
         counting = self.policy != "ignore" and ANYTHING not in migration.removes
-        watch = None
-        if session.connection.dialect.name == "sqlite":
-            watch = Watch(session.raw, session.connection.dialect, counting=counting)
-        elif counting:
-            raise UnsupportedDatabase(
-                f"Nobody looks yet at what a migration loses on {session.connection.dialect.name}.\n"
-                "  Nothing was changed.\n"
-                'Say that you know: Migrator(..., on_data_loss="ignore")'
-            )
+        dialect = session.connection.dialect
+        watch: Watch | ServerWatch = (
+            Watch(session.raw, dialect, counting=counting)
+            if dialect.name == "sqlite"
+            else ServerWatch(session.raw, counting=counting)
+        )
         watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}))
         try:
             with session.guarded(watch):
                 yield watched
                 watched.finish()
         finally:
-            if watch is not None:
-                watch.close()
+            watch.close()
 
     def judge_batch(
         self, watched: Watched, migration: BaseMigration | LoadedMigration, *, retry: str, kept: str
@@ -166,9 +158,10 @@ class Guard:
         self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
         warnings = _worded(together_lost, "apply")
         # Of one that was committed in parts it is not kept what each of them put in danger.
-        silent = findings is None or not watched.counting or watched.in_parts
+        assert findings is not None
+        silent = not watched.counting or watched.in_parts
         for name in () if silent else migration.removes:
-            if findings is not None and not any(covers(name, one) for one in findings.removed):
+            if not any(covers(name, one) for one in findings.removed):
                 warnings.append(f"migration {migration.version:03} says that it removes {name}, and does not")
         return watched.past.and_then(self._account(watched, migration.version, warnings), watched.dropped)
 
@@ -234,8 +227,7 @@ class Guard:
         for loss in watched.losses:
             logger.info("migration %03d: %s", version, loss)
         findings = watched.findings
-        if findings is None:
-            return Account(warnings=tuple(warnings))
+        assert findings is not None
         return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
 
 

@@ -22,6 +22,7 @@ from .census import Census, TableId
 from .conversion import cut_off
 from .dangers import Dangers
 from .effects import WRITES, Action, Effect, Effects
+from .findings import Findings
 from .ledger import Ledger, Touched
 from .statements import first_word, parse
 
@@ -280,6 +281,15 @@ class Watch:
         """What was learnt of statements and of the schema holds for the schema as it was."""
         self._effects.forget()
         self.census.forget()
+
+    @property
+    def spent(self) -> float:
+        """Seconds that counting has taken."""
+        return self.census.spent
+
+    def findings(self) -> Findings:
+        """What is gone, in the transaction that is open."""
+        return Findings(self.census, self.ledger, counting=self._counting)
 
     @property
     def in_danger(self) -> bool:
