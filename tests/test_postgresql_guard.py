@@ -188,6 +188,13 @@ HARMLESS = [
         "DROP TABLE old_table",
         "ALTER TABLE new_one RENAME TO old_table",
     ],
+    [
+        "CREATE TABLE newer AS TABLE old_table",
+        "DROP TABLE old_table",
+        "ALTER TABLE newer RENAME TO old_table",
+        "DELETE FROM old_table WHERE x = 1",
+        "TRUNCATE old_table",
+    ],
     ["ALTER TABLE documents RENAME TO papers", "ALTER TABLE papers RENAME title TO name"],
     ["CREATE INDEX i ON documents (title)", "DROP INDEX i"],
     ["ALTER TABLE documents DROP CONSTRAINT documents_author_id_fkey"],
@@ -265,7 +272,7 @@ def test_a_table_of_another_schema_has_its_name(engine: Engine, folder: Folder) 
             connection.exec_driver_sql(f'DROP SCHEMA "{place}" CASCADE')
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chosen=st.lists(st.sampled_from(range(len(HARMLESS))), max_size=4, unique=True))
 def test_a_stream_of_harmless_statements(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, chosen: list[int]

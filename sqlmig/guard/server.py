@@ -45,15 +45,17 @@ _SAVEPOINT = re.compile(
     r"\s*(savepoint|release(?:\s+savepoint)?|rollback\s+to(?:\s+savepoint)?)\s+(\S+?)\s*;?\s*\Z", re.I
 )
 
+_LOCKED = "SELECT relation FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock'"
 _CATALOGUE = """
 SELECT c.oid, CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END,
     format('%I.%I', n.nspname, c.relname), coalesce(pg_partition_root(c.oid)::oid, c.oid), pg_relation_filenode(c.oid),
+    c.oid IN ({locked}),
     a.attnum, a.attname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
-ORDER BY c.oid, a.attnum"""
+ORDER BY c.oid, a.attnum""".replace("{locked}", _LOCKED)
 _DELETED = """
 SELECT coalesce(pg_partition_root(relid)::oid, relid), sum(n_tup_del)::bigint
 FROM pg_stat_xact_user_tables WHERE n_tup_del > 0 GROUP BY 1"""
@@ -78,12 +80,14 @@ class Table(NamedTuple):
 
     Attributes:
         root: The partitioned table that it is a part of; else itself.
+        ours: Whether this transaction has it for itself, as what it has made; what others make meanwhile is theirs.
     """
 
     name: str
     sql: str
     root: int
     file: int | None
+    ours: bool
     columns: dict[int, str]
 
 
@@ -158,6 +162,8 @@ class ServerWatch(Watcher):
         self._own: Counter[int] = Counter()
         self._undone: Counter[int] = Counter()
         self._uncounted: set[int] = set()
+        self._own_of: Counter[str] = Counter()
+        self._uncounted_of: set[str] = set()
         self._set_itself: set[tuple[int, str]] = set()
         self._dropped: list[Dropped] = []
         self._columns: list[tuple[int, str, int]] = []
@@ -277,8 +283,9 @@ class ServerWatch(Watcher):
             except Exception:
                 return
             then = self._catalogue()
-        # After it was undone: what others drop meanwhile is in neither.
-        there = self._catalogue()
+            # What it drops or empties it has for itself; what others do meanwhile is theirs.
+            locked = {oid for (oid,) in self._rows(_LOCKED)}
+        there = {oid: table for oid, table in self._catalogue().items() if oid in locked}
         named = {self._oid(name) for name in self._truncated_names(bare)}
         for oid, table in there.items():
             if oid not in then:
@@ -289,12 +296,16 @@ class ServerWatch(Watcher):
             for number, column in table.columns.items():
                 if number not in then[oid].columns and not self._is_new(oid, number):
                     self._columns.append((oid, self._first(oid, number, column), self._count(table.sql, column)))
-            if then[oid].file != table.file and oid in self._before and "truncate" in bare.lower():
-                count = 0 if oid in named else self._count(table.sql)
-                self._emptied.append((oid, count))
+            if then[oid].file != table.file and "truncate" in bare.lower():
+                if oid in named:
+                    self._uncounted.add(oid)
+                elif oid in self._before:
+                    self._emptied.append((oid, self._count(table.sql)))
 
     def _going(self, oid: int, table: Table) -> None:
         if oid not in self._before:
+            self._own_of[table.name] += self._own[oid]
+            self._uncounted_of |= {table.name} if oid in self._uncounted else set()
             return
         names = list(table.columns.values())
         counted = ", ".join(f"count({_quoted(name)})" for name in names)
@@ -372,15 +383,18 @@ class ServerWatch(Watcher):
         return found
 
     def _find_dropped(self, found: ServerFindings, then: dict[int, Table]) -> None:
-        heirs = {table.name: (oid, table) for oid, table in then.items() if oid not in self._before}
+        heirs = {table.name: (oid, table) for oid, table in then.items() if oid not in self._before and table.ours}
         for was in self._dropped:
             name = was.table.name
             if name not in heirs:
                 found.lose("table", name, was.rows)
                 continue
             oid, heir = heirs[name]
-            gone = max(0, was.rows - self._count(heir.sql))
-            found.lose("rows", name, gone)
+            # What the migration itself has deleted of the heir, or of one between, is its own affair.
+            own = self._own[oid] + self._own_of[name]
+            gone = max(0, was.rows - self._count(heir.sql) - own)
+            found.lose("rows", name, 0 if oid in self._uncounted or name in self._uncounted_of else gone)
+            gone += own
             theirs = set(heir.columns.values())
             for column, filled in was.filled.items():
                 if column not in theirs:
@@ -421,7 +435,7 @@ class ServerWatch(Watcher):
             found.dropped += gone if oid in then else [was.name]
         for oid, table in then.items():
             if oid not in self._before:
-                found.created.append(table.name)
+                found.created += [table.name] if table.ours else []
                 continue
             was = self._before[oid]
             if was.name != table.name:
@@ -437,8 +451,8 @@ class ServerWatch(Watcher):
 
     def _catalogue(self) -> dict[int, Table]:
         found: dict[int, Table] = {}
-        for oid, name, sql, root, file, number, column in self._rows(_CATALOGUE):
-            table = found.setdefault(oid, Table(name, sql, root, file, {}))
+        for oid, name, sql, root, file, ours, number, column in self._rows(_CATALOGUE):
+            table = found.setdefault(oid, Table(name, sql, root, file, bool(ours), {}))
             if number is not None:
                 table.columns[number] = column
         return found
