@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..results import Loss
 from ..schema.sqlite.definition import folded
 from .account import called_now
 from .census import Census
-from .server import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,10 +23,16 @@ def losses_of_rollback(database: DatabaseConnection, tracker: VersionTracker, ta
     """The data in what the migrations above *target* have created, newest first; what is empty is left out."""
     with database.reading() as connection:
         raw = connection.connection.dbapi_connection
-        look = partial(_in, Census(raw)) if connection.dialect.name == "sqlite" else partial(held_by, raw)
+        look = partial(_in, Census(raw)) if connection.dialect.name == "sqlite" else _on_server(raw)
         rows = [row for row in tracker.read(connection).rows if row.done and row.version > target]
         seen: set[str] = set()
         return [loss for version, name in reversed(_created(rows)) for loss in _lost(look, version, name, seen)]
+
+
+def _on_server(raw: Any) -> Callable[[str], Loss | None]:
+    from .server import held_by
+
+    return partial(held_by, raw)
 
 
 def _created(rows: Sequence[AppliedVersion]) -> list[tuple[int, str]]:

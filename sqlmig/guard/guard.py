@@ -12,13 +12,13 @@ from ..errors import DataLossError
 from ..results import Loss
 from .account import ANYTHING, Account, called_now, covers
 from .findings import Findings
-from .server import ServerFindings, ServerWatch
 from .watch import Watch
 
 if TYPE_CHECKING:
     from ..backends.protocol import Session
     from ..base import BaseMigration
     from ..loader import LoadedMigration
+    from .server import ServerFindings, ServerWatch
 
 __all__ = ["Account", "Guard", "OnDataLoss", "Watched"]
 
@@ -103,12 +103,7 @@ class Guard:
             past: What `judge_batch` gave of the part of it that is committed.
         """
         counting = self.policy != "ignore" and ANYTHING not in migration.removes
-        dialect = session.connection.dialect
-        watch: Watch | ServerWatch = (
-            Watch(session.raw, dialect, counting=counting)
-            if dialect.name == "sqlite"
-            else ServerWatch(session.raw, counting=counting)
-        )
+        watch = _watch(session, counting)
         watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}))
         try:
             with session.guarded(watch):
@@ -229,6 +224,15 @@ class Guard:
         findings = watched.findings
         assert findings is not None
         return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
+
+
+def _watch(session: Session, counting: bool) -> Watch | ServerWatch:
+    dialect = session.connection.dialect
+    if dialect.name == "sqlite":
+        return Watch(session.raw, dialect, counting=counting)
+    from .server import ServerWatch
+
+    return ServerWatch(session.raw, counting=counting)
 
 
 def _worded(losses: Sequence[Loss], operation: str) -> list[str]:
