@@ -41,6 +41,10 @@ _TYPE = re.compile(
     r"(?:\s+collate\s+\S+)?(?:\s+using\s+(?P<using>.+?))?\s*(?:,\s*(?=alter\b|add\b|drop\b)|;?\s*\Z)",
     re.IGNORECASE | re.DOTALL,
 )
+_WRITES_ROWS = re.compile(
+    r"\s*(insert|update|delete|select)\b(?!.*\b(drop|truncate|alter)\b)", re.IGNORECASE | re.DOTALL
+)
+_REMEMBERED = 1000
 _SAVEPOINT = re.compile(
     r"\s*(savepoint|release(?:\s+savepoint)?|rollback\s+to(?:\s+savepoint)?)\s+(\S+?)\s*;?\s*\Z", re.I
 )
@@ -172,6 +176,7 @@ class ServerWatch(Watcher):
         self._emptied: list[tuple[int, int]] = []
         self._savepoints: list[Mark] = []
         self._running: int | None = None
+        self._noted: dict[str, int | None] = {}
         self._going_back: Mark | None = None
 
     # What the session tells
@@ -187,11 +192,20 @@ class ServerWatch(Watcher):
             self._begin()
         if not self._counting:
             return
+        if sql in self._noted:
+            # Said once, it need not be asked again what it says: a loop may run it for each row.
+            self._running = self._noted[sql]
+            return
         bare = without_literals(sql)
         if _SAVEPOINT.match(bare):
             self._savepoint(bare)
             return
         self._note_own(bare)
+        if _WRITES_ROWS.match(bare) and len(self._noted) < _REMEMBERED:
+            self._noted[sql] = self._running
+        else:
+            # What names mean may be another thing from here on.
+            self._noted.clear()
         if _MAY_DROP.search(bare):
             self._try_out(sql, bare, parameters, many)
         elif _ALTERS.match(bare) and re.search(r"\btype\b", bare, re.IGNORECASE):
