@@ -23,7 +23,7 @@ from .managing import SEE, LoadedRevision, RevisionManager
 from .tracking import RevisionTracker
 
 if TYPE_CHECKING:
-    from sqlmig.backends.protocol import Session
+    from sqlmig.backends.session import Session
     from sqlmig.loader import LoadedMigration
     from sqlmig.manager import Prepared
     from sqlmig.results import MigrationResult

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import MigrationError, MigrationFailed, SchemaError, TransactionEnded, TransactionMisused, shorten
 
 if TYPE_CHECKING:
-    from .backends.protocol import Session
+    from .backends.session import Session
     from .base import BaseMigration
     from .loader import LoadedMigration
 

@@ -28,7 +28,7 @@ from .results import MigrationResult
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .backends.protocol import Session
+    from .backends.session import Session
     from .base import BaseMigration
     from .guard import Account
     from .loader import LoadedMigration

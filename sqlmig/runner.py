@@ -17,7 +17,7 @@ from .run import BeforeFirst, Clock, Progress, Run
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .backends.protocol import Session
+    from .backends.session import Session
     from .base import BaseMigration
     from .guard import OnDataLoss
     from .loader import LoadedMigration

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..connection import DatabaseConnection
-    from .protocol import Backend, Session
+    from .backend import Backend
+    from .session import Session
     from .sqlite_session import SQLiteSession
 
 __all__ = ["as_sqlite", "backend_for", "require_sqlite"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .sqlite import quoted
+
 __all__ = ["head_query"]
 
 
@@ -12,7 +14,7 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
 
     Each part is answered by an index, so that a thousand versions cost what a hundred do.
     """
-    name = f"{_quoted(schema)}.{_quoted(table)}" if schema else _quoted(table)
+    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
     parts = [
         f"(SELECT count(*) FROM {name})",
         f"(SELECT min(version) FROM {name})",
@@ -24,7 +26,3 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
         joined = "group_concat(version)" if dialect == "sqlite" else "string_agg(CAST(version AS text), ',')"
         parts.append(f"(SELECT {joined} FROM (SELECT version FROM {name} ORDER BY version) AS listed)")
     return f"SELECT {', '.join(parts)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

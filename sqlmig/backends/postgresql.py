@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from ..connection import display_name, pool_lock
+from ..connection import pool_lock
+from .backend import Backend
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..connection import DatabaseConnection
-    from ..errors import DatabaseLocked, MigrationError
+    from ..errors import MigrationError
     from .postgresql_session import PostgreSQLSession
 
 __all__ = ["PostgreSQLBackend"]
@@ -28,7 +29,7 @@ __all__ = ["PostgreSQLBackend"]
 T = TypeVar("T")
 
 
-class PostgreSQLBackend:
+class PostgreSQLBackend(Backend):
     """
     Reads, locks and transactions of one PostgreSQL database.
 
@@ -37,59 +38,18 @@ class PostgreSQLBackend:
             each other.
     """
 
-    file: str | None = None
-    """None: what it is stored in is the server's."""
-
     def __init__(self, database: DatabaseConnection, lock_timeout: float, records: str) -> None:
-        self.database, self.engine, self.lock_timeout = database, database.engine, lock_timeout
+        super().__init__(database, lock_timeout)
         self.records = records
-
-    @property
-    def name(self) -> str:
-        """How messages call the database."""
-        return display_name(self.engine)
 
     def lock_key(self, schema: str) -> int:
         """The number of the advisory lock, 64 bits; locks are a database's own, so that its name is no part of it."""
         name = self.records if "." in self.records else f"{schema}.{self.records}"
         return int.from_bytes(hashlib.sha256(f"sqlmig {name}".encode()).digest()[:8], "big", signed=True)
 
-    def read(self, action: Callable[[], T]) -> T:
-        """
-        The result of *action*, which reads.
-
-        Raises:
-            DatabaseUnavailable: It cannot be read.
-        """
-        try:
-            with self.one_thread():
-                return action()
-        except Exception as error:
-            unavailable = self.translate(error)
-            if unavailable is None:
-                raise
-            raise unavailable from error
-
-    def read_row(self, sql: str) -> tuple[Any, ...] | None:
-        """The first row of a query; nothing is written and no lock is kept."""
-        connection = self.database.connection
-        if connection is not None:
-            # A table that is not there must not end the caller's transaction.
-            with connection.begin_nested() if connection.in_transaction() else connection.begin():
-                return tuple(connection.exec_driver_sql(sql).one())
-        return self.read(lambda: self._read_once(sql))
-
-    def _read_once(self, sql: str) -> tuple[Any, ...] | None:
-        pooled = self.engine.raw_connection()
-        try:
-            cursor = pooled.cursor()
-            cursor.execute(sql)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            cursor.close()
-            return row
-        finally:
-            # The pool rolls back.
-            pooled.close()
+    def _aside(self, connection: Connection) -> AbstractContextManager[Any]:
+        # A table that is not there must not end the caller's transaction.
+        return connection.begin_nested() if connection.in_transaction() else connection.begin()
 
     def session(self) -> PostgreSQLSession:
         """A connection with the lock, for the time of one call."""
@@ -142,9 +102,3 @@ class PostgreSQLBackend:
                 "Look whether the server runs and lets this user in, and start again."
             )
         return None
-
-    def locked(self, holder: str = "", hint: str = "") -> DatabaseLocked:
-        """The error for a lock that was not had in time."""
-        from ..errors import DatabaseLocked
-
-        return DatabaseLocked(self.name, self.lock_timeout, holder, hint)

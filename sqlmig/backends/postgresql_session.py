@@ -17,19 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from ..errors import DatabaseNotWritable, NotAtomic, TransactionMisused
-from ..sql_text import split_statements
-from .protocol import OBSERVER, UNDONE
-from .refusing import LOSING_METHODS, Refusing, note_undone
+from ..errors import DatabaseNotWritable, TransactionMisused
+from ..sql_text import split_statements, without_literals
+from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from sqlalchemy.engine import NestedTransaction
 
-    from sqlalchemy.engine import Connection, NestedTransaction
-
-    from ..errors import MigrationError
     from .postgresql import PostgreSQLBackend
-    from .protocol import Observer
+    from .session import Observer
 
 __all__ = ["PostgreSQLSession"]
 
@@ -53,10 +49,9 @@ _ENDS = re.compile(
     r"|rollback(?!\s+(work\s+|transaction\s+)?to\b))\b",
     re.IGNORECASE,
 )
-_COMMENT = re.compile(r"\A(\s+|--[^\n]*(\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 
 
-class PostgreSQLSession(Refusing):
+class PostgreSQLSession(Session):
     """
     A connection for the time of one call; use it as a context manager.
 
@@ -65,53 +60,27 @@ class PostgreSQLSession(Refusing):
         joined: Whether the transaction is the caller's, which is never committed here.
     """
 
-    connection: Connection
-    joined: bool
+    _backend: PostgreSQLBackend
     _may_be_lost = True
 
     def __init__(self, backend: PostgreSQLBackend) -> None:
-        self._backend = backend
-        self._stack = ExitStack()
-        self._observer: Observer | None = None
+        super().__init__(backend)
         self._settings: dict[str, str] = {}
         self._nested: NestedTransaction | None = None
         self._number: Any = None
 
-    def __enter__(self) -> PostgreSQLSession:
-        try:
-            return self._enter()
-        except Exception as error:
-            unavailable = self.translate(error)
-            if unavailable is None:
-                raise
-            raise unavailable from error
-
-    def _enter(self) -> PostgreSQLSession:
-        with ExitStack() as stack:
-            stack.enter_context(self._backend.one_thread())
-            given = self._backend.database.connection
-            self.connection = given if given is not None else stack.enter_context(self._backend.engine.connect())
-            self.joined = given is not None and given.in_transaction()
-            if not self.joined:
-                stack.enter_context(self._transactional())
-            stack.enter_context(self._locked())
-            self._settings = self._read_settings()
-            stack.enter_context(self._backend.database.at_work(self.connection))
-            stack.enter_context(self._listening(before_cursor_execute=self._before, after_cursor_execute=self._after))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-        unavailable = self.translate(error) if error is not None else None
-        if unavailable is not None:
-            raise unavailable from error
-
-    def translate(self, error: BaseException) -> MigrationError | None:
-        """The typed error for what PostgreSQL said."""
-        return self._backend.translate(error)
+    def _enter(self, stack: ExitStack) -> None:
+        stack.enter_context(self._backend.one_thread())
+        given = self._backend.database.connection
+        self.connection = given if given is not None else stack.enter_context(self._backend.engine.connect())
+        self.joined = given is not None and given.in_transaction()
+        if not self.joined:
+            stack.enter_context(self._transactional())
+        stack.enter_context(self._locked())
+        self._settings = self._read_settings()
+        self._rest()
+        stack.enter_context(self._backend.database.at_work(self.connection))
+        stack.enter_context(self._listening())
 
     @property
     def raw(self) -> Any:
@@ -197,24 +166,6 @@ class PostgreSQLSession(Refusing):
         """Whether a transaction of ours is open."""
         return self._nested is not None if self.joined else self.connection.in_transaction()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """
-        Commit what happens inside together or not at all.
-
-        Raises:
-            TransactionMisused: It was ended from inside.
-        """
-        self._begin()
-        try:
-            yield
-            if not self.in_transaction:
-                raise TransactionMisused("The transaction was ended from inside.")
-            self._commit()
-        except BaseException:
-            self._rollback()
-            raise
-
     def look(self, schema: str | None = None) -> None:
         """Nothing to remember: the lock is held until the session ends."""
 
@@ -235,7 +186,8 @@ class PostgreSQLSession(Refusing):
             self._nested.commit()
             self._nested = None
             return
-        self.connection.commit()
+        # Refused to a migration by this very name.
+        type(self.connection).commit(self.connection)
 
     def _rollback(self) -> None:
         self._guarding = False
@@ -247,19 +199,9 @@ class PostgreSQLSession(Refusing):
                 nested.rollback()
 
     def abandon(self) -> None:
-        """Undo whatever transaction is open, but a caller's."""
         if not self.joined and self.connection.in_transaction():
             with suppress(Exception):
                 self.connection.rollback()
-
-    def require_own_transactions(self, what: str) -> None:
-        """Refuse *what* in a caller's transaction."""
-        if self.joined:
-            raise NotAtomic(
-                f"{what} cannot run inside the transaction of the Connection that was handed in.\n"
-                "  It needs to begin and to commit by itself.\n"
-                "Pass the Engine instead of a Connection."
-            )
 
     def require_writable(self) -> None:
         """
@@ -275,87 +217,37 @@ class PostgreSQLSession(Refusing):
 
     @contextmanager
     def guarded(self, observer: Observer | None = None) -> Iterator[None]:
-        """
-        Run a migration's own code: COMMIT, ROLLBACK and BEGIN are refused before they have an effect.
-
-        Args:
-            observer: Told of every statement.
-
-        Raises:
-            TransactionMisused: It tried, or the transaction is another one afterwards.
-        """
-        self._number = self._value("SELECT txid_current()")
-        self._attempted, self._guarding = None, True
-        self._observer = observer
-        self.connection.info[OBSERVER] = observer
-        try:
-            with self._refusing("commit", "rollback", *LOSING_METHODS):
-                yield
-        except BaseException as error:
-            if isinstance(error, Exception) and self._attempted:
-                raise self._ended() from error
-            raise
-        finally:
-            self._guarding, self._observer = False, None
-            with suppress(Exception):
-                del self.connection.info[OBSERVER]
-        if self._attempted or not self.in_transaction or self._value("SELECT txid_current()") != self._number:
-            raise self._ended()
+        """As every session does; a transaction is known by its number, and the settings are put back in it."""
+        self._number = self._transaction_number()
+        with super().guarded(observer):
+            yield
         self.restore_settings()
 
+    def _is_intact(self) -> bool:
+        return self.in_transaction and self._transaction_number() == self._number
+
     def commit_so_far(self, between: Callable[[], None]) -> None:
-        """
-        Commit in the middle of a guarded migration, call *between*, and begin again; the lock is held on.
+        """As every session does; the lock is held on."""
+        super().commit_so_far(between)
+        self._number = self._transaction_number()
 
-        Raises:
-            TransactionMisused: The migration has ended the transaction.
-        """
-        if self._attempted or not self.in_transaction or self._value("SELECT txid_current()") != self._number:
-            raise self._ended()
-        self._guarding = False
-        try:
-            # Refused to the migration by these very names.
-            type(self.connection).commit(self.connection)
-            between()
-            self.connection.begin()
-            self._number = self._value("SELECT txid_current()")
-        finally:
-            self._guarding = True
-
-    def writes(self) -> object:
-        """
-        Something that is another after each change of a row or of the schema by this transaction.
-
-        Source: https://www.postgresql.org/docs/current/monitoring-stats.html; the catalogues' own rows are counted too.
-        """
+    def _transaction_number(self) -> Any:
         with self.unobserved():
-            changed = self._value(
-                "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_all_tables"
-                " WHERE schemaname NOT LIKE 'pg\\_temp%'"
-            )
-            return self.connection.info.get(UNDONE, 0), changed
+            return self._value("SELECT txid_current()")
 
-    def is_unsure(self, before: object, now: object) -> bool:
-        """Whether a savepoint was rolled back in between: PostgreSQL goes on counting what was tried."""
-        return before is None or now is None or before[0] != now[0]  # type: ignore[index]
+    def _changed(self) -> object:
+        """
+        How many rows were changed, those of the catalogues included.
 
-    @contextmanager
-    def unobserved(self) -> Iterator[None]:
-        """Run statements of our own in the middle of a migration."""
-        observer, self._observer = self._observer, None
-        try:
-            yield
-        finally:
-            self._observer = observer
+        Source: https://www.postgresql.org/docs/current/monitoring-stats.html
+        """
+        return self._value(
+            "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_all_tables"
+            " WHERE schemaname NOT LIKE 'pg\\_temp%'"
+        )
 
     @contextmanager
     def loosely(self) -> Iterator[None]:
-        """
-        Run a migration's own code outside a transaction.
-
-        Raises:
-            TransactionMisused: It left a transaction open; what it had not committed was undone.
-        """
         self.abandon()
         before = self.connection.get_isolation_level()
         self.connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -385,31 +277,21 @@ class PostgreSQLSession(Refusing):
     def _read_settings(self) -> dict[str, str]:
         listed = ", ".join(f"'{name}'" for name in _SETTINGS)
         rows = self.connection.exec_driver_sql(f"SELECT name, setting FROM pg_settings WHERE name IN ({listed})").all()
-        self._rest()
         return {row[0]: row[1] for row in rows}
 
     def restore_settings(self, but: str = "") -> None:
-        """Give the connection back the settings that it came with, whatever a migration has set."""
-        listed = ", ".join(f"'{name}'" for name in _SETTINGS)
+        """Give the connection back the settings that it came with, *but* one, whatever a migration has set."""
         with suppress(Exception):
-            query = f"SELECT name, setting FROM pg_settings WHERE name IN ({listed})"
-            for name, setting in self.connection.exec_driver_sql(query).all():
+            for name, setting in self._read_settings().items():
                 if name != but and setting != self._settings[name]:
                     self.connection.execute(
                         text("SELECT set_config(:name, :value, false)"), {"name": name, "value": self._settings[name]}
                     )
 
-    def _before(self, _: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
-        if self._guarding and _MAY_END.search(statement):
+    def _check(self, statement: str) -> None:
+        if _MAY_END.search(statement):
             for one in split_statements(statement):
-                found = _ENDS.match(_COMMENT.sub("", one))
+                found = _ENDS.match(without_literals(one))
                 if found is not None:
                     self._attempted = found[1].upper()
                     raise self._ended()
-        note_undone(self.connection, statement)
-        if self._observer is not None:
-            self._observer.before(statement, parameters, many)
-
-    def _after(self, _: object, cursor: Any, *__: object) -> None:
-        if self._observer is not None:
-            self._observer.after(cursor.rowcount)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..connection import display_name, pool_lock
+from ..connection import pool_lock
+from .backend import Backend
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from ..connection import DatabaseConnection
-    from ..errors import DatabaseLocked, MigrationError
+    from ..errors import MigrationError
     from .sqlite_session import SQLiteSession
 
 __all__ = [
@@ -40,60 +41,20 @@ MAX_USER_VERSION = 2_147_483_647
 T = TypeVar("T")
 
 
-class SQLiteBackend:
+class SQLiteBackend(Backend):
     """Reads, locks and transactions of one SQLite database."""
 
     def __init__(self, database: DatabaseConnection, lock_timeout: float) -> None:
-        self.database = database
-        self.engine = database.engine
-        self.lock_timeout = lock_timeout
+        super().__init__(database, lock_timeout)
         named = self.engine.url.database or ""
         # An engine knows where its file is from when it was made, whatever folder the process goes to.
         self.file = os.path.abspath(named) if named and not named.startswith((":", "file:")) else None
-        """The file of the URL; None for one in memory, and for a URI."""
 
-    @property
-    def name(self) -> str:
-        """How messages call the database."""
-        return display_name(self.engine)
-
-    def read(self, action: Callable[[], T]) -> T:
-        """
-        The result of *action*, which reads, however long the database is busy.
-
-        Raises:
-            DatabaseUnavailable: It cannot be read.
-        """
-        try:
-            with self.one_thread():
-                return self.patiently(action)
-        except Exception as error:
-            unavailable = self.translate(error)
-            if unavailable is None:
-                raise
-            raise unavailable from error
-
-    def read_row(self, sql: str) -> tuple[Any, ...] | None:
-        """The first row of a query; nothing is written and no lock is kept."""
-        connection = self.database.connection
-        if connection is not None:
-            return tuple(connection.exec_driver_sql(sql).one())
-        return self.read(lambda: self._read_once(sql))
-
-    def _read_once(self, sql: str) -> tuple[Any, ...] | None:
-        # The pool's connection and not engine.connect(): an engine whose "begin" event takes the write lock
-        # must not do so for a read.
-        pooled = self.engine.raw_connection()
-        try:
-            cursor: Any = pooled.cursor()
-            # An application's own row factory gives no tuple to compare.
-            cursor.row_factory = None
-            cursor.execute(sql)
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            cursor.close()
-            return row
-        finally:
-            pooled.close()
+    def _cursor(self, pooled: Any) -> Any:
+        cursor = pooled.cursor()
+        # An application's own row factory gives no tuple to compare.
+        cursor.row_factory = None
+        return cursor
 
     def session(self) -> SQLiteSession:
         """A connection with real transactions, for the time of one call."""
@@ -112,7 +73,7 @@ class SQLiteBackend:
         """
         lock = pool_lock(self.engine.pool)
         if not lock.acquire(timeout=min(self.lock_timeout, threading.TIMEOUT_MAX)):
-            raise self._locked(
+            raise self.locked(
                 "another thread of this process is migrating it", "Let that thread finish, then start again."
             )
         try:
@@ -136,7 +97,7 @@ class SQLiteBackend:
                 if not is_busy(error):
                     raise
                 if time.monotonic() >= deadline:
-                    raise self._locked() from error
+                    raise self.locked() from error
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
@@ -157,7 +118,7 @@ class SQLiteBackend:
             # Its own open query keeps the table, and no waiting would help.
             return None
         if is_busy(error):
-            return self._locked(f"{where}; {reason}" if where else reason)
+            return self.locked(f"{where}; {reason}" if where else reason)
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return DatabaseNotWritable(self.name, reason)
         if code == sqlite3.SQLITE_CANTOPEN:
@@ -177,11 +138,6 @@ class SQLiteBackend:
                 "ATTACH it as the application connects, or leave schema=... out."
             )
         return None
-
-    def _locked(self, holder: str = "", hint: str = "") -> DatabaseLocked:
-        from ..errors import DatabaseLocked
-
-        return DatabaseLocked(self.name, self.lock_timeout, holder, hint)
 
     def non_atomic_files(self, connection: Connection) -> list[str]:
         """Attached files that a crash between the commits of two files can leave behind the main one."""

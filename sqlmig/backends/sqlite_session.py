@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..connection import begin, in_autocommit
-from ..errors import DatabaseLocked, NotAtomic, TransactionMisused
-from .protocol import OBSERVER, UNDONE
-from .refusing import LOSING_METHODS, Refusing, note_undone
+from ..errors import DatabaseLocked, TransactionMisused
+from .session import LOSING_METHODS, Session
 from .sqlite import ask, is_busy, pragma, quoted
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from sqlalchemy.engine import Connection
-
-    from ..errors import MigrationError
-    from .protocol import Observer
     from .sqlite import SQLiteBackend
 
 __all__ = ["SQLiteSession"]
@@ -59,7 +52,7 @@ _SETTINGS = (
 )
 
 
-class SQLiteSession(Refusing):
+class SQLiteSession(Session):
     """
     A connection for the time of one call; use it as a context manager.
 
@@ -69,15 +62,16 @@ class SQLiteSession(Refusing):
         driver_begins: Whether the application's connection begins transactions by itself.
     """
 
-    connection: Connection
-    joined: bool
     driver_begins: bool
 
+    _how_it_ended = (
+        "SQLite ended its transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk does that),"
+        " so that nothing after it could have been undone"
+    )
+
     def __init__(self, backend: SQLiteBackend) -> None:
-        self._backend = backend
-        self._stack = ExitStack()
-        self._pragmas = self._left = False
-        self._observer: Observer | None = None
+        super().__init__(backend)
+        self._pragmas = False
         self._seen: list[Any] = []
         self._schemas = ["main"]
         self._settings: dict[str, Any] = {}
@@ -86,56 +80,32 @@ class SQLiteSession(Refusing):
         self._at_rest: Any = backend.engine.get_execution_options().get("sqlmig_authorizer")
         self._timeout = 0
 
-    def __enter__(self) -> SQLiteSession:
-        try:
-            return self._enter()
-        except Exception as error:
-            unavailable = self.translate(error)
-            if unavailable is None:
-                raise
-            raise unavailable from error
-
-    def _enter(self) -> SQLiteSession:
-        with ExitStack() as stack:
-            stack.enter_context(self._backend.one_thread())
-            given = self._backend.database.connection
-            # What an application does as it connects (PRAGMA journal_mode) may meet a lock as well.
-            connect = self._backend.engine.connect
-            self.connection = given if given is not None else stack.enter_context(self._backend.patiently(connect))
-            raw: Any = self.connection.connection.dbapi_connection
-            self._raw = raw
-            self.driver_begins = not in_autocommit(raw)
-            self._settle()
-            self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))
-            if self.joined:
-                if not raw.in_transaction:
-                    self._backend.patiently(lambda: raw.cursor().execute("BEGIN IMMEDIATE"))
-                begin(self.connection)
-            else:
-                stack.enter_context(_no_hidden_transactions(raw))
-                self._timeout = self._pragma("busy_timeout")
-                stack.callback(self._wait_for, self._timeout)
-                # In short turns, so that lock_timeout and an interrupt are obeyed.
-                self._wait_for(100)
-            # Some of them read the schema, which a writer may keep locked.
-            self._settings = self._backend.patiently(lambda: {name: self._pragma(name) for name in _SETTINGS})
-            stack.callback(self.restore_settings)
-            stack.enter_context(self._backend.database.at_work(self.connection))
-            stack.enter_context(self._watch())
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-        unavailable = self.translate(error) if error is not None else None
-        if unavailable is not None:
-            raise unavailable from error
-
-    def translate(self, error: BaseException) -> MigrationError | None:
-        """The typed error for what SQLite said."""
-        return self._backend.translate(error)
+    def _enter(self, stack: ExitStack) -> None:
+        stack.enter_context(self._backend.one_thread())
+        given = self._backend.database.connection
+        # What an application does as it connects (PRAGMA journal_mode) may meet a lock as well.
+        connect = self._backend.engine.connect
+        self.connection = given if given is not None else stack.enter_context(self._backend.patiently(connect))
+        raw: Any = self.connection.connection.dbapi_connection
+        self._raw = raw
+        self.driver_begins = not in_autocommit(raw)
+        self._settle()
+        self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))
+        if self.joined:
+            if not raw.in_transaction:
+                self._backend.patiently(lambda: raw.cursor().execute("BEGIN IMMEDIATE"))
+            begin(self.connection)
+        else:
+            stack.enter_context(_no_hidden_transactions(raw))
+            self._timeout = self._pragma("busy_timeout")
+            stack.callback(self._wait_for, self._timeout)
+            # In short turns, so that lock_timeout and an interrupt are obeyed.
+            self._wait_for(100)
+        # Some of them read the schema, which a writer may keep locked.
+        self._settings = self._backend.patiently(lambda: {name: self._pragma(name) for name in _SETTINGS})
+        stack.callback(self.restore_settings)
+        stack.enter_context(self._backend.database.at_work(self.connection))
+        stack.enter_context(self._listening())
 
     @property
     def raw(self) -> Any:
@@ -146,24 +116,6 @@ class SQLiteSession(Refusing):
     def in_transaction(self) -> bool:
         """Whether SQLite has a transaction open on the connection."""
         return bool(self._raw.in_transaction)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """
-        Hold the write lock, and commit what happens inside together or not at all.
-
-        Raises:
-            DatabaseLocked: The lock was not had in time.
-        """
-        self._begin()
-        try:
-            yield
-            if not self.in_transaction:
-                raise TransactionMisused("The transaction was ended from inside.")
-            self._commit()
-        except BaseException:
-            self._rollback()
-            raise
 
     def look(self, schema: str | None = None) -> None:
         """Remember the database as it is now, the attached *schema* as well, in the transaction that reads it."""
@@ -185,42 +137,18 @@ class SQLiteSession(Refusing):
         return pragma(self._raw, name)
 
     @contextmanager
-    def guarded(self, observer: Observer | None = None) -> Iterator[None]:
-        """
-        Run a migration's own code: COMMIT, ROLLBACK and BEGIN are refused before they have an effect.
-
-        Args:
-            observer: Told of every statement.
-
-        Raises:
-            TransactionMisused: It tried, or SQLite ended the transaction on a conflict.
-        """
-        self._attempted, self._guarding, self._pragmas, self._left = None, True, False, False
-        stack = ExitStack()
-        # Refused before SQLAlchemy has taken its own transaction for ended.
-        stack.enter_context(self._refusing("commit", "rollback", *LOSING_METHODS))
+    def _on_guard(self) -> Iterator[None]:
+        self._pragmas = False
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
-        self._observer = observer
-        self.connection.info[OBSERVER] = observer
         try:
             yield
-        except BaseException as error:
-            if isinstance(error, Exception) and not self._left and (self._attempted or self._lost_to(error)):
-                raise self._ended() from error
-            raise
         finally:
-            self._guarding, self._observer = False, None
-            with suppress(Exception):
-                del self.connection.info[OBSERVER]
-            stack.close()
             with suppress(sqlite3.ProgrammingError):
                 self._raw.set_authorizer(self._at_rest)
             if self._pragmas:
                 # They would be in force for the next migration of the run.
                 self.restore_settings()
-        if self._attempted or not self.in_transaction:
-            raise self._ended()
 
     def leave(self) -> None:
         """Commit, in the middle of a migration that needs it; from here on its statements stand for themselves."""
@@ -236,35 +164,6 @@ class SQLiteSession(Refusing):
         self.restore_settings(but="foreign_keys")
         self._begin()
         self._left = False
-
-    def commit_so_far(self, between: Callable[[], None]) -> None:
-        """
-        Commit in the middle of a guarded migration, call *between* without the lock, and begin again.
-
-        Raises:
-            TransactionMisused: The migration has ended the transaction.
-        """
-        if self._attempted or not self.in_transaction:
-            raise self._ended()
-        self._guarding = False
-        try:
-            self._commit()
-            # From here on, what fails is not the migration's transaction.
-            self._left = True
-            between()
-            self._begin()
-            self._left = False
-        finally:
-            self._guarding = True
-
-    @contextmanager
-    def unobserved(self) -> Iterator[None]:
-        """Run statements of our own in the middle of a migration."""
-        observer, self._observer = self._observer, None
-        try:
-            yield
-        finally:
-            self._observer = observer
 
     def _authorize(
         self, action: int, what: str | None, name: str | None, schema: str | None, trigger: str | None
@@ -293,29 +192,15 @@ class SQLiteSession(Refusing):
         """Whether SQLite ended the transaction, and not because of a full disk, which says so itself."""
         return not self.in_transaction and self._backend.translate(error) is None
 
-    def writes(self) -> object:
-        """Something that is another after each change of a row or of the schema by this connection."""
-        with self.unobserved():
-            places = [row[1] for row in ask(self._raw, "PRAGMA database_list") if row[1] != "temp"]
-            shapes = tuple(self._pragma(f"{quoted(place)}.schema_version") for place in places)
-            return self.connection.info.get(UNDONE, 0), self._raw.total_changes, shapes
+    def _changed(self) -> object:
+        places = [row[1] for row in ask(self._raw, "PRAGMA database_list") if row[1] != "temp"]
+        return self._raw.total_changes, [self._pragma(f"{quoted(place)}.schema_version") for place in places]
 
-    def is_unsure(self, before: object, now: object) -> bool:
-        """Whether a savepoint was rolled back in between, or there are temporary tables: SQLite counts all."""
-        if before is None or now is None or before[0] != now[0]:  # type: ignore[index]
-            return True
+    def _has_fleeting(self) -> bool:
+        """Whether there are temporary tables, of the migration's own."""
         ours = "name NOT LIKE 'sqlmig%'"
         with self.unobserved():
             return bool(ask(self._raw, f"SELECT 1 FROM sqlite_temp_master WHERE type = 'table' AND {ours} LIMIT 1"))
-
-    def require_own_transactions(self, what: str) -> None:
-        """Refuse *what* in a caller's transaction."""
-        if self.joined:
-            raise NotAtomic(
-                f"{what} cannot run inside the transaction of the Connection that was handed in.\n"
-                "  It needs to begin and to commit by itself.\n"
-                "Pass the Engine instead of a Connection."
-            )
 
     def require_writable(self) -> None:
         """
@@ -431,29 +316,9 @@ class SQLiteSession(Refusing):
     def _execute(self, sql: str) -> None:
         self._raw.cursor().execute(sql)
 
-    @contextmanager
-    def _watch(self) -> Iterator[None]:
-        """Have SQLAlchemy's events look out for ends of transactions, and tell of statements."""
-        raw = self._raw
-
-        def before(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
-            if self._guarding and not raw.in_transaction:
-                raise self._ended()
-            note_undone(self.connection, statement)
-            if self._observer is not None:
-                self._observer.before(statement, parameters, many)
-
-        def after(_: object, cursor: Any, *__: object) -> None:
-            if self._observer is not None:
-                self._observer.after(cursor.rowcount)
-
-        with self._listening(before_cursor_execute=before, after_cursor_execute=after):
-            yield
-
-    _how_it_ended = (
-        "SQLite ended its transaction (INSERT OR ROLLBACK, RAISE(ROLLBACK) or a full disk does that),"
-        " so that nothing after it could have been undone"
-    )
+    def _check(self, statement: str) -> None:
+        if not self._raw.in_transaction:
+            raise self._ended()
 
 
 @contextmanager

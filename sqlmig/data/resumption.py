@@ -23,7 +23,7 @@ from .checkpoints import Loop, in_words, loops_of, summary
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..backends.protocol import Session
+    from ..backends.session import Session, Writes
     from ..loader import LoadedMigration
     from ..version_tracker import AppliedVersion, VersionTracker
 
@@ -132,17 +132,14 @@ class Loops:
             if loop.left:
                 raise self._fail(CheckpointMismatch(self._version, str(loop), found))
 
-    def writes(self) -> object:
-        """Something that is another after each change of a row or of the schema by this connection."""
-        # A loop that outlives its migration is closed when nobody refers to it any more.
-        return None if self._over else self._session.writes()
+    def writes(self) -> Writes:
+        """What this connection has written so far."""
+        return self._session.writes()
 
-    def wrote_since(self, before: object) -> bool | None:
+    def wrote_since(self, before: Writes) -> bool | None:
         """Whether something was written that is there to stay; None where that cannot be told, and nothing may be."""
-        now = self.writes()
-        if now == before:
-            return False
-        return None if self._session.is_unsure(before, now) else True
+        # A loop that outlives its migration is closed when nobody refers to it any more.
+        return None if self._over else self._session.wrote_since(before)
 
     @contextmanager
     def active(self) -> Iterator[None]:

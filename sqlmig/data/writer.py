@@ -13,8 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.types import NullType
 
-from ..backends.protocol import OBSERVER
-from ..backends.refusing import note_undone
+from ..backends.session import OBSERVER, note_undone
 from ..backends.sqlite import pragma
 from ..connection import atomic
 from ..errors import DataError, NoSuchRows, WrongKey
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
-    from ..backends.protocol import Observer
+    from ..backends.session import Observer
     from ..base import BaseMigration
     from ..connection import DatabaseConnection
     from .tables import TableFacts

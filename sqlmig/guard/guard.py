@@ -15,7 +15,7 @@ from .findings import Findings
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from ..backends.protocol import Session
+    from ..backends.session import Session
     from ..base import BaseMigration
     from ..loader import LoadedMigration
     from .server import ServerFindings, ServerWatch

@@ -24,7 +24,7 @@ from .source import files_of
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from ..backends.protocol import Backend
+    from ..backends.backend import Backend
 
 __all__ = [
     "StayedBusy",

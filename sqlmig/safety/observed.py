@@ -13,7 +13,7 @@ from .schema_text import Schema
 from .source import files_of, size_of
 
 if TYPE_CHECKING:
-    from ..backends.protocol import Session
+    from ..backends.session import Session
     from ..base import BaseMigration
     from ..guard import Account
     from ..loader import LoadedMigration

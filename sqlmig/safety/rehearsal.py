@@ -36,7 +36,7 @@ from .soundness import AT_ONCE, new_problems, problems
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..backends.protocol import Session
+    from ..backends.session import Session
     from ..manager import Prepared
     from ..migrator import Migrator
     from ..run import Run

@@ -38,7 +38,7 @@ from .snapshots import blaming, require_alone, require_room
 from .source import size_of
 
 if TYPE_CHECKING:
-    from ..backends.protocol import Session
+    from ..backends.session import Session
     from ..manager import MigrationManager
     from ..run import Progress
     from ..version_tracker import DatabaseState

@@ -29,7 +29,7 @@ from .shelf import Shelf, Snapshot, shelf_of, taken_at_of
 from .source import size_of
 
 if TYPE_CHECKING:
-    from ..backends.protocol import Session
+    from ..backends.session import Session
     from ..manager import MigrationManager, Prepared
     from ..results import MigrationResult
     from ..run import Progress, Run

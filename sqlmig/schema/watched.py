@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from ..backends.protocol import OBSERVER
+from ..backends.session import OBSERVER
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
