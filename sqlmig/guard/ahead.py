@@ -30,7 +30,7 @@ def losses_of_rollback(database: DatabaseConnection, tracker: VersionTracker, ta
 
 
 def _on_server(raw: Any) -> Callable[[str], Loss | None]:
-    from .server import held_by
+    from .postgresql.census import held_by
 
     return partial(held_by, raw)
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..backends.session import Session
     from ..base import BaseMigration
     from ..loader import LoadedMigration
-    from .server import ServerFindings, ServerWatch
+    from .postgresql.findings import ServerFindings
+    from .postgresql.watch import ServerWatch
 
 __all__ = ["Account", "Guard", "OnDataLoss", "Watched"]
 
@@ -124,7 +125,7 @@ class Guard:
         if watched.pause():
             return watched.past.facts()
         watched.finish()
-        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes, watched.past.renamed)]
+        undeclared = _undeclared(watched.losses, migration, watched)
         # Warned of is the sum, when the migration is done.
         self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)
         past = watched.past.and_then(self._account(watched, migration.version, []), watched.dropped)
@@ -147,11 +148,11 @@ class Guard:
             DataLossError: It lost what it does not declare.
         """
         findings = watched.findings
-        undeclared = [loss for loss in watched.losses if not _covered(loss, migration.removes, watched.past.renamed)]
-        earlier = [loss for loss in watched.past.losses if not _covered(loss, migration.removes, watched.past.renamed)]
-        together_lost = Account(tuple(earlier)).and_then(Account(tuple(undeclared))).losses
+        undeclared = _undeclared(watched.losses, migration, watched)
         self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
-        warnings = _worded(together_lost, "apply")
+        # Those of earlier parts had leave, or are warned of with these.
+        earlier = _undeclared(watched.past.losses, migration, watched)
+        warnings = _worded(Account(tuple(earlier)).and_then(Account(tuple(undeclared))).losses, "apply")
         # Of one that was committed in parts it is not kept what each of them put in danger.
         assert findings is not None
         silent = not watched.counting or watched.in_parts
@@ -230,7 +231,7 @@ def _watch(session: Session, counting: bool) -> Watch | ServerWatch:
     dialect = session.connection.dialect
     if dialect.name == "sqlite":
         return Watch(session.raw, dialect, counting=counting)
-    from .server import ServerWatch
+    from .postgresql.watch import ServerWatch
 
     return ServerWatch(session.raw, counting=counting)
 
@@ -238,6 +239,10 @@ def _watch(session: Session, counting: bool) -> Watch | ServerWatch:
 def _worded(losses: Sequence[Loss], operation: str) -> list[str]:
     verb = "was, rolled back," if operation == "rollback" else "was"
     return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]
+
+
+def _undeclared(losses: Sequence[Loss], migration: BaseMigration | LoadedMigration, watched: Watched) -> list[Loss]:
+    return [loss for loss in losses if not _covered(loss, migration.removes, watched.past.renamed)]
 
 
 def _covered(loss: Loss, names: Sequence[str], renamed: Mapping[str, str] = MappingProxyType({})) -> bool:
