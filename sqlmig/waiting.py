@@ -70,9 +70,10 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         if now - began >= timeout:
             if not facts.get("resumable"):
                 raise _interruption(row, after_repair)
-            patience = timeout if is_running(facts) is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
+            running = is_running(facts)
+            patience = timeout if running is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
             # On one host its clock is ours, and tells how long it has stood still before.
-            earlier = began_at - facts.get("at", began_at) if moved == began and is_running(facts) else 0.0
+            earlier = began_at - facts.get("at", began_at) if moved == began and running else 0.0
             if mine and now - moved + max(earlier, 0.0) >= patience:
                 run.resumes[facts["token"]] = _reached(row)
                 continue

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -329,24 +330,36 @@ def in_fork(engines: Engines, folder: Folder, at: int) -> int:
     return in_child(migrate)
 
 
+def kills(engines: Engines, engine: Engine, folder: Folder, first: int, made: str, start: int = 0) -> Iterator[int]:
+    """
+    The number of each statement before which a process was killed, and of the first that it did not come to.
+
+    Args:
+        made: The tables that are dropped after each.
+        start: The version from which the process migrates.
+    """
+    for at in count(first):
+        of(engine, folder).migrate_to_version(start)
+        ended = in_fork(engines, folder, at)
+        yield at
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP TABLE {made}, migration_versions, migration_history")
+        if not ended:
+            return
+        assert ended == signal.SIGKILL
+
+
 def test_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
     for version in (1, 2):
         folder.table(version)
     engine = engines(poolclass=NullPool)
     at = 0
-    while True:
-        at += 1
-        ended = in_fork(engines, folder, at)
+    for at in kills(engines, engine, folder, 1, "t1, t2"):
         there = tables(engine)
         versions = of(engine, folder).get_migration_status().applied_versions
         assert there == [f"t{version}" for version in versions], at
         assert of(engine, folder).migrate().applied == [v for v in (1, 2) if v not in versions]
         assert [rows(engine, f"SELECT count(*) FROM t{n}") for n in (1, 2)] == [[(1,)], [(1,)]]
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE t1, t2, migration_versions, migration_history")
-        if not ended:
-            break
-        assert ended == signal.SIGKILL
     assert at > 15
 
 
@@ -419,18 +432,10 @@ self.execute_sql("INSERT INTO t SELECT generate_series(1, 14)")"""
 def test_a_resumable_one_is_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
     counted(folder)
     engine = engines(poolclass=NullPool)
-    at = 10
-    while True:
-        at += 1
-        of(engine, folder).migrate_to_version(1)
-        ended = in_fork(engines, folder, at)
+    at = 0
+    for at in kills(engines, engine, folder, 11, "t", start=1):
         assert of(engine, folder).migrate()
         assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)], at
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE t, migration_versions, migration_history")
-        if not ended:
-            break
-        assert ended == signal.SIGKILL
     assert at > 30
 
 
