@@ -71,7 +71,7 @@ def added(column: Column[Any], *parents: Table, table: str = "t") -> AddColumn:
 @contextmanager
 def scratch_database(server: str) -> Iterator[Database]:
     """A schema of its own, gone afterwards; skips where there is no such server."""
-    url = _url(server)
+    url = server_url(server)
     name = f"sqlmig_test_{uuid.uuid4().hex[:16]}"
     kind, cascade = ("SCHEMA", " CASCADE") if server == "postgresql" else ("DATABASE", "")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -95,7 +95,8 @@ def _inside(url: URL, server: str, name: str) -> tuple[Sequence[URL], dict[str, 
     return [url.set(database=name)], {}
 
 
-def _url(server: str) -> URL:
+def server_url(server: str) -> URL:
+    """Where the server is; skips where there is none."""
     variable, default = _SERVERS[server]
     given = os.environ.get(variable)
     url = make_url(given or default)

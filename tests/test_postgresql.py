@@ -529,10 +529,6 @@ def test_a_server_that_is_not_there(engine: Engine, engines: Engines, folder: Fo
 
 def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> None:
     folder.table(1)
-    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
-        of(engine, folder).rehearse()
-    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
-        of(engine, folder).migrate(rehearse=True)
     with pytest.raises(UnsupportedDatabase, match="napshot"):
         of(engine, folder, snapshot=True).migrate()
     with pytest.raises(UnsupportedDatabase, match="napshot"):

@@ -23,7 +23,7 @@ from ..errors import ConfigurationError
 from .fence import AUTHORIZER, Fence
 from .source import Source, files_of
 
-__all__ = ["connects_plainly", "engine_on", "given_path"]
+__all__ = ["connect_with", "connects_plainly", "engine_like", "engine_on", "given_path", "told"]
 
 
 def connects_plainly(engine: Engine) -> bool:
@@ -34,10 +34,10 @@ def connects_plainly(engine: Engine) -> bool:
 
 def given_path(engine: Engine) -> str:
     """What the engine's own creator opens: the path as it was when the engine was made, wherever the process is now."""
-    return str(_told(engine.pool._creator)["cargs_tup"][0])
+    return str(told(engine.pool._creator)["cargs_tup"][0])
 
 
-def _told(creator: Any) -> Mapping[str, Any]:
+def told(creator: Any) -> Mapping[str, Any]:
     """What `create_engine` gave to the creator that it made."""
     return inspect.getclosurevars(creator).nonlocals
 
@@ -61,7 +61,7 @@ def engine_on(
     fence = Fence([file for file in (own, *attached.values()) if file])
 
     def connect(record: Any) -> Any:
-        raw = _plain(original, source, path) if connects_plainly(original) else _as_the_pool(original, path, record)
+        raw = _plain(original, source, path) if connects_plainly(original) else _to_file(original, path, record)
         _require(raw, {"main": own})
         if fill is not None:
             fill(raw)
@@ -77,18 +77,41 @@ def engine_on(
         _require(raw, {"main": own, **attached})
         raw.set_authorizer(fence)
 
+    url = URL.create(original.url.drivername, database=path)
+    with engine_like(original, url, connect, settle, alone=path == ":memory:", options={AUTHORIZER: fence}) as engine:
+        yield engine
+
+
+@contextmanager
+def engine_like(
+    original: Engine,
+    url: URL,
+    connect: Callable[[Any], Any],
+    settle: Callable[[Any, object], None],
+    *,
+    alone: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Engine]:
+    """
+    An engine with the pool, the options and the listeners of another, until the end of the block.
+
+    Args:
+        connect: Makes its connections; it is given the pool's record of one.
+        settle: Called with each, after the application's own listeners.
+        alone: Whether there must be one connection only.
+        options: Execution options beside the original's.
+    """
     connect_: Any = connect
     # The class's: the pool's own may ask who connects.
     pool = type(original.pool).recreate(original.pool)
-    if path == ":memory:":
+    if alone:
         # A second connection would be to a database of its own.
         listeners = pool.dispatch
         pool = StaticPool(connect_, dialect=original.dialect)
         pool.dispatch._update(listeners, only_propagate=False)
     pool._creator = connect_
     event.listen(pool, "connect", settle)
-    url = URL.create(original.url.drivername, database=path)
-    options = {**original.get_execution_options(), "sqlmig_rehearsal": original, AUTHORIZER: fence}
+    options = {**original.get_execution_options(), "sqlmig_rehearsal": original, **(options or {})}
     engine = Engine(pool, original.dialect, url, execution_options=options, hide_parameters=original.hide_parameters)
     _listen_as(engine, original)
     engine._has_events = original._has_events
@@ -113,22 +136,28 @@ def _listen_as(engine: Engine, original: Engine) -> None:
             getattr(ours, name).for_modify(ours).listeners.extend(missing)
 
 
-def _as_the_pool(original: Engine, path: str, record: Any) -> Any:
+def _to_file(original: Engine, path: str, record: Any) -> Any:
+    def lead(arguments: list[Any], _options: dict[str, Any]) -> None:
+        arguments[:1] = [path]
+
+    return connect_with(original, lead, record)
+
+
+def connect_with(original: Engine, lead: Callable[[list[Any], dict[str, Any]], None], record: Any) -> Any:
     """
-    Do what the creator does that `create_engine` makes, with another path.
+    Do what the creator does that `create_engine` makes, with *lead* changing what the driver is called with.
 
     The application's own listeners may connect by themselves, with what they are given.
     """
     dialect: Any = original.dialect
-    creator: Any = original.pool._creator
-    told = _told(creator)
-    arguments, options = list(told["cargs_tup"]), dict(told["cparams"])
+    creator = told(original.pool._creator)
+    arguments, options = list(creator["cargs_tup"]), dict(creator["cparams"])
     for listener in list(dialect.dispatch.do_connect):
-        arguments[:1] = [path]
+        lead(arguments, options)
         made = listener(dialect, record, arguments, options)
         if made is not None:
             return made
-    arguments[:1] = [path]
+    lead(arguments, options)
     return dialect.connect(*arguments, **options)
 
 

@@ -5,40 +5,73 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DiskFull
 from .backup import Tell, back_up, open_source, reading
 from .copied_engine import connects_plainly, engine_on
+from .fence import AUTHORIZER, Fence
+from .original import Copy
 from .places import choose, folder_of_its_own, sweep
+from .schema_text import SQLiteSchema
+from .soundness import problems
+from .source import files_of, size_of
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from sqlalchemy.engine import Engine
 
+    from ..backends.session import Session
+    from .differences import Schema
     from .source import Source
 
-__all__ = ["MEMORY", "Copy", "copied"]
+__all__ = ["MEMORY", "Making", "SQLiteCopy", "copied"]
 
 MEMORY = ":memory:"
 # Where no folder has room, a database of this many bytes is copied into memory instead.
 _FITS_IN_MEMORY = 64 * 1024 * 1024
 
 
-class Copy(NamedTuple):
-    """
-    A copy, ready to be migrated.
+class SQLiteCopy(Copy):
+    """Files, or a database in memory."""
 
-    Attributes:
-        engine: Connects as the application's does.
-        files: The files of the copy; none in memory.
-        warnings: In what it is not as the original.
-    """
+    def schema(self, session: Session, ignored: Collection[str]) -> Schema:
+        """As SQLite has stored it."""
+        return SQLiteSchema.read(session.raw, ignored)
 
-    engine: Engine
-    files: list[str]
-    warnings: list[str]
+    @contextmanager
+    def counting(self, session: Session) -> Iterator[Callable[[], int]]:
+        """Those that triggers and keys changed as well; meanwhile no other file can be attached."""
+        raw = session.raw
+        before = raw.total_changes
+        fence: Fence = self.engine.get_execution_options()[AUTHORIZER]
+        with fence.telling(raw):
+            yield lambda: int(raw.total_changes - before)
+
+    def size_in(self, session: Session) -> int:
+        """That of its pages."""
+        return size_of(session.raw, list(files_of(session.raw)))
+
+    def size(self) -> int:
+        """That of its pages."""
+        with self._raw() as raw:
+            return size_of(raw, list(files_of(raw)))
+
+    def problems(self, *, thorough: bool, tables: Collection[tuple[str, str]]) -> Counter[str]:
+        """Damage, short indexes, rows without their parents."""
+        with self._raw() as raw:
+            return problems(raw, thorough=thorough, tables=tables)
+
+    @contextmanager
+    def _raw(self) -> Iterator[Any]:
+        pooled = self.engine.raw_connection()
+        try:
+            yield pooled.dbapi_connection
+        finally:
+            pooled.close()
 
 
 class Making(NamedTuple):
@@ -101,7 +134,7 @@ class Making(NamedTuple):
 
 
 @contextmanager
-def copied(making: Making, folder: str | None, room: float) -> Iterator[Copy]:
+def copied(making: Making, folder: str | None, room: float) -> Iterator[SQLiteCopy]:
     """
     A copy of a database for the time inside.
 
@@ -140,7 +173,7 @@ def copied(making: Making, folder: str | None, room: float) -> Iterator[Copy]:
         # So that it is filled, and asked where it leads, before anything else is done.
         with engine.connect():
             pass
-        yield Copy(engine, [file for file in (main, *files.values()) if file != MEMORY], warnings)
+        yield SQLiteCopy(engine, [file for file in (main, *files.values()) if file != MEMORY], warnings)
 
 
 def _place(making: Making, folder: str | None, room: float) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from .differences import Schema, differences
 from .report import Rehearsal, RehearsedStep
-from .schema_text import Schema, differences
 
 if TYPE_CHECKING:
     from ..results import Loss

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..run import Run
-from .fence import AUTHORIZER, Fence
-from .schema_text import Schema
-from .source import files_of, size_of
 
 if TYPE_CHECKING:
     from ..backends.session import Session
@@ -18,7 +15,9 @@ if TYPE_CHECKING:
     from ..guard import Account
     from ..loader import LoadedMigration
     from ..results import Plan
+    from .differences import Schema
     from .disk import DiskWatch
+    from .original import Copy
 
 __all__ = ["ObservedRun", "Observer", "Sight"]
 
@@ -40,11 +39,13 @@ class Observer:
     What was seen in one pass over the migrations, in their order.
 
     Attributes:
+        copy: What they run on; None where nothing is run.
         ignored: Tables that are records of migrations.
         told: Called with the number of migrations that are done, that of all, and the last one's name.
         disk: What is told how large the files will be.
     """
 
+    copy: Copy | None
     ignored: Collection[str]
     told: Callable[[int, int, str], object]
     disk: DiskWatch | None = None
@@ -63,20 +64,21 @@ class Observer:
     def schema(self) -> Schema:
         """The schema as it is now."""
         assert self.session is not None
-        return Schema.read(self.session.raw, self.ignored)
+        assert self.copy is not None
+        return self.copy.schema(self.session, self.ignored)
 
     def watch(self, instance: BaseMigration) -> None:
         """Count the rows that the migration's own methods change, and no records of them."""
         assert self.session is not None
-        raw, run, self.rows = self.session.raw, instance._run_by_sqlmig, 0
-        fence: Fence = self.session.connection.engine.get_execution_options()[AUTHORIZER]
+        assert self.copy is not None
+        session, copy, run, self.rows = self.session, self.copy, instance._run_by_sqlmig, 0
 
         @contextmanager
         def counted() -> Iterator[None]:
-            before = raw.total_changes
-            with fence.telling(raw), run():
-                yield
-            self.rows = raw.total_changes - before
+            with copy.counting(session) as rows:
+                with run():
+                    yield
+                self.rows = rows()
 
         counting: Callable[[], AbstractContextManager[None]] = counted
         instance.__dict__["_run_by_sqlmig"] = counting
@@ -87,9 +89,8 @@ class Observer:
         self.seen.pop(version, None)
         self.seen[version] = Sight(outcome, description, round(took, 3), self.rows, self.schema())
         self.rows = 0
-        if self.disk is not None:
-            raw = self.session.raw
-            self.disk.look(size_of(raw, list(files_of(raw))))
+        if self.disk is not None and self.copy is not None:
+            self.disk.look(self.copy.size_in(self.session))
         self.told(len(self.seen), self.total, f"{version:03} {description}")
 
 

@@ -8,25 +8,22 @@ data cannot have a later migration fail that would work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MigrationError
-from .disk import DiskWatch
+from .differences import changed_tables
 from .observed import ObservedRun, Observer
-from .schema_text import changed_tables
-from .soundness import problems
-from .source import files_of, size_of
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from ..migrator import Migrator
     from ..results import Loss, MigrationResult
-    from .copies import Copy
+    from .disk import DiskWatch
+    from .original import Copy
 
 __all__ = ["Pass", "Passes", "Steps"]
 
@@ -94,7 +91,7 @@ class Steps:
         """All that can be done."""
         before = self._twin.version_tracker.read().done
         at = max(before, default=0)
-        with DiskWatch(self._copy.files, self._size()) as disk:
+        with self._copy.disk() as disk:
             there = self._pass(self._forth, "rehearsing", disk)
         passes = Passes("none", at, self._current(), there, growth=disk.growth)
         outcomes = {sight.outcome for sight in there.seen.seen.values()}
@@ -145,7 +142,7 @@ class Steps:
         def told(done: int, total: int, name: str) -> None:
             self._progress(done, max(done, total), f"{word}: {name}")
 
-        seen = Observer(tracker.own_tables, told, disk)
+        seen = Observer(self._copy, tracker.own_tables, told, disk)
         self._twin.runner.new_run = partial(ObservedRun, seen)
         try:
             result = action()
@@ -159,17 +156,4 @@ class Steps:
 
     def _problems(self, tables: set[tuple[str, str]]) -> Counter[str]:
         self._progress(0, 1, "checking the copy")
-        with self._raw() as raw:
-            return problems(raw, thorough=self._thorough, tables=tables)
-
-    def _size(self) -> int:
-        with self._raw() as raw:
-            return size_of(raw, list(files_of(raw)))
-
-    @contextmanager
-    def _raw(self) -> Iterator[Any]:
-        pooled = self._twin.db.engine.raw_connection()
-        try:
-            yield pooled.dbapi_connection
-        finally:
-            pooled.close()
+        return self._copy.problems(thorough=self._thorough, tables=tables)

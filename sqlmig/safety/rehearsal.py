@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
-from ..backends import as_sqlite, require_sqlite
 from ..connection import in_autocommit
 from ..errors import (
     ConfigurationError,
     DatabaseUnavailable,
-    DiskFull,
     MigrationError,
     NotAtomic,
     RehearsalFailed,
@@ -25,17 +20,17 @@ from ..errors import (
 )
 from ..execution import TryAgain
 from ..run import Teller
-from .copied_engine import connects_plainly, given_path
-from .copies import MEMORY, Making, copied
+from .copies import MEMORY
 from .fence import hands_off, hands_on
 from .judging import report
 from .observed import Observer
+from .original import Asked, Original, original_of
 from .passes import Pass, Passes, Steps
-from .places import free_bytes, readable_size
-from .soundness import AT_ONCE, new_problems, problems
-from .source import Source
+from .soundness import AT_ONCE, new_problems
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from ..backends.session import Session
     from ..manager import Prepared
     from ..migrator import Migrator
@@ -68,11 +63,10 @@ def rehearse_first(
     Raises:
         ConfigurationError: There is no such folder, or the transaction is the caller's.
     """
-    require_sqlite(migrator.db.engine.dialect.name, "A rehearsal")
+    original_of(migrator, None)
     folder = None if where is True else _folder(where, "rehearse")
     given = migrator.db.connection
-    raw: Any = given.connection.dbapi_connection if given is not None else None
-    _refuse_joined(migrator, raw is not None and (raw.in_transaction or not in_autocommit(raw)))
+    _refuse_joined(migrator, given is not None and _is_in_transaction(given))
 
     def before_first(session: Session, _run: Run, _prepared: Prepared) -> None:
         found, error = rehearse(migrator, target, together=together, folder=folder, session=session)
@@ -83,6 +77,8 @@ def rehearse_first(
             raise RehearsalFailed(found) from error
         warnings.extend(f"rehearsal: {text}" for text in found.warnings)
         warnings.extend(f"rehearsal: migration {s.version:03}: {text}" for s in found.steps for text in s.warnings)
+        if not session.in_transaction:
+            raise TryAgain
 
     return before_first
 
@@ -108,34 +104,24 @@ def rehearse(
         ConfigurationError: The call is wrong, or the database cannot be copied.
         DatabaseUnavailable: There is no room for a copy, or the database stayed locked.
     """
-    _refuse(migrator, room, session)
     began = time.perf_counter()
-    asked = _Asked(target, together, _folder(folder, "folder"), room, thorough)
-    with _typed(migrator), ExitStack() as held:
-        there = session is not None or _missing(migrator) is None
+    original = original_of(migrator, session)
+    _refuse(migrator, room, session)
+    folder = _folder(folder, "folder")
+    with _typed(migrator):
         # Before a connection is held here: there may be no second one.
-        refused = _refused(migrator, target) if session is None and there else None
-        raw, source = held.enter_context(_opened(migrator, session))
-        if refused is not None:
-            return _told(refused, source, Counter, [], None, began)
-        if source.path and session is None:
-            held.close()
-        warnings, passes = _on_a_copy(migrator, asked, session, raw, source)
-        # Asked when the copy is gone, which may have lain on the same disk.
-        obstacle = _unwritable(migrator, source) or _no_room(migrator, source, passes.growth)
-
-        def before() -> Counter[str]:
-            if raw is None:
-                return Counter()
-            with nullcontext((raw, source)) if session or not source.path else _opened(migrator, None) as (again, _):
-                return problems(again, thorough=asked.thorough_for(source), tables=passes.changed)
-
-        return _told(passes, source, before, warnings, obstacle, began)
+        refused = _refused(migrator, target) if session is None and original.exists else None
+        with original.opened():
+            asked = Asked(folder, room, original.size <= AT_ONCE if thorough is None else thorough)
+            if refused is not None:
+                return _told(refused, original, asked, [], None, began)
+            warnings, passes = _on_a_copy(migrator, original, asked, target, together)
+            return _told(passes, original, asked, warnings, original.obstacle(passes.growth), began)
 
 
 @contextmanager
 def _typed(migrator: Migrator) -> Iterator[None]:
-    """What SQLite says of the database, or of the copy while it is made, as an error of ours."""
+    """What the database says of itself, or of the copy while it is made, as an error of ours."""
     try:
         yield
     except Exception as error:
@@ -145,39 +131,21 @@ def _typed(migrator: Migrator) -> Iterator[None]:
         raise unavailable from error
 
 
-class _Asked(NamedTuple):
-    """What the caller wants."""
-
-    target: Any
-    together: bool | None
-    folder: str | None
-    room: float
-    thorough: bool | None
-
-    def thorough_for(self, source: Source) -> bool:
-        """Whether the whole of each index is checked."""
-        return source.size <= AT_ONCE if self.thorough is None else self.thorough
-
-
 def _on_a_copy(
-    migrator: Migrator, asked: _Asked, session: Session | None, raw: Any, source: Source
+    migrator: Migrator, original: Original, asked: Asked, target: Any, together: bool | None
 ) -> tuple[list[str], Passes]:
-    engine, backend, tell = migrator.db.engine, migrator.backend, _Telling(migrator)
-    making = Making(engine, source, raw, raw is not None, backend.name, backend.lock_timeout, tell.copying)
+    tell = _Telling(migrator)
     with ExitStack() as stack:
-        with _let_go(session, source):
-            copy = stack.enter_context(copied(making, asked.folder, asked.room))
-        stack.enter_context(hands_off(engine))
+        copy = stack.enter_context(original.copied(asked, tell.copying))
+        stack.enter_context(hands_off(migrator.db.engine))
         twin = migrator._on(copy.engine)
-        refused = _refused(twin, asked.target) if raw is None else None
+        refused = _refused(twin, target) if not original.exists else None
         if refused is not None:
             return copy.warnings, refused
-        steps = Steps(twin, copy, asked.target, asked.together, tell, thorough=asked.thorough_for(source))
-        return copy.warnings, steps.run()
+        return copy.warnings, Steps(twin, copy, target, together, tell, thorough=asked.thorough).run()
 
 
 def _refuse(migrator: Migrator, room: float, session: Session | None) -> None:
-    require_sqlite(migrator.db.engine.dialect.name, "A rehearsal")
     if isinstance(room, bool) or not isinstance(room, int | float) or not 1 <= room < math.inf:
         raise ConfigurationError(f"room={room!r} cannot be used.\n  it is a factor of the size\nUse 1 or more.")
     joined = session.joined if session is not None else migrator.db.connection is not None
@@ -191,6 +159,13 @@ def _refuse_joined(migrator: Migrator, joined: bool) -> None:
             "  The copy is made through another connection, which does not see what that transaction has written\n"
             "Pass the Engine instead."
         )
+
+
+def _is_in_transaction(given: Connection) -> bool:
+    if given.dialect.name != "sqlite":
+        return given.in_transaction()
+    raw: Any = given.connection.dbapi_connection
+    return bool(raw.in_transaction) or not in_autocommit(raw)
 
 
 def _folder(told: object, what: str) -> str | None:
@@ -216,8 +191,8 @@ def _refused(migrator: Migrator, target: Any) -> Passes | None:
     """What is known without a copy: that there is nothing to do, or why nothing would be started."""
     if target is None and not migrator.needs_migration():
         at = migrator.get_current_version()
-        return Passes("none", at, at, Pass(Observer((), lambda *_: None)))
-    nothing = Pass(Observer((), lambda *_: None))
+        return Passes("none", at, at, Pass(Observer(None, (), lambda *_: None)))
+    nothing = Pass(Observer(None, (), lambda *_: None))
     version = None if target is None else migrator._target(target)
     try:
         plan = migrator.runner.check(version)
@@ -231,94 +206,16 @@ def _refused(migrator: Migrator, target: Any) -> Passes | None:
     return None if plan.steps else Passes("none", plan.current_version, plan.target_version, nothing)
 
 
-@contextmanager
-def _opened(migrator: Migrator, session: Session | None) -> Iterator[tuple[Any, Source]]:
-    """A connection of the application's and what it shows; none to a file that is not there, which nobody makes."""
-    if session is not None:
-        yield session.raw, Source.of(session.raw)
-        return
-    missing = _missing(migrator)
-    if missing is not None:
-        yield None, Source.missing(missing)
-        return
-    backend = migrator.backend
-    with backend.one_thread():
-        pooled = backend.read(migrator.db.engine.raw_connection)
-        try:
-            raw: Any = pooled.dbapi_connection
-            source = backend.read(lambda: Source.of(raw))
-            if getattr(raw, "autocommit", None) is False:
-                # It has begun to read, and would keep writers out all the while.
-                raw.rollback()
-            yield raw, source
-        finally:
-            pooled.close()
-
-
-def _missing(migrator: Migrator) -> str | None:
-    """The file of the database where it is not there yet."""
-    engine = migrator.db.engine
-    if connects_plainly(engine) or len(engine.dialect.dispatch.do_connect) > 0:
-        return None
-    path = given_path(engine)
-    if not path or path.startswith((":", "file:")) or os.path.exists(path):
-        return None
-    # Where its folder is not there either, connecting makes nothing and says why.
-    return path if os.path.isdir(os.path.dirname(os.path.abspath(path))) else None
-
-
-def _unwritable(migrator: Migrator, source: Source) -> str | None:
-    """Why the database itself cannot be written, which its copy could."""
-    if not source.path or not os.path.exists(source.path):
-        return None
-    engine = migrator.db.engine
-    uri = "" if connects_plainly(engine) else given_path(engine)
-    said = parse_qs(urlsplit(uri).query) if uri.startswith("file:") else {}
-    opened_to_read = said.get("mode") == ["ro"] or said.get("immutable", ["0"]) != ["0"]
-    # A journal is written beside it.
-    if not opened_to_read and all(os.access(p, os.W_OK) for p in (source.path, os.path.dirname(source.path))):
-        return None
-    error = sqlite3.OperationalError("attempt to write a readonly database")
-    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
-    return str(migrator.backend.translate(error))
-
-
-@contextmanager
-def _let_go(session: Session | None, source: Source) -> Iterator[None]:
-    """
-    Have no transaction open meanwhile on the only connection that a database in memory has.
-
-    Other threads are kept out by their lock, and there are no other processes.
-    """
-    with as_sqlite(session, "A rehearsal").paused() if session is not None and not source.path else nullcontext():
-        yield
-    if session is not None and not session.unchanged():
-        raise TryAgain
-
-
-def _no_room(migrator: Migrator, source: Source, growth: int) -> str | None:
-    """Why the database itself has no room to be migrated."""
-    if not source.path or not os.path.exists(source.path):
-        return None
-    folder = os.path.dirname(os.path.abspath(source.path))
-    free = free_bytes(folder)
-    if free >= growth:
-        return None
-    reason = f"migrating it needs {readable_size(growth)} more, and {folder} has {readable_size(free)} free"
-    return str(DiskFull(migrator.backend.name, reason, undone="It was found out in a rehearsal; nothing was changed."))
-
-
 def _told(
-    passes: Passes,
-    source: Source,
-    before: Callable[[], Counter[str]],
-    warnings: list[str],
-    no_room: str | None,
-    began: float,
+    passes: Passes, original: Original, asked: Asked, warnings: list[str], obstacle: str | None, began: float
 ) -> Outcome:
-    integrity = new_problems(passes.problems, before) if passes.problems is not None else []
+    integrity = (
+        new_problems(passes.problems, lambda: original.problems(thorough=asked.thorough, tables=passes.changed))
+        if passes.problems is not None
+        else []
+    )
     took = (time.perf_counter() - began) * 1000
-    told = report(passes, size=source.size, integrity=integrity, error=no_room, warnings=warnings, took=took)
+    told = report(passes, size=original.size, integrity=integrity, error=obstacle, warnings=warnings, took=took)
     return Outcome(told, passes.there.error)
 
 

@@ -1,5 +1,5 @@
 """
-A schema as SQLite has stored it, compared with another, and what differs in words.
+A schema as SQLite has stored it, compared with another.
 
 Two definitions are the same when they say the same: white space, comments, the quotes of names and the case of
 keywords do not count, for ALTER TABLE leaves such traces; the order of columns and everything else does.
@@ -8,41 +8,27 @@ keywords do not count, for ALTER TABLE leaves such traces; the order of columns 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 from ..backends.sqlite import ask, pragma, quoted
 from ..schema.sqlite.definition import TableDefinition, folded
 from ..schema.sqlite.reader import DefinitionError, parse
 from ..schema.sqlite.tokens import name_of, significant
+from .differences import Key, Schema, one_line
 from .source import files_of
 
-__all__ = ["Schema", "changed_tables", "differences"]
+__all__ = ["SQLiteSchema"]
 
 _FACTS = ("application_id", "auto_vacuum", "encoding", "journal_mode", "page_size")
 
 
-class Key(NamedTuple):
-    """Which object it is; the schema is empty for main."""
-
-    schema: str
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {f'{self.schema}.' if self.schema else ''}{self.name}"
-
-
-class Schema(NamedTuple):
-    """The definitions of all objects, the tables that they are of, and what the file says of itself."""
-
-    objects: Mapping[Key, str]
-    tables: Mapping[Key, str]
-    facts: Mapping[str, Any]
+class SQLiteSchema(Schema):
+    """All objects of the files of a connection."""
 
     @classmethod
-    def read(cls, raw: Any, ignored: Collection[str]) -> Schema:
+    def read(cls, raw: Any, ignored: Collection[str]) -> Self:
         """
         Read it off a connection.
 
@@ -65,32 +51,20 @@ class Schema(NamedTuple):
                     objects[key], tables[key] = sql, table
         return cls(objects, tables, {name: pragma(raw, name) for name in _FACTS})
 
+    def is_same(self, before: str, after: str) -> bool:
+        """Whether two definitions say the same."""
+        return canonical(before) == canonical(after)
 
-def differences(before: Schema, after: Schema) -> list[str]:
-    """What *after* has that *before* had not, and the other way round; empty where they say the same."""
-    return list(_differences(before, after))
-
-
-def _differences(before: Schema, after: Schema) -> Iterator[str]:
-    for key in before.objects.keys() - after.objects.keys():
-        yield f"- {key}"
-    for key, sql in after.objects.items():
-        if key not in before.objects:
-            yield f"+ {key}"
-        elif sql != before.objects[key] and canonical(sql) != canonical(before.objects[key]):
-            yield from _changes(key, before.objects[key], sql)
-    for name, value in after.facts.items():
-        if value != before.facts.get(name):
-            yield f"~ {name}: {before.facts.get(name)} -> {value}"
-
-
-def changed_tables(before: Schema, after: Schema) -> set[tuple[str, str]]:
-    """The tables, with their schemas, that are new, defined otherwise, or have such an index."""
-    return {
-        (key.schema or "main", after.tables[key])
-        for key, sql in after.objects.items()
-        if before.objects.get(key) != sql and key.kind in ("table", "index")
-    }
+    def changes(self, key: Key, before: str, after: str) -> Iterator[str]:
+        """Columns and constraints of a table."""
+        if key.kind != "table":
+            return
+        try:
+            old, new = parse(before), parse(after)
+        except DefinitionError:
+            return
+        yield from _columns(old, new)
+        yield from _constraints(old, new)
 
 
 @lru_cache(maxsize=4096)
@@ -102,26 +76,17 @@ def canonical(sql: str) -> tuple[str, ...]:
     )
 
 
-def _changes(key: Key, before: str, after: str) -> Iterator[str]:
-    try:
-        old, new = (parse(before), parse(after)) if key.kind == "table" else (None, None)
-    except DefinitionError:
-        old = new = None
-    found = [] if old is None or new is None else [*_columns(old, new), *_constraints(old, new)]
-    yield from (f"~ {key}: {change}" for change in found or ["another definition"])
-
-
 def _columns(old: TableDefinition, new: TableDefinition) -> Iterator[str]:
     was = {folded(column.name): old.text[column.start : column.end] for column in old.columns}
     now = {folded(column.name): new.text[column.start : column.end] for column in new.columns}
     for name, text in was.items():
         if name not in now:
-            yield f"- column {_line(text)}"
+            yield f"- column {one_line(text)}"
     for name, text in now.items():
         if name not in was:
-            yield f"+ column {_line(text)}"
+            yield f"+ column {one_line(text)}"
         elif canonical(text) != canonical(was[name]):
-            yield f"column {_line(was[name])} -> {_line(text)}"
+            yield f"column {one_line(was[name])} -> {one_line(text)}"
     kept = [name for name in now if name in was]
     if kept != [name for name in was if name in now]:
         yield f"columns in another order: {', '.join(column.name for column in new.columns)}"
@@ -129,14 +94,9 @@ def _columns(old: TableDefinition, new: TableDefinition) -> Iterator[str]:
 
 def _constraints(old: TableDefinition, new: TableDefinition) -> Iterator[str]:
     was, now = (
-        {canonical(table.text_of(found)): _line(table.text_of(found)) for found in table.constraints}
+        {canonical(table.text_of(found)): one_line(table.text_of(found)) for found in table.constraints}
         for table in (old, new)
     )
     for sign, some, others in (("-", was, now), ("+", now, was)):
         for said in Counter(some.keys()) - Counter(others.keys()):
             yield f"{sign} {some[said]}"
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 120 else f"{line[:119]}…"

@@ -48,6 +48,7 @@ def new_problems(after: Counter[str], before: Callable[[], Counter[str]]) -> lis
 
 
 def _short_indexes(raw: Any, schema: str, table: str) -> Iterator[str]:
+    schema = schema or "main"
     name = f"{quoted(schema)}.{quoted(table)}"
     whole = [row[1] for row in ask(raw, f"PRAGMA {quoted(schema)}.index_list({quoted(table)})") if not row[4]]
     # A table WITHOUT ROWID has no rowid to count by, and a virtual one no indexes.

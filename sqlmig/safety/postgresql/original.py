@@ -1,0 +1,153 @@
+"""A PostgreSQL database that is rehearsed: copied into a scratch database of the same server."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigurationError, DatabaseLocked, DatabaseUnavailable, DiskFull
+from ..copied_engine import connect_with, connects_plainly, engine_like
+from ..original import Asked, Original
+from ..places import free_bytes, readable_size
+from .copy import PostgreSQLCopy, problems_of
+from .schema_text import ask
+from .scratch import fill, scratch, sweep
+from .tools import ToolFailed, require_tools
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from ..backup import Tell
+
+__all__ = ["PostgreSQLOriginal"]
+
+_FOREIGN = "SELECT count(*) FROM pg_foreign_table"
+_PLACE = "SELECT host(inet_server_addr()), current_setting('data_directory')"
+
+
+class PostgreSQLOriginal(Original):
+    """Asked over one connection of our own, beside the application's pool."""
+
+    _raw: Any = None
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """With a connection that has its own transactions; a run that waits meanwhile has none open."""
+        if self._session is not None:
+            # An open transaction would keep the server from cleaning up, and may be ended for being idle.
+            self._session.abandon()
+        creator: Any = self._migrator.db.engine.pool._invoke_creator
+        with closing(creator(None)) as self._raw:
+            self._raw.autocommit = True
+            ask(self._raw, "SELECT set_config('statement_timeout', '0', false)")
+            [[self.size]] = ask(self._raw, "SELECT pg_database_size(current_database())")
+            yield
+
+    @contextmanager
+    def copied(self, asked: Asked, tell: Tell) -> Iterator[PostgreSQLCopy]:
+        """By pg_dump and pg_restore, of one moment; applications go on reading and writing."""
+        if asked.folder is not None:
+            raise ConfigurationError(
+                f"folder={asked.folder!r} cannot be used.\n  a PostgreSQL database is copied on its own server\n"
+                "Leave it out."
+            )
+        engine, backend = self._migrator.db.engine, self._migrator.backend
+        if connects_plainly(engine):
+            raise ConfigurationError(
+                "The engine has a creator= of its own, which cannot be led to a copy, so there is no rehearsal.\n"
+                "  Nothing was copied and nothing was changed.\n"
+                "Rehearse with an engine whose database is in its URL: create_engine(url, connect_args=...)"
+            )
+        require_tools("A rehearsal")
+        sweep(self._raw)
+        self._require_room(int(self.size * asked.room))
+        with scratch(self._raw) as name:
+            try:
+                fill(self._raw, engine.url, name, backend.lock_timeout, tell)
+            except ToolFailed as error:
+                raise self._failed(str(error)) from error
+            with _engine_on(engine, name) as copy:
+                yield PostgreSQLCopy(copy, [], self._warnings())
+
+    def obstacle(self, growth: int) -> str | None:
+        """The room on the server's disk, where that is this machine's."""
+        found = self._disk()
+        if found is None or found[1] >= growth:
+            return None
+        folder, free = found
+        reason = f"migrating it needs {readable_size(growth)} more, and {folder} has {readable_size(free)} free"
+        undone = "It was found out in a rehearsal; nothing was changed."
+        return str(DiskFull(self._migrator.backend.name, reason, undone=undone, hint="Free space there."))
+
+    def problems(self, *, thorough: bool, tables: Collection[tuple[str, str]]) -> Counter[str]:
+        """Invalid indexes, rows without their parents."""
+        return problems_of(self._raw, thorough=thorough)
+
+    def _require_room(self, needed: int) -> None:
+        found = self._disk()
+        if found is not None and found[1] < needed:
+            folder, free = found
+            raise DiskFull(
+                self._migrator.backend.name,
+                f"its rehearsal may need {readable_size(needed)}, and {folder} has {readable_size(free)} free",
+                undone="Nothing was copied and nothing was changed.",
+                hint="Free space there, or ask for less: rehearse(room=1.5)",
+                needed=needed,
+                free=free,
+                folder=folder,
+            )
+
+    def _disk(self) -> tuple[str, int] | None:
+        """The server's folder and the bytes free there; None where it is another machine's, or is not told."""
+        with suppress(Exception):
+            [[place, folder]] = ask(self._raw, _PLACE)
+            if (place is None or ipaddress.ip_address(place).is_loopback) and os.path.isdir(folder):
+                return folder, free_bytes(folder)
+        return None
+
+    def _warnings(self) -> list[str]:
+        [[foreign]] = ask(self._raw, _FOREIGN)
+        told = f"{foreign:,} foreign tables lead where they do in the original: what is written there is really written"
+        return [told] if foreign else []
+
+    def _failed(self, said: str) -> DatabaseUnavailable:
+        name = self._migrator.backend.name
+        if "No space left" in said:
+            undone = "The copy was dropped; nothing was changed."
+            return DiskFull(name, said, undone=undone, hint="Free space on the server's disk, then rehearse again.")
+        if "lock timeout" in said:
+            return DatabaseLocked(name, self._migrator.backend.lock_timeout, said, "Let it finish, and rehearse again.")
+        return DatabaseUnavailable(
+            f"The database {name} could not be copied for a rehearsal.\n"
+            f"  {said}\n  The copy was dropped; nothing was changed.\n"
+            "Put right what is said there, or migrate without a rehearsal."
+        )
+
+
+@contextmanager
+def _engine_on(original: Engine, name: str) -> Iterator[Engine]:
+    """An engine like the application's whose every connection is to the database *name*."""
+
+    def lead(_arguments: list[Any], options: dict[str, Any]) -> None:
+        # asyncpg and pg8000 call it "database".
+        options["database" if "database" in options else "dbname"] = name
+
+    def settle(raw: Any, _record: object) -> None:
+        [[found]] = ask(raw, "SELECT current_database()")
+        if not raw.autocommit:
+            raw.rollback()
+        if found != name:
+            raise ConfigurationError(
+                f"A connection for the rehearsal leads to the database {found}, and not to the copy.\n"
+                "  The engine connects in a way of its own; nothing was run there\n"
+                "Rehearse with an engine whose database is in its URL."
+            )
+
+    with engine_like(
+        original, original.url.set(database=name), lambda record: connect_with(original, lead, record), settle
+    ) as engine:
+        yield engine

@@ -1,0 +1,177 @@
+"""
+A schema as PostgreSQL's catalogue describes it, compared with another.
+
+The server words every definition in one way, so that two of them are the same when their texts are. Names are told with
+their schemas, whatever the search path is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from typing import Any, Self
+
+from ..differences import Key, Schema, one_line
+
+__all__ = ["PostgreSQLSchema", "ask"]
+
+_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+# What an extension made is the extension's.
+_NO_EXTENSION = (
+    "NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = {0}::regclass AND d.objid = {1} AND d.deptype = 'e')"
+)
+_RELATIONS = f"""pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND {_OURS} AND c.relpersistence <> 't'
+    AND {_NO_EXTENSION.format("'pg_class'", "c.oid")}"""
+_KIND = """CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
+    WHEN 'f' THEN 'foreign table' ELSE 'table' END"""
+
+_LINES = (
+    # Schemas and extensions.
+    f"""SELECT '', 'schema', n.nspname, '', coalesce('granted ' || n.nspacl::text, '')
+    FROM pg_namespace n WHERE {_OURS} ORDER BY 3""",
+    "SELECT '', 'extension', extname, '', 'version ' || extversion FROM pg_extension ORDER BY 3",
+    # What tables and views are, beside their columns.
+    f"""SELECT n.nspname, {_KIND}, c.relname, c.relname, concat_ws(', ', 'owned by ' || c.relowner::regrole,
+        CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
+        CASE WHEN c.relkind = 'p' THEN 'partition by ' || pg_get_partkeydef(c.oid) END,
+        CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,
+        (SELECT 'inherits ' || string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+            FROM pg_inherits WHERE inhrelid = c.oid),
+        CASE WHEN c.relrowsecurity THEN 'row level security' END,
+        CASE WHEN c.relforcerowsecurity THEN 'forced row level security' END,
+        CASE WHEN c.relreplident <> 'd' THEN 'replica identity ' || c.relreplident::text END,
+        'with (' || array_to_string(c.reloptions, ', ') || ')', 'granted ' || c.relacl::text,
+        'comment ' || quote_literal(obj_description(c.oid, 'pg_class')))
+    FROM {_RELATIONS} AND c.relkind IN ('r', 'p', 'f', 'v', 'm') ORDER BY c.oid""",
+    f"""SELECT n.nspname, {_KIND}, c.relname, c.relname, concat_ws(' ', 'column ' || quote_ident(a.attname),
+        format_type(a.atttypid, a.atttypmod),
+        CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
+        CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+        CASE a.attidentity WHEN 'a' THEN 'ALWAYS AS IDENTITY' WHEN 'd' THEN 'BY DEFAULT AS IDENTITY' END,
+        CASE WHEN a.attgenerated <> '' THEN 'GENERATED AS (' || pg_get_expr(f.adbin, f.adrelid) || ')'
+            ELSE 'DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) END,
+        'GRANTED ' || a.attacl::text, 'COMMENT ' || quote_literal(col_description(c.oid, a.attnum)))
+    FROM {_RELATIONS} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef f ON f.adrelid = c.oid AND f.adnum = a.attnum
+    WHERE c.relkind IN ('r', 'p', 'f') ORDER BY c.oid, a.attnum""",
+    f"""SELECT n.nspname, {_KIND}, c.relname, c.relname,
+        concat_ws(' ', 'constraint ' || quote_ident(k.conname), pg_get_constraintdef(k.oid))
+    FROM {_RELATIONS} JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype NOT IN ('n', 't') ORDER BY k.conname""",
+    # What belongs to a table and has a name of its own.
+    f"""SELECT n.nspname, 'index', i.relname, c.relname, concat_ws(' ', pg_get_indexdef(x.indexrelid),
+        CASE WHEN NOT x.indisvalid THEN 'INVALID' END, CASE WHEN x.indisclustered THEN 'CLUSTERED' END)
+    FROM {_RELATIONS} JOIN pg_index x ON x.indrelid = c.oid JOIN pg_class i ON i.oid = x.indexrelid
+    WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
+    ORDER BY 3""",
+    f"""SELECT n.nspname, 'trigger', g.tgname, c.relname, pg_get_triggerdef(g.oid) || ' ' || g.tgenabled::text
+    FROM {_RELATIONS} JOIN pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal ORDER BY 3""",
+    f"""SELECT n.nspname, 'policy', p.polname, c.relname, concat_ws(' ', p.polcmd::text, p.polpermissive::text,
+        p.polroles::regrole[]::text, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+    FROM {_RELATIONS} JOIN pg_policy p ON p.polrelid = c.oid ORDER BY 3""",
+    f"""SELECT n.nspname, 'rule', r.rulename, c.relname, pg_get_ruledef(r.oid)
+    FROM {_RELATIONS} JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename <> '_RETURN' ORDER BY 3""",
+    f"""SELECT n.nspname, 'statistics', s.stxname, c.relname, pg_get_statisticsobjdef(s.oid)
+    FROM {_RELATIONS} JOIN pg_statistic_ext s ON s.stxrelid = c.oid ORDER BY 3""",
+    f"""SELECT n.nspname, {_KIND}, c.relname, c.relname, pg_get_viewdef(c.oid)
+    FROM {_RELATIONS} AND c.relkind IN ('v', 'm') ORDER BY 3""",
+    f"""SELECT n.nspname, 'sequence', c.relname, coalesce(o.relname, ''), concat_ws(' ',
+        format_type(s.seqtypid, NULL), 'start', s.seqstart, 'by', s.seqincrement, 'from', s.seqmin, 'to', s.seqmax,
+        CASE WHEN s.seqcycle THEN 'cycle' END)
+    FROM {_RELATIONS} JOIN pg_sequence s ON s.seqrelid = c.oid
+    LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+        AND d.refclassid = 'pg_class'::regclass
+    LEFT JOIN pg_class o ON o.oid = d.refobjid ORDER BY 3""",
+    # Functions and types.
+    f"""SELECT n.nspname, CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
+        p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '',
+        CASE WHEN p.prokind = 'a' THEN pg_get_function_result(p.oid) ELSE pg_get_functiondef(p.oid) END
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND {_OURS}
+    WHERE {_NO_EXTENSION.format("'pg_proc'", "p.oid")} ORDER BY 3""",
+    f"""SELECT n.nspname, CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.typname, '', concat_ws(' ',
+        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END,
+        CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'DEFAULT ' || t.typdefault,
+        (SELECT string_agg(pg_get_constraintdef(k.oid), ' ' ORDER BY k.conname) FROM pg_constraint k
+            WHERE k.contypid = t.oid),
+        (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_enum e
+            WHERE e.enumtypid = t.oid),
+        (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
+        (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE r.rngtypid = t.oid))
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace AND {_OURS}
+    LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
+        AND {_NO_EXTENSION.format("'pg_type'", "t.oid")} ORDER BY 3""",
+)
+
+
+def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query over the driver's own connection, unseen by SQLAlchemy's events."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+
+
+class PostgreSQLSchema(Schema):
+    """All objects of a database that are neither temporary nor an extension's."""
+
+    @classmethod
+    def read(cls, raw: Any, ignored: Collection[str]) -> Self:
+        """
+        Read it off a connection, in the transaction that is open.
+
+        Args:
+            ignored: Tables that are records of migrations, in lower case; they and theirs are left out.
+        """
+        [[usual, path]] = ask(raw, "SELECT current_schema(), current_setting('search_path')")
+        lines: defaultdict[Key, list[str]] = defaultdict(list)
+        tables: dict[Key, str] = {}
+        # What is not on the path is worded with its schema.
+        ask(raw, "SELECT set_config('search_path', '', true)")
+        for query in _LINES:
+            for schema, kind, name, table, line in ask(raw, query):
+                if table.lower() not in ignored:
+                    key = Key("" if schema == usual else schema, kind, _of_table(kind, name, table))
+                    lines[key].append(line)
+                    tables[key] = table
+        ask(raw, f"SELECT set_config('search_path', '{path.replace(chr(39), chr(39) * 2)}', true)")
+        return cls({key: "\n".join(found) for key, found in lines.items()}, tables, {})
+
+    def is_same(self, before: str, after: str) -> bool:
+        """Whether two definitions are one text."""
+        return before == after
+
+    def changes(self, key: Key, before: str, after: str) -> Iterator[str]:
+        """Columns, constraints and properties of a table."""
+        if key.kind not in ("table", "foreign table"):
+            return
+        was, now = (Counter(text.splitlines()) for text in (before, after))
+        gone, new = list((was - now).elements()), list((now - was).elements())
+        for line in list(gone):
+            other = next((one for one in new if _subject(one) == _subject(line)), None)
+            if other is not None:
+                gone.remove(line)
+                new.remove(other)
+                yield f"{one_line(line)} -> {one_line(other)}"
+        yield from (f"- {one_line(line)}" for line in gone)
+        yield from (f"+ {one_line(line)}" for line in new)
+        old, order = (_columns(text) for text in (before, after))
+        if [name for name in old if name in order] != [name for name in order if name in old]:
+            yield f"columns in another order: {', '.join(order)}"
+
+
+def _of_table(kind: str, name: str, table: str) -> str:
+    """Triggers, policies and rules of two tables may have one name."""
+    return f"{name} on {table}" if kind in ("trigger", "policy", "rule") else name
+
+
+def _subject(line: str) -> str:
+    """What a line of a table is about."""
+    words = line.split(" ", 2)
+    return " ".join(words[:2]) if words[0] in ("column", "constraint") else ""
+
+
+def _columns(text: str) -> list[str]:
+    return [line.split(" ", 2)[1] for line in text.splitlines() if line.startswith("column ")]

@@ -1,0 +1,167 @@
+"""The scratch database of a rehearsal: made, filled with a copy of another, and always dropped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ...backends.sqlite import quoted
+from ...errors import ConfigurationError
+from .schema_text import ask
+from .tools import Tool, address, piped
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from ..backup import Tell
+
+__all__ = ["fill", "scratch", "sweep"]
+
+logger = logging.getLogger("sqlmig.safety")
+
+_PREFIX = "sqlmig_rehearsal_"
+# Settings of several names, each of which is quoted already (PostgreSQL, GUC_LIST_QUOTE).
+_LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
+
+
+@contextmanager
+def scratch(raw: Any) -> Iterator[str]:
+    """
+    An empty database with the encoding, the collation and the settings of the one of *raw*; gone at the end.
+
+    Args:
+        raw: A connection of our own under autocommit; it holds a lock which tells that the database is in use.
+
+    Raises:
+        ConfigurationError: This user may not make one.
+    """
+    [[may, user]] = ask(raw, "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user")
+    if not may:
+        raise ConfigurationError(
+            f"The user {user} may not make a database, which a rehearsal needs for its copy.\n"
+            "  Nothing was copied and nothing was changed.\n"
+            f"Let it: ALTER ROLE {quoted(user)} CREATEDB; or rehearse as a user who may."
+        )
+    [[number]] = ask(raw, "SELECT oid FROM pg_database WHERE datname = current_database()")
+    name = f"{_PREFIX}{number}_{uuid.uuid4().hex[:12]}"
+    ask(raw, f"SELECT pg_advisory_lock({_key(name)})")
+    try:
+        _run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
+        for said in _settings(raw, name):
+            _run(raw, said)
+        yield name
+    finally:
+        _drop(raw, name)
+
+
+def sweep(raw: Any) -> None:
+    """Drop what rehearsals of the database of *raw* left whose processes were killed."""
+    found = ask(
+        raw,
+        f"SELECT datname FROM pg_database WHERE datname ~ ('^{_PREFIX}' ||"
+        " (SELECT oid FROM pg_database WHERE datname = current_database()) || '_')",
+    )
+    for (name,) in found:
+        if ask(raw, f"SELECT pg_try_advisory_lock({_key(name)})")[0][0]:
+            logger.info("dropping the database %s, which a killed rehearsal left behind", name)
+            _drop(raw, name)
+            ask(raw, f"SELECT pg_advisory_unlock({_key(name)})")
+
+
+def fill(raw: Any, url: URL, name: str, patience: float, tell: Tell) -> None:
+    """
+    Copy the database of *raw* into the empty one called *name*, through a pipe and no file.
+
+    Args:
+        patience: Seconds to wait for a table that somebody has for himself.
+        tell: Called with the bytes that are copied, and those of all tables.
+
+    Raises:
+        ToolFailed: It could not be copied.
+    """
+    sizes = {table: int(size) for table, size in ask(raw, _SIZES)}
+    total, done = max(1, sum(sizes.values())), 0
+
+    def dumping(table: str) -> None:
+        nonlocal done
+        tell(done, total)
+        done = min(total, done + sizes.get(table, 0))
+
+    # Whose things are and who may use them is left out: not everybody may make things that are another's. Replication
+    # must not begin from a copy.
+    left_out = ["--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
+    wait = f"--lock-wait-timeout={max(1, int(patience * 1000))}"
+    dump = ["pg_dump", "--format=custom", "--compress=0", "--verbose", "--no-password", wait, *left_out]
+    restore = ["pg_restore", "--exit-on-error", "--no-password", *left_out, f"--dbname={name}"]
+    place = address(raw, url)
+    [[original]] = ask(raw, "SELECT current_database()")
+    reader = Tool([*dump, f"--dbname={original}"], place, dumping=dumping)
+    with piped(reader, lambda stream: Tool(restore, place, source=stream)):
+        pass
+    tell(total, total)
+
+
+_SIZES = """
+SELECT n.nspname || '.' || c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+def _run(raw: Any, sql: str) -> None:
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql)
+    finally:
+        cursor.close()
+
+
+def _drop(raw: Any, name: str) -> None:
+    try:
+        [[version]] = ask(raw, "SELECT current_setting('server_version_num')::integer")
+        _run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
+    except Exception:
+        logger.warning("the database %s could not be dropped; the next rehearsal tries again", name, exc_info=True)
+
+
+def _like(raw: Any) -> str:
+    """The options that make a database whose texts compare as those of this one."""
+    # As an object, since releases differ in its columns.
+    [[facts]] = ask(raw, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
+    if isinstance(facts, str):
+        facts = json.loads(facts)
+    [[encoding]] = ask(raw, "SELECT getdatabaseencoding()")
+    options = [f"ENCODING {_text(encoding)}"]
+    options += [f"{word} {_text(facts[key])}" for word, key in (("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype"))]
+    provider = facts.get("datlocprovider", "c")
+    locale = facts.get("datlocale") or facts.get("daticulocale")
+    if provider == "i":
+        options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {_text(locale)}")
+    elif provider == "b":
+        options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {_text(locale)}")
+    return " ".join(options)
+
+
+def _settings(raw: Any, name: str) -> Iterator[str]:
+    """What was set for the database, or in it for this user, as statements for the other one."""
+    rows = ask(
+        raw,
+        "SELECT s.setrole <> 0, unnest(s.setconfig) FROM pg_db_role_setting s"
+        " JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()"
+        " WHERE s.setrole = 0 OR s.setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)",
+    )
+    for is_user, setting in rows:
+        key, _, value = setting.partition("=")
+        whom = f"ROLE CURRENT_USER IN DATABASE {name}" if is_user else f"DATABASE {name}"
+        yield f"ALTER {whom} SET {'.'.join(map(quoted, key.split('.')))} = {value if key in _LISTS else _text(value)}"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
