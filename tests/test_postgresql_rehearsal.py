@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from conftest import Folder
+from rehearsal_support import copies, of, people, rows, tables
 from scratch_databases import own_database
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
 
-from sqlmig import ConfigurationError, Migrator, RehearsalFailed
-
-Engines = Callable[..., Engine]
+from sqlmig import ConfigurationError, RehearsalFailed
 
 
 @pytest.fixture
@@ -27,37 +25,6 @@ def engine(url: URL) -> Iterator[Engine]:
     engine = create_engine(url)
     yield engine
     engine.dispose()
-
-
-def of(engine: Engine, folder: Folder, **options: Any) -> Migrator:
-    return Migrator(engine, folder.path, **options)
-
-
-def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
-
-
-def tables(engine: Engine) -> list[str]:
-    return [name for (name,) in rows(engine, "SELECT relname::text FROM pg_stat_user_tables ORDER BY 1")]
-
-
-def copies(engine: Engine) -> list[str]:
-    """The scratch databases of this one that are there."""
-    query = (
-        "SELECT datname::text FROM pg_database WHERE datname LIKE 'sqlmig_rehearsal_' ||"
-        " (SELECT oid FROM pg_database WHERE datname = current_database()) || '_%%'"
-    )
-    return [name for (name,) in rows(engine, query)]
-
-
-def people(folder: Folder) -> None:
-    folder.add(
-        1,
-        "self.execute_sql('CREATE TABLE people (id serial PRIMARY KEY, name text NOT NULL)')\n"
-        "self.execute_sql(\"INSERT INTO people (name) SELECT 'n' || i FROM generate_series(1, 100) i\")",
-        "self.drop_table('people')",
-    )
 
 
 def test_the_report_tells_what_was_done_to_the_copy(engine: Engine, folder: Folder) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, DatabaseLocked, DatabaseUnavailable, DiskFull
+from ...errors import ConfigurationError, DatabaseUnavailable, DiskFull
 from ..copied_engine import connect_with, connects_plainly, engine_like
 from ..original import Asked, Original
 from ..places import free_bytes, readable_size
 from .copy import PostgreSQLCopy, problems_of
 from .schema_text import ask
-from .scratch import fill, scratch, sweep
+from .scratch import StillLocked, fill, scratch, sweep
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class PostgreSQLOriginal(Original):
         with scratch(self._raw) as name:
             try:
                 fill(self._raw, engine.url, name, backend.lock_timeout, tell)
+            except StillLocked as error:
+                raise backend.locked(str(error), "Let it finish, and rehearse again.") from error
             except ToolFailed as error:
                 raise self._failed(str(error)) from error
             with _engine_on(engine, name) as copy:
@@ -119,8 +121,6 @@ class PostgreSQLOriginal(Original):
         if "No space left" in said:
             undone = "The copy was dropped; nothing was changed."
             return DiskFull(name, said, undone=undone, hint="Free space on the server's disk, then rehearse again.")
-        if "lock timeout" in said:
-            return DatabaseLocked(name, self._migrator.backend.lock_timeout, said, "Let it finish, and rehearse again.")
         return DatabaseUnavailable(
             f"The database {name} could not be copied for a rehearsal.\n"
             f"  {said}\n  The copy was dropped; nothing was changed.\n"

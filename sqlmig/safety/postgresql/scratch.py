@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from ...backends.sqlite import quoted
 from ...errors import ConfigurationError
 from .schema_text import ask
-from .tools import Tool, address, piped
+from .tools import Tool, address, pipe, target
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from ..backup import Tell
 
-__all__ = ["fill", "scratch", "sweep"]
+__all__ = ["StillLocked", "fill", "scratch", "sweep"]
 
 logger = logging.getLogger("sqlmig.safety")
 
@@ -78,37 +80,90 @@ def fill(raw: Any, url: URL, name: str, patience: float, tell: Tell) -> None:
     Copy the database of *raw* into the empty one called *name*, through a pipe and no file.
 
     Args:
-        patience: Seconds to wait for a table that somebody has for himself.
+        patience: Seconds to wait for what somebody has for himself.
         tell: Called with the bytes that are copied, and those of all tables.
 
     Raises:
         ToolFailed: It could not be copied.
+        StillLocked: It was waited for, in vain.
     """
     sizes = {table: int(size) for table, size in ask(raw, _SIZES)}
     total, done = max(1, sum(sizes.values())), 0
-
-    def dumping(table: str) -> None:
-        nonlocal done
-        tell(done, total)
-        done = min(total, done + sizes.get(table, 0))
-
     # Whose things are and who may use them is left out: not everybody may make things that are another's. Replication
     # must not begin from a copy.
     left_out = ["--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
-    wait = f"--lock-wait-timeout={max(1, int(patience * 1000))}"
+    # What waits for a table when this process is killed waits no longer than that.
+    wait = f"--lock-wait-timeout={int((patience + _MARGIN) * 1000)}"
     dump = ["pg_dump", "--format=custom", "--compress=0", "--verbose", "--no-password", wait, *left_out]
-    restore = ["pg_restore", "--exit-on-error", "--no-password", *left_out, f"--dbname={name}"]
+    restore = ["pg_restore", "--exit-on-error", "--no-password", *left_out]
     place = address(raw, url)
     [[original]] = ask(raw, "SELECT current_database()")
-    reader = Tool([*dump, f"--dbname={original}"], place, dumping=dumping)
-    with piped(reader, lambda stream: Tool(restore, place, source=stream)):
-        pass
+    waits = _Waits(raw, name, patience)
+    first = Tool([*dump, target(place, original)], place, name=name)
+
+    def meanwhile() -> None:
+        nonlocal done
+        while first.dumping:
+            tell(done, total)
+            done = min(total, done + sizes.get(first.dumping.popleft(), 0))
+        waits.look()
+
+    with first:
+        pipe(first, Tool([*restore, target(place, name)], place, source=subprocess.PIPE), meanwhile)
     tell(total, total)
 
 
+class StillLocked(Exception):
+    """What is to be copied is somebody's for himself, and this says whose."""
+
+
+class _Waits:
+    """
+    How long pg_dump has waited for a lock: it limits that for tables only, and not for views and indexes.
+
+    Args:
+        name: What it calls itself.
+        patience: In seconds.
+    """
+
+    def __init__(self, raw: Any, name: str, patience: float) -> None:
+        self._raw, self._query, self._patience = raw, _WAITS.format(_text(name)), patience
+        self._asked = time.monotonic()
+        self._since: float | None = None
+
+    def look(self) -> None:
+        """
+        Now and then, ask the server.
+
+        Raises:
+            StillLocked: It was too long.
+        """
+        now = time.monotonic()
+        if now - self._asked < _PAUSE:
+            return
+        self._asked = now
+        found = ask(self._raw, self._query)
+        if not found:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= self._patience:
+            raise StillLocked("; ".join(said for (said,) in found))
+
+
+_PAUSE = 0.25
+_MARGIN = 5.0
+_WAITS = """
+SELECT format('server process %s of %s%s has %s locked', b.pid, b.usename,
+    coalesce(' (' || nullif(b.application_name, '') || ')', ''), coalesce(l.relation::regclass::text, 'something'))
+FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
+JOIN pg_stat_activity b ON b.pid = ANY (pg_blocking_pids(a.pid))
+WHERE a.application_name = {}"""
+# Estimates, since to measure a table is to wait for whoever has it for himself.
 _SIZES = """
-SELECT n.nspname || '.' || c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
+SELECT n.nspname || '.' || c.relname, 8192 * (greatest(c.relpages, 1) + coalesce(t.relpages, 0))::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
 
 
 def _key(name: str) -> int:

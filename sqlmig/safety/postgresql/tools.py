@@ -11,8 +11,10 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...errors import ConfigurationError, shorten
@@ -20,7 +22,7 @@ from ...errors import ConfigurationError, shorten
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["Tool", "ToolFailed", "address", "piped", "require_tools"]
+__all__ = ["Tool", "ToolFailed", "address", "pipe", "require_tools", "target"]
 
 _VARIABLES = {
     "host": "PGHOST",
@@ -39,9 +41,13 @@ _VARIABLES = {
     "krbsrvname": "PGKRBSRVNAME",
     "gssencmode": "PGGSSENCMODE",
     "connect_timeout": "PGCONNECT_TIMEOUT",
+    "options": "PGOPTIONS",
 }
 _DUMPING = re.compile(rb'dumping contents of table "(.*)"')
 _LAST_WORDS = 20
+_CHUNK = 1 << 20
+_MOMENT = 0.1
+_GRACE = 5.0
 
 
 class ToolFailed(Exception):
@@ -69,7 +75,7 @@ def require_tools(what: str) -> None:
         raise ConfigurationError(
             f"{what} of PostgreSQL needs {' and '.join(missing)}, which cannot be found on the PATH.\n"
             "  Nothing was begun and nothing was changed.\n"
-            "Install the client programs of PostgreSQL, of the server's version or newer (postgresql-client on Debian)."
+            "Install the client programs of PostgreSQL, of the server's version (postgresql-client on Debian)."
         )
 
 
@@ -91,6 +97,14 @@ def address(raw: Any, url: URL) -> dict[str, str]:
     return {variable: str(told[name]) for name, variable in _VARIABLES.items() if told.get(name)}
 
 
+def target(place: Mapping[str, str], database: str) -> str:
+    """The argument that leads to a *database*, whatever its name and whatever PGSERVICE says; without a password."""
+    words = {word: place[_VARIABLES[word]] for word in ("host", "port", "user") if _VARIABLES[word] in place}
+    words["dbname"] = database
+    escaped = {word: value.replace("\\", "\\\\").replace("'", "\\'") for word, value in words.items()}
+    return "--dbname=" + " ".join(f"{word}='{value}'" for word, value in escaped.items())
+
+
 class Tool:
     """
     One of them at work; use it as a context manager, which ends it however it is left.
@@ -100,7 +114,10 @@ class Tool:
         place: From `address()`.
         source: What it reads.
         output: What it writes into, where not through `stdout`.
-        dumping: Called with the name of each table whose rows are about to be dumped.
+        name: What it calls itself at the server.
+
+    Attributes:
+        dumping: The names of the tables whose rows it has begun to dump, oldest first.
     """
 
     def __init__(
@@ -110,11 +127,12 @@ class Tool:
         *,
         source: BinaryIO | int = subprocess.DEVNULL,
         output: BinaryIO | int = subprocess.PIPE,
-        dumping: Callable[[str], object] | None = None,
+        name: str = "sqlmig",
     ) -> None:
-        self._name, self._dumping = arguments[0], dumping
+        self._name = arguments[0]
+        self.dumping: deque[str] = deque()
         # Its messages are read: they are to be in one language.
-        environment = {**os.environ, **place, "LC_ALL": "C", "PGAPPNAME": "sqlmig"}
+        environment = {**os.environ, **place, "LC_ALL": "C", "PGAPPNAME": name}
         self._process = subprocess.Popen(
             arguments, env=environment, stdin=source, stdout=output, stderr=subprocess.PIPE
         )
@@ -128,17 +146,35 @@ class Tool:
         assert self._process.stdout is not None
         return self._process.stdout  # type: ignore[return-value]
 
+    @property
+    def stdin(self) -> BinaryIO:
+        """What it reads."""
+        assert self._process.stdin is not None
+        return self._process.stdin  # type: ignore[return-value]
+
+    @property
+    def running(self) -> bool:
+        """Whether it is at work."""
+        return self._process.poll() is None
+
     def __enter__(self) -> Tool:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self.running:
+            # It has the server stop what it waits for; one that is killed leaves that waiting.
+            with suppress(OSError):
+                self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
         with suppress(OSError):
             self._process.kill()
         self._process.wait()
         self._listener.join()
-        for stream in (self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(OSError, ValueError):
+                    stream.close()
 
     def wait(self) -> None:
         """
@@ -161,24 +197,45 @@ class Tool:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             found = _DUMPING.search(line)
-            if found is not None and self._dumping is not None:
-                self._dumping(found[1].decode(errors="replace"))
+            if found is not None:
+                self.dumping.append(found[1].decode(errors="replace"))
             elif line.strip():
                 self._words = [*self._words[1 - _LAST_WORDS :], line.strip()]
 
 
-@contextmanager
-def piped(first: Tool, second: Callable[[BinaryIO], Tool]) -> Iterator[None]:
-    """Two of them, of which the second reads what the first writes."""
-    with first, second(first.stdout) as reader:
-        # So that the first learns it when the second ends.
-        first.stdout.close()
-        yield
+def pipe(first: Tool, second: Tool, meanwhile: Callable[[], object]) -> None:
+    """
+    Have *second* read what *first* writes, and wait for both.
+
+    It goes through this process: where this one is killed, the pipes end and so do they.
+
+    Args:
+        meanwhile: Called again and again, by the thread that waits.
+
+    Raises:
+        ToolFailed: One of them ended badly.
+    """
+    with first, second:
+        pump = threading.Thread(target=_pump, args=(first.stdout, second.stdin), name="sqlmig-pipe", daemon=True)
+        pump.start()
+        while pump.is_alive() or first.running or second.running:
+            pump.join(_MOMENT)
+            if not pump.is_alive():
+                time.sleep(_MOMENT / 10)
+            meanwhile()
         failed: list[ToolFailed] = []
-        for tool in (first, reader):
+        for tool in (first, second):
             try:
                 tool.wait()
             except ToolFailed as error:
                 failed.append(error)
         if failed:
             raise next((error for error in failed if not error.killed), failed[0])
+
+
+def _pump(source: BinaryIO, sink: BinaryIO) -> None:
+    reader: Any = source
+    # Either may have ended by itself, or was ended.
+    with suppress(OSError, ValueError), sink, source:
+        while chunk := reader.read1(_CHUNK):
+            sink.write(chunk)
