@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["PostgreSQLCopy", "problems_of"]
 
 _SIZE = "SELECT pg_database_size(current_database())"
-_CHANGED = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_xact_user_tables"
+_CHANGED = """
+SELECT relid::bigint, (n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_xact_user_tables
+WHERE n_tup_ins + n_tup_upd + n_tup_del > 0"""
 _INVALID = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
 WHERE NOT x.indisvalid AND c.relkind = 'i'"""
@@ -43,10 +45,15 @@ class PostgreSQLCopy(Copy):
     def __init__(self, engine: Engine, files: list[str], warnings: list[str]) -> None:
         super().__init__(engine, files, warnings)
         self._rows = _Rows(engine)
+        self._usual: str | None = None
 
     def schema(self, session: Session, ignored: Collection[str]) -> Schema:
         """As the catalogue describes it."""
-        found = PostgreSQLSchema.read(session.raw, ignored)
+        if self._usual is None:
+            # Once: a migration may make a schema that comes before it.
+            [[usual]] = ask(session.raw, "SELECT coalesce(current_schema(), '')")
+            self._usual = str(usual)
+        found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
         if not session.in_transaction:
             # The driver has begun one by itself.
             session.raw.rollback()
@@ -55,8 +62,8 @@ class PostgreSQLCopy(Copy):
     @contextmanager
     def counting(self, session: Session) -> Iterator[Callable[[], int]]:
         """As the server counts them, so that those of triggers and keys are among them."""
-        before = self._rows.so_far(session.raw)
-        yield lambda: self._rows.so_far(session.raw) - before
+        self._rows.restart(session.raw)
+        yield lambda: self._rows.so_far(session.raw)
 
     def size_in(self, session: Session) -> int:
         """That of its files: what is dropped stays in them until the commit."""
@@ -113,34 +120,41 @@ class _Rows:
 
     def __init__(self, engine: Engine) -> None:
         self._total = 0
-        self._at_begin: int | None = None
+        self._before: dict[int, int] | None = None
         event.listen(engine, "begin", self._begin)
         event.listen(engine, "commit", self._commit)
         event.listen(engine, "rollback", self._rollback)
         event.listen(engine, "after_cursor_execute", self._executed)
 
+    def restart(self, raw: Any) -> None:
+        """Count from here on."""
+        self._total = 0
+        if self._before is not None:
+            self._before = self._changed(raw)
+
     def so_far(self, raw: Any) -> int:
-        """All of them, those of the transaction that is open included."""
-        if self._at_begin is None:
+        """Since then, those of the transaction that is open included."""
+        if self._before is None:
             return self._total
-        # A table that is dropped takes its figures along.
-        return self._total + max(0, self._changed(raw) - self._at_begin)
+        # By table, since one that is dropped takes its figures along.
+        grown = {table: count - self._before.get(table, 0) for table, count in self._changed(raw).items()}
+        return self._total + sum(grown.values())
 
     def _begin(self, connection: Connection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        self._at_begin = None if raw.autocommit else self._changed(raw)
+        # Those of transactions before may not have been handed in yet.
+        self._before = None if raw.autocommit else self._changed(raw)
 
     def _commit(self, connection: Connection) -> None:
-        self._total, self._at_begin = self.so_far(connection.connection.dbapi_connection), None
+        self._total, self._before = self.so_far(connection.connection.dbapi_connection), None
 
     def _rollback(self, _connection: Connection) -> None:
-        self._at_begin = None
+        self._before = None
 
     def _executed(self, connection: Connection, cursor: Any, statement: str, *_: object) -> None:
         raw: Any = connection.connection.dbapi_connection
         if raw.autocommit and cursor.rowcount > 0 and _WRITES.match(statement):
             self._total += cursor.rowcount
 
-    def _changed(self, raw: Any) -> int:
-        [[changed]] = ask(raw, _CHANGED)
-        return int(changed)
+    def _changed(self, raw: Any) -> dict[int, int]:
+        return dict(ask(raw, _CHANGED))

@@ -118,14 +118,15 @@ class PostgreSQLSchema(Schema):
     """All objects of a database that are neither temporary nor an extension's."""
 
     @classmethod
-    def read(cls, raw: Any, ignored: Collection[str]) -> Self:
+    def read(cls, raw: Any, ignored: Collection[str], usual: str) -> Self:
         """
         Read it off a connection, in the transaction that is open.
 
         Args:
             ignored: Tables that are records of migrations, in lower case; they and theirs are left out.
+            usual: The schema that is not named.
         """
-        [[usual, path]] = ask(raw, "SELECT current_schema(), current_setting('search_path')")
+        [[path]] = ask(raw, "SELECT current_setting('search_path')")
         lines: defaultdict[Key, list[str]] = defaultdict(list)
         tables: dict[Key, str] = {}
         # What is not on the path is worded with its schema.
