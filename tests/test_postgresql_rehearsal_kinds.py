@@ -78,3 +78,47 @@ def test_a_schema_that_comes_before_the_usual_one(url: URL, folder: Folder) -> N
     assert report, str(report)
     assert report.steps[0].schema_difference == ["+ schema tenant", "+ table tenant.u"]
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("statement", "extra"),
+    [
+        ("CREATE ROLE {name}", ""),
+        ("DO $$ BEGIN CREATE ROLE {name}; END $$", ""),
+        ("CREATE ROLE {name}", "resumable = True"),
+        ("CREATE ROLE {name}", "transactional = False"),
+        ("ALTER DATABASE {database} SET work_mem = '9MB'", ""),
+        ("ALTER DATABASE {database} CONNECTION LIMIT 7", ""),
+        ("ALTER ROLE CURRENT_USER SET work_mem = '9MB'", ""),
+        ("CREATE DATABASE {name}", "transactional = False"),
+        ("ALTER SYSTEM SET work_mem = '9MB'", "transactional = False"),
+        ("GRANT pg_read_all_data TO CURRENT_USER", "transactional = False"),
+    ],
+)
+def test_what_is_the_server_s_is_refused(url: URL, engine: Engine, folder: Folder, statement: str, extra: str) -> None:
+    told = statement.format(name=f"{url.database}_new", database=url.database)
+    added(folder, 1, [told], extra=extra)
+    report = of(engine, folder).rehearse()
+    assert not report.can_migrate
+    assert "all databases of the server have in common" in str(report)
+    assert "self.rehearsing" in str(report)
+    server = "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
+    assert at(url, f"SELECT 1 FROM ({server}) s (n) WHERE n LIKE current_database() || '_new'") == []
+    assert at(url, "SELECT datconnlimit FROM pg_database WHERE datname = current_database()") == [(-1,)]
+    assert at(url, "SELECT 1 FROM pg_db_role_setting WHERE setconfig = '{work_mem=9MB}'") == []
+
+
+def test_what_is_the_copy_s_own_is_let_be(url: URL, engine: Engine, folder: Folder) -> None:
+    for number, statement in enumerate(
+        (
+            "ALTER DATABASE %I SET work_mem = '9MB'",
+            "COMMENT ON DATABASE %I IS 'x'",
+            "GRANT CONNECT ON DATABASE %I TO PUBLIC",
+        ),
+        1,
+    ):
+        told = f"DO $$ BEGIN EXECUTE format($q${statement}$q$, current_database()); END $$"
+        added(folder, number, [told, f"CREATE TABLE t{number} (i int)"])
+    report = of(engine, folder).rehearse()
+    assert report, str(report)
+    assert at(url, "SELECT 1 FROM pg_db_role_setting WHERE setconfig = '{work_mem=9MB}'") == []

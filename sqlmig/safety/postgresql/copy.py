@@ -13,6 +13,7 @@ from sqlalchemy import event
 from ...backends.sqlite import quoted
 from ..original import Copy
 from .schema_text import PostgreSQLSchema, ask
+from .server_fence import ServerFence
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -45,6 +46,7 @@ class PostgreSQLCopy(Copy):
     def __init__(self, engine: Engine, files: list[str], warnings: list[str]) -> None:
         super().__init__(engine, files, warnings)
         self._rows = _Rows(engine)
+        self._server = ServerFence(engine)
         self._usual: str | None = None
 
     def schema(self, session: Session, ignored: Collection[str]) -> Schema:
@@ -63,7 +65,8 @@ class PostgreSQLCopy(Copy):
     def counting(self, session: Session) -> Iterator[Callable[[], int]]:
         """As the server counts them, so that those of triggers and keys are among them."""
         self._rows.restart(session.raw)
-        yield lambda: self._rows.so_far(session.raw)
+        with self._server.watched(session.raw):
+            yield lambda: self._rows.so_far(session.raw)
 
     def size_in(self, session: Session) -> int:
         """That of its files: what is dropped stays in them until the commit."""

@@ -1,0 +1,112 @@
+"""What keeps a migration that is rehearsed from what all databases of a server have in common: roles, databases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+
+from ...errors import ConfigurationError
+from ...sql_text import split_statements, without_literals
+from .schema_text import ask
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+__all__ = ["ServerFence"]
+
+# Which of the catalogues that databases share this transaction has written to, by a DO block or a function as well.
+# Every object of a database has a part in pg_shdepend.
+_WRITTEN = """
+SELECT s.relname::text, (s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint FROM pg_stat_xact_sys_tables s
+JOIN pg_class c ON c.oid = s.relid
+WHERE c.relisshared AND c.relname <> 'pg_shdepend' AND s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0"""
+# Those which tell of this database too, without what they tell of it: the copy's own settings are the copy's.
+_MIXED = {
+    "pg_database": "SELECT d.oid, datname, datdba, datconnlimit, datacl FROM pg_database d WHERE d.oid <> o.oid",
+    "pg_db_role_setting": "SELECT s.* FROM pg_db_role_setting s WHERE s.setdatabase <> o.oid",
+    "pg_shdescription": "SELECT s.* FROM pg_shdescription s"
+    " WHERE NOT (s.classoid = 'pg_database'::regclass AND s.objoid = o.oid)",
+}
+_OTHERS = (
+    "SELECT "
+    + ", ".join(f"(SELECT md5(string_agg(f::text, ' ' ORDER BY f::text)) FROM ({said}) f)" for said in _MIXED.values())
+    + " FROM pg_database o WHERE o.datname = current_database()"
+)
+_KINDS = {
+    "pg_authid": "roles",
+    "pg_auth_members": "roles",
+    "pg_database": "other databases",
+    "pg_db_role_setting": "settings of roles or of other databases",
+    "pg_shdescription": "comments on roles or on other databases",
+    "pg_subscription": "subscriptions",
+    "pg_tablespace": "tablespaces",
+}
+_OUTSIDE = re.compile(
+    r"\s*(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace|subscription)\b"
+    r"|alter\s+system\b|(?:grant|revoke)\s+(?!.*\bon\b))",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class ServerFence:
+    """
+    Refuses, on an engine's connections, what a scratch database cannot hold.
+
+    A transaction is asked before it commits what it has written to; what runs outside of one is known by its words.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._before: tuple[dict[str, int], list[tuple[Any, ...]]] | None = None
+        event.listen(engine, "begin", self._begin)
+        event.listen(engine, "commit", self._commit)
+        event.listen(engine, "before_cursor_execute", self._execute)
+
+    @contextmanager
+    def watched(self, raw: Any) -> Iterator[None]:
+        """
+        A migration's own code.
+
+        Raises:
+            ConfigurationError: It changed something of the server; its transaction is not to be committed.
+        """
+        yield
+        if not raw.autocommit:
+            self._require(raw)
+
+    def _begin(self, connection: Connection) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        self._before = None if raw.autocommit else (dict(ask(raw, _WRITTEN)), ask(raw, _OTHERS))
+
+    def _commit(self, connection: Connection) -> None:
+        # A resumable migration commits in the middle.
+        self._require(connection.connection.dbapi_connection)
+
+    def _require(self, raw: Any) -> None:
+        if self._before is None:
+            return
+        before, [others] = self._before
+        written = {name for name, count in ask(raw, _WRITTEN) if count != before.get(name, 0)}
+        if written & _MIXED.keys():
+            [now] = ask(raw, _OTHERS)
+            written -= {name for name, was, is_ in zip(_MIXED, others, now, strict=True) if was == is_}
+        if written:
+            raise _changes(", ".join(sorted({_KINDS.get(name, name) for name in written})))
+
+    def _execute(self, connection: Connection, _cursor: Any, statement: str, *_: object) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        if raw.autocommit:
+            for one in split_statements(statement):
+                if _OUTSIDE.match(without_literals(one)):
+                    raise _changes(" ".join(one.split()[:3]))
+
+
+def _changes(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        "The migration changes what all databases of the server have in common, which a rehearsal would change for"
+        f" good.\n  {what}\n"
+        "Leave it out where self.rehearsing is true."
+    )
