@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from conftest import Folder
-from rehearsal_support import added, at, copies, of, people
+from rehearsal_support import added, at, copies, of, people, role
 from resumable_support import in_child
 from scratch_databases import own_database
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
-from sqlmig import DatabaseLocked
+from sqlmig import DatabaseLocked, DatabaseUnavailable
 
 
 @pytest.fixture
@@ -143,3 +144,55 @@ def test_of_four_processes_those_rehearse_that_migrate(url: URL, engine: Engine,
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0, 0]
     assert of(engine, folder).get_current_version() == 2
     assert copies(engine) == []
+
+
+ENDED = (
+    "self.execute_sql('SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    " WHERE l.locktype = ? AND d.datname = ?', ('advisory', {name!r}))\n"
+)
+
+
+def test_a_connection_that_the_server_ended_meanwhile(url: URL, engine: Engine, folder: Folder) -> None:
+    folder.add(
+        1, ENDED.format(name=url.database) + "self.execute_sql('CREATE TABLE t (i int)')", "self.drop_table('t')"
+    )
+    report = of(engine, folder).rehearse()
+    assert report, str(report)
+    assert copies(engine) == []
+    # With the lock, it was that of the run as well.
+    with pytest.raises(DatabaseUnavailable):
+        of(engine, folder).migrate(rehearse=True)
+    assert copies(engine) == []
+    assert of(engine, folder).get_current_version() == 0
+
+
+def test_a_server_that_ends_what_is_idle(url: URL, folder: Folder) -> None:
+    at(url, f"ALTER DATABASE {url.database} SET idle_session_timeout = '200ms'")
+    folder.add(1, "import time\ntime.sleep(0.6)\nself.execute_sql('CREATE TABLE t (i int)')", "self.drop_table('t')")
+    engine = create_engine(url, pool_pre_ping=True)
+    assert of(engine, folder).migrate(rehearse=True).applied == [1]
+    time.sleep(0.4)
+    assert copies(engine) == []
+    engine.dispose()
+
+
+def test_a_copy_that_cannot_be_dropped_is_told_and_dropped_later(url: URL, engine: Engine, folder: Folder) -> None:
+    people(folder)
+    with role("LOGIN CREATEDB") as user:
+        at(url, f"ALTER DATABASE {url.database} OWNER TO {user}")
+        own = create_engine(url.set(username=user), poolclass=NullPool)
+        others: list[Connection] = []
+
+        def told(_done: int, _total: int, message: str) -> None:
+            if message.startswith("rehearsing"):
+                [name] = copies(engine)
+                others.append(create_engine(url.set(database=name), poolclass=NullPool).connect())
+                others[0].exec_driver_sql("SELECT 1")
+
+        report = of(own, folder, progress=told).rehearse()
+        [left] = copies(engine)
+        assert f"the database {left} could not be dropped" in str(report.warnings)
+        others[0].close()
+        assert of(own, folder).rehearse().warnings == []
+        assert copies(engine) == []
+        at(url, f"REASSIGN OWNED BY {user} TO CURRENT_USER")

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ...backends.session import Session
     from ..differences import Schema
 
-__all__ = ["PostgreSQLCopy", "problems_of"]
+__all__ = ["INVALID", "PostgreSQLCopy", "problems_of"]
 
 _SIZE = "SELECT pg_database_size(current_database())"
 _CHANGED = """
 SELECT relid::bigint, (n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_xact_user_tables
 WHERE n_tup_ins + n_tup_upd + n_tup_del > 0"""
-_INVALID = """
+INVALID = """
 SELECT x.indexrelid::regclass::text FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
 WHERE NOT x.indisvalid AND c.relkind = 'i'"""
 _KEYS = """
@@ -101,7 +101,7 @@ def problems_of(raw: Any, *, thorough: bool) -> Counter[str]:
         thorough: Whether every row of every table is asked for its parents; the server sees to that itself, except
             where its triggers were switched off.
     """
-    found = Counter(f"index {name}: it is invalid" for (name,) in ask(raw, _INVALID))
+    found = Counter(f"index {name}: it is invalid" for (name,) in ask(raw, INVALID))
     for child, parent, columns, keys in ask(raw, _KEYS) if thorough else ():
         named = [(f"c.{quoted(column)}", f"p.{quoted(key)}") for column, key in zip(columns, keys, strict=True)]
         filled = " AND ".join(f"{column} IS NOT NULL" for column, _ in named)

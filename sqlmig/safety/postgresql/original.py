@@ -6,16 +6,16 @@ import ipaddress
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError, DatabaseUnavailable, DiskFull
 from ..copied_engine import connect_with, connects_plainly, engine_like
 from ..original import Asked, Original
 from ..places import free_bytes, readable_size
-from .copy import PostgreSQLCopy, problems_of
-from .schema_text import ask
-from .scratch import StillLocked, fill, scratch, sweep
+from .copy import INVALID, PostgreSQLCopy, problems_of
+from .schema_text import ask, without_limits
+from .scratch import StillLocked, fill, finish, scratch, sweep
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ class PostgreSQLOriginal(Original):
     @contextmanager
     def opened(self) -> Iterator[None]:
         """With a connection that has its own transactions; a run that waits meanwhile has none open."""
-        if self._session is not None:
-            # An open transaction would keep the server from cleaning up, and may be ended for being idle.
-            self._session.abandon()
-        creator: Any = self._migrator.db.engine.pool._invoke_creator
-        with closing(creator(None)) as self._raw:
-            self._raw.autocommit = True
-            ask(self._raw, "SELECT set_config('statement_timeout', '0', false)")
+        with self._waiting(), self._connected() as self._raw:
             [[self.size]] = ask(self._raw, "SELECT pg_database_size(current_database())")
             yield
 
@@ -65,15 +59,57 @@ class PostgreSQLOriginal(Original):
         require_tools("A rehearsal")
         sweep(self._raw)
         self._require_room(int(self.size * asked.room))
-        with scratch(self._raw) as name:
+        warnings = self._warnings()
+        with scratch(self._raw, self._connected, warnings) as name:
             try:
                 fill(self._raw, engine.url, name, backend.lock_timeout, tell)
             except StillLocked as error:
                 raise backend.locked(str(error), "Let it finish, and rehearse again.") from error
             except ToolFailed as error:
                 raise self._failed(str(error)) from error
-            with _engine_on(engine, name) as copy:
-                yield PostgreSQLCopy(copy, [], self._warnings())
+            with _engine_on(engine, name, self._raw) as copy:
+                finish(self._raw, copy, warnings)
+                yield PostgreSQLCopy(copy, [], warnings)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        """A connection of the driver's own, after the application's listeners: they may have it act as another role."""
+        engine = self._migrator.db.engine
+        creator: Any = engine.pool._invoke_creator
+        with engine_like(engine, engine.url, creator, lambda *_: None) as ours:
+            pooled = ours.raw_connection()
+            try:
+                raw: Any = pooled.dbapi_connection
+                raw.rollback()
+                raw.autocommit = True
+                without_limits(raw)
+                patience = int(self._migrator.backend.lock_timeout * 1000)
+                ask(raw, f"SELECT set_config('lock_timeout', '{max(1, patience)}', false)")
+                yield raw
+            finally:
+                # Not to be used again by a pool that keeps its connections.
+                pooled.invalidate()
+                pooled.close()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """The connection with the lock, if there is one: it does nothing for a long time."""
+        if self._session is None:
+            yield
+            return
+        # An open transaction would keep the server from cleaning up, and may be ended for being idle.
+        self._session.abandon()
+        raw, name = self._session.raw, "idle_session_timeout"
+        before = ask(raw, f"SELECT setting FROM pg_settings WHERE name = '{name}'")
+        without_limits(raw, name)
+        raw.commit()
+        try:
+            yield
+        finally:
+            with suppress(Exception):
+                for (setting,) in before:
+                    ask(raw, f"SELECT set_config('{name}', '{setting}', false)")
+                raw.commit()
 
     def obstacle(self, growth: int) -> str | None:
         """The room on the server's disk, where that is this machine's."""
@@ -114,7 +150,12 @@ class PostgreSQLOriginal(Original):
     def _warnings(self) -> list[str]:
         [[foreign]] = ask(self._raw, _FOREIGN)
         told = f"{foreign:,} foreign tables lead where they do in the original: what is written there is really written"
-        return [told] if foreign else []
+        warnings = [told] if foreign else []
+        invalid = [name for (name,) in ask(self._raw, INVALID)]
+        if invalid:
+            # One of an attempt that failed, most often, which the next one is to drop.
+            warnings.append(f"indexes that are invalid are not in the copy: {', '.join(invalid)}")
+        return warnings
 
     def _failed(self, said: str) -> DatabaseUnavailable:
         name = self._migrator.backend.name
@@ -129,10 +170,19 @@ class PostgreSQLOriginal(Original):
 
 
 @contextmanager
-def _engine_on(original: Engine, name: str) -> Iterator[Engine]:
-    """An engine like the application's whose every connection is to the database *name*."""
+def _engine_on(original: Engine, name: str, asked: Any) -> Iterator[Engine]:
+    """
+    An engine like the application's whose every connection is to the database *name*.
+
+    Args:
+        asked: A connection to the original.
+    """
+    # A password file may tell it for the original only.
+    password = getattr(getattr(asked, "info", None), "password", None)
 
     def lead(_arguments: list[Any], options: dict[str, Any]) -> None:
+        if password:
+            options.setdefault("password", password)
         # asyncpg and pg8000 call it "database".
         options["database" if "database" in options else "dbname"] = name
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ..differences import Key, Schema, one_line
 
-__all__ = ["PostgreSQLSchema", "ask"]
+__all__ = ["PostgreSQLSchema", "ask", "without_limits"]
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 # What an extension made is the extension's.
@@ -112,6 +112,15 @@ def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in cursor.fetchall()]
     finally:
         cursor.close()
+
+
+_LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
+
+
+def without_limits(raw: Any, *names: str) -> None:
+    """Have the server end a connection neither for a long statement nor for a long silence; releases have their own."""
+    listed = ", ".join(f"'{name}'" for name in names or _LIMITS)
+    ask(raw, f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({listed})")
 
 
 class PostgreSQLSchema(Schema):

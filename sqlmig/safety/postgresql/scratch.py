@@ -8,21 +8,22 @@ import logging
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ...backends.sqlite import quoted
 from ...errors import ConfigurationError
-from .schema_text import ask
+from ..differences import one_line
+from .schema_text import ask, without_limits
 from .tools import Tool, address, pipe, target
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, Engine
 
     from ..backup import Tell
 
-__all__ = ["StillLocked", "fill", "scratch", "sweep"]
+__all__ = ["StillLocked", "fill", "finish", "scratch", "sweep"]
 
 logger = logging.getLogger("sqlmig.safety")
 
@@ -32,12 +33,14 @@ _LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local
 
 
 @contextmanager
-def scratch(raw: Any) -> Iterator[str]:
+def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings: list[str]) -> Iterator[str]:
     """
-    An empty database with the encoding, the collation and the settings of the one of *raw*; gone at the end.
+    An empty database with the encoding and the collation of the one of *raw*; gone at the end.
 
     Args:
         raw: A connection of our own under autocommit; it holds a lock which tells that the database is in use.
+        anew: Another one like it, for the end, if it is lost.
+        warnings: Told where it could not be dropped.
 
     Raises:
         ConfigurationError: This user may not make one.
@@ -54,11 +57,16 @@ def scratch(raw: Any) -> Iterator[str]:
     ask(raw, f"SELECT pg_advisory_lock({_key(name)})")
     try:
         _run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
-        for said in _settings(raw, name):
-            _run(raw, said)
         yield name
     finally:
-        _drop(raw, name)
+        try:
+            _drop(raw, name)
+        except Exception:
+            try:
+                with anew() as other:
+                    _drop(other, name)
+            except Exception as error:
+                warnings.append(_stays(name, error))
 
 
 def sweep(raw: Any) -> None:
@@ -71,7 +79,10 @@ def sweep(raw: Any) -> None:
     for (name,) in found:
         if ask(raw, f"SELECT pg_try_advisory_lock({_key(name)})")[0][0]:
             logger.info("dropping the database %s, which a killed rehearsal left behind", name)
-            _drop(raw, name)
+            try:
+                _drop(raw, name)
+            except Exception as error:
+                _stays(name, error)
             ask(raw, f"SELECT pg_advisory_unlock({_key(name)})")
 
 
@@ -91,13 +102,15 @@ def fill(raw: Any, url: URL, name: str, patience: float, tell: Tell) -> None:
     total, done = max(1, sum(sizes.values())), 0
     # Whose things are and who may use them is left out: not everybody may make things that are another's. Replication
     # must not begin from a copy.
-    left_out = ["--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
+    usual = ["--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
     # What waits for a table when this process is killed waits no longer than that.
     wait = f"--lock-wait-timeout={int((patience + _MARGIN) * 1000)}"
-    dump = ["pg_dump", "--format=custom", "--compress=0", "--verbose", "--no-password", wait, *left_out]
-    restore = ["pg_restore", "--exit-on-error", "--no-password", *left_out]
     place = address(raw, url)
-    [[original]] = ask(raw, "SELECT current_database()")
+    [[original, login, user]] = ask(raw, "SELECT current_database(), session_user, current_user")
+    if user != login:
+        usual.append(f"--role={user}")
+    dump = ["pg_dump", "--format=custom", "--compress=0", "--verbose", "--no-password", wait, *usual]
+    restore = ["pg_restore", "--exit-on-error", "--no-password", *usual]
     waits = _Waits(raw, name, patience)
     first = Tool([*dump, target(place, original)], place, name=name)
 
@@ -179,11 +192,45 @@ def _run(raw: Any, sql: str) -> None:
 
 
 def _drop(raw: Any, name: str) -> None:
+    [[version]] = ask(raw, "SELECT current_setting('server_version_num')::integer")
+    _run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
+
+
+def _stays(name: str, error: Exception) -> str:
+    said = f"the database {name} could not be dropped, which the next rehearsal tries again: {one_line(str(error))}"
+    logger.warning("%s", said)
+    return said
+
+
+def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
+    """
+    Make a filled database what the one of *raw* is besides: its settings, its planner's knowledge, no schema too many.
+
+    Args:
+        copy: Connects to it.
+        warnings: Told in what it is not.
+    """
+    pooled = copy.raw_connection()
     try:
-        [[version]] = ask(raw, "SELECT current_setting('server_version_num')::integer")
-        _run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
-    except Exception:
-        logger.warning("the database %s could not be dropped; the next rehearsal tries again", name, exc_info=True)
+        there: Any = pooled.dbapi_connection
+        there.rollback()
+        there.autocommit = True
+        without_limits(there)
+        [[name]] = ask(there, "SELECT current_database()")
+        # template0 has brought it along.
+        gone = not ask(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'")
+        todo = [("the schema public", "DROP SCHEMA public")] if gone else []
+        for what, said in [*todo, *_settings(raw, name), ("what the planner knows", "ANALYZE")]:
+            try:
+                _run(there, said)
+            except Exception as error:
+                # A superuser's setting, most often. Its value may be a secret.
+                told = str(error).partition("\n")[0]
+                warnings.append(f"{what} is not in the copy as it is in the database: {told}")
+    finally:
+        # What was set for the database is a new connection's.
+        pooled.invalidate()
+        pooled.close()
 
 
 def _like(raw: Any) -> str:
@@ -204,18 +251,19 @@ def _like(raw: Any) -> str:
     return " ".join(options)
 
 
-def _settings(raw: Any, name: str) -> Iterator[str]:
-    """What was set for the database, or in it for this user, as statements for the other one."""
+def _settings(raw: Any, name: str) -> Iterator[tuple[str, str]]:
+    """What was set for the database, or in it for this user, and the statements that set it for the other one."""
     rows = ask(
         raw,
         "SELECT s.setrole <> 0, unnest(s.setconfig) FROM pg_db_role_setting s"
         " JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()"
-        " WHERE s.setrole = 0 OR s.setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)",
+        " WHERE s.setrole = 0 OR s.setrole = (SELECT oid FROM pg_roles WHERE rolname = session_user)",
     )
     for is_user, setting in rows:
         key, _, value = setting.partition("=")
-        whom = f"ROLE CURRENT_USER IN DATABASE {name}" if is_user else f"DATABASE {name}"
-        yield f"ALTER {whom} SET {'.'.join(map(quoted, key.split('.')))} = {value if key in _LISTS else _text(value)}"
+        whom = f"ROLE SESSION_USER IN DATABASE {name}" if is_user else f"DATABASE {name}"
+        setting = ".".join(map(quoted, key.split(".")))
+        yield f"the setting {key}", f"ALTER {whom} SET {setting} = {value if key in _LISTS else _text(value)}"
 
 
 def _text(value: str) -> str:
