@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Iterator
 
 import pytest
 from conftest import Folder
 from rehearsal_support import added, at, of
 from scratch_databases import own_database
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
+
+from sqlmig.safety.differences import differences
+from sqlmig.safety.postgresql.schema_text import PostgreSQLSchema
 
 
 @pytest.fixture
@@ -80,6 +84,12 @@ def test_a_schema_that_comes_before_the_usual_one(url: URL, folder: Folder) -> N
     engine.dispose()
 
 
+SET = (
+    "SELECT 1 FROM pg_db_role_setting WHERE setconfig = '{work_mem=9MB}' AND setdatabase IN"
+    " (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+
+
 @pytest.mark.parametrize(
     ("statement", "extra"),
     [
@@ -89,6 +99,11 @@ def test_a_schema_that_comes_before_the_usual_one(url: URL, folder: Folder) -> N
         ("CREATE ROLE {name}", "transactional = False"),
         ("ALTER DATABASE {database} SET work_mem = '9MB'", ""),
         ("ALTER DATABASE {database} CONNECTION LIMIT 7", ""),
+        (
+            "DO $$ BEGIN ALTER DATABASE {database} CONNECTION LIMIT 7;"
+            " EXCEPTION WHEN division_by_zero THEN NULL; END $$",
+            "",
+        ),
         ("ALTER ROLE CURRENT_USER SET work_mem = '9MB'", ""),
         ("CREATE DATABASE {name}", "transactional = False"),
         ("ALTER SYSTEM SET work_mem = '9MB'", "transactional = False"),
@@ -105,7 +120,7 @@ def test_what_is_the_server_s_is_refused(url: URL, engine: Engine, folder: Folde
     server = "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
     assert at(url, f"SELECT 1 FROM ({server}) s (n) WHERE n LIKE current_database() || '_new'") == []
     assert at(url, "SELECT datconnlimit FROM pg_database WHERE datname = current_database()") == [(-1,)]
-    assert at(url, "SELECT 1 FROM pg_db_role_setting WHERE setconfig = '{work_mem=9MB}'") == []
+    assert at(url, SET) == []
 
 
 def test_what_is_the_copy_s_own_is_let_be(url: URL, engine: Engine, folder: Folder) -> None:
@@ -114,6 +129,7 @@ def test_what_is_the_copy_s_own_is_let_be(url: URL, engine: Engine, folder: Fold
             "ALTER DATABASE %I SET work_mem = '9MB'",
             "COMMENT ON DATABASE %I IS 'x'",
             "GRANT CONNECT ON DATABASE %I TO PUBLIC",
+            "ALTER DATABASE %I CONNECTION LIMIT 9",
         ),
         1,
     ):
@@ -121,4 +137,118 @@ def test_what_is_the_copy_s_own_is_let_be(url: URL, engine: Engine, folder: Fold
         added(folder, number, [told, f"CREATE TABLE t{number} (i int)"])
     report = of(engine, folder).rehearse()
     assert report, str(report)
-    assert at(url, "SELECT 1 FROM pg_db_role_setting WHERE setconfig = '{work_mem=9MB}'") == []
+    assert at(url, SET) == []
+
+
+KINDS = [
+    "CREATE EXTENSION citext",
+    "CREATE TYPE mood AS ENUM ('a', 'b')",
+    "CREATE DOMAIN pos AS int CHECK (value > 0)",
+    'CREATE TABLE base (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n text COLLATE "C",'
+    " g int GENERATED ALWAYS AS (1 + 1) STORED, c citext, m mood DEFAULT 'a', p pos)",
+    "CREATE TABLE part (id int, d date) PARTITION BY RANGE (d)",
+    "CREATE TABLE part1 PARTITION OF part FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
+    "CREATE TABLE child () INHERITS (base)",
+    "CREATE UNLOGGED TABLE fleeting (i int)",
+    "CREATE TABLE solo (t text)",
+    "CREATE VIEW v AS SELECT id FROM base",
+    "CREATE MATERIALIZED VIEW mv AS SELECT id FROM base",
+    "CREATE INDEX ix ON base (lower(n)) WHERE id > 3",
+    "CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$",
+    "CREATE TRIGGER tg BEFORE INSERT ON base FOR EACH ROW EXECUTE FUNCTION tf()",
+    "CREATE FUNCTION et() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$",
+    "CREATE EVENT TRIGGER ev ON ddl_command_end EXECUTE FUNCTION et()",
+    "CREATE POLICY pol ON base FOR SELECT USING (id > 0)",
+    "CREATE RULE ru AS ON DELETE TO fleeting DO INSTEAD NOTHING",
+    "CREATE STATISTICS st ON id, n FROM base",
+    "CREATE SEQUENCE sq START 7 INCREMENT 3",
+    "CREATE COLLATION coll (locale = 'C')",
+    "CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int)",
+    "CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4eq)",
+    "CREATE TYPE rng AS RANGE (subtype = int4)",
+    "COMMENT ON COLUMN base.n IS 'told'",
+    "COMMENT ON FUNCTION tf() IS 'told'",
+    "SELECT lo_from_bytea(0, 'x')",
+    "INSERT INTO base (n) VALUES ('x')",
+    "INSERT INTO part VALUES (1, '2020-05-05')",
+]
+
+
+def test_a_copy_has_everything(url: URL, engine: Engine, folder: Folder) -> None:
+    at(url, *KINDS)
+    folder.add(
+        1,
+        "import pathlib\n"
+        "from sqlmig.safety.postgresql.schema_text import PostgreSQLSchema\n"
+        "raw = self.db.connection.connection.dbapi_connection\n"
+        "found = PostgreSQLSchema.read(raw, (), 'public').objects\n"
+        f"pathlib.Path({str(folder.path / 'copied')!r}).write_text(\n"
+        "    repr({str(key): text for key, text in found.items() if 'migration_' not in str(key)}))\n"
+        "assert self.execute_sql('SELECT count(*) FROM pg_largeobject').scalar() == 1\n"
+        "assert self.execute_sql('SELECT count(*) FROM mv').scalar() == 1\n"
+        "assert self.execute_sql('SELECT count(*) FROM part1').scalar() == 1",
+    )
+    report = of(engine, folder).rehearse(thorough=True)
+    assert report, str(report)
+    with engine.connect() as connection:
+        found = PostgreSQLSchema.read(connection.connection.dbapi_connection, (), "public").objects
+    expected = {str(key): text for key, text in found.items() if "migration_" not in str(key)}
+    assert literal_eval((folder.path / "copied").read_text()) == expected
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "told"),
+    [
+        ("GRANT SELECT ON base TO PUBLIC", "REVOKE SELECT ON base FROM PUBLIC", "~ table base: "),
+        ("GRANT SELECT (n) ON base TO PUBLIC", "REVOKE SELECT (n) ON base FROM PUBLIC", "~ table base: column n"),
+        ("GRANT USAGE ON SEQUENCE sq TO PUBLIC", "REVOKE USAGE ON SEQUENCE sq FROM PUBLIC", "~ sequence sq"),
+        ("ALTER SEQUENCE sq OWNED BY base.id", "ALTER SEQUENCE sq OWNED BY NONE", "~ sequence sq"),
+        ("REVOKE EXECUTE ON FUNCTION tf() FROM PUBLIC", "GRANT EXECUTE ON FUNCTION tf() TO PUBLIC", "~ function tf()"),
+        ("COMMENT ON INDEX ix IS 'x'", "COMMENT ON INDEX ix IS NULL", "+ comment on index public.ix"),
+        ("COMMENT ON TYPE mood IS 'x'", "COMMENT ON TYPE mood IS NULL", "+ comment on type public.mood"),
+        ("ALTER EVENT TRIGGER ev DISABLE", "ALTER EVENT TRIGGER ev ENABLE", "~ event trigger ev"),
+        ("CREATE PUBLICATION pub FOR TABLE base", "DROP PUBLICATION pub", "+ publication pub"),
+        ("DROP COLLATION coll", "CREATE COLLATION coll (locale = 'C')", "- collation public.coll"),
+        (
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+            "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM PUBLIC",
+            "+ default acl for role",
+        ),
+        (
+            "ALTER TABLE solo ALTER t SET STORAGE main",
+            "ALTER TABLE solo ALTER t SET STORAGE extended",
+            "STORAGE",
+        ),
+        ("ALTER TABLE part DETACH PARTITION part1", None, "~ table part1"),
+        ("ALTER TABLE child NO INHERIT base", "ALTER TABLE child INHERIT base", "~ table child"),
+        ("ALTER TABLE base DISABLE TRIGGER tg", "ALTER TABLE base ENABLE TRIGGER tg", "~ trigger tg on base"),
+        ("ALTER POLICY pol ON base USING (id > 1)", "ALTER POLICY pol ON base USING (id > 0)", "~ policy pol on base"),
+        ("ALTER TABLE fleeting SET LOGGED", "ALTER TABLE fleeting SET UNLOGGED", "~ table fleeting"),
+        ("ALTER VIEW v ALTER id SET DEFAULT 4", "ALTER VIEW v ALTER id DROP DEFAULT", "~ view v"),
+    ],
+)
+def test_what_is_changed_is_told_and_what_is_put_back_is_none(
+    everything: Engine, there: str, back: str | None, told: str
+) -> None:
+    with everything.connect() as connection:
+        before = schema(connection)
+        connection.exec_driver_sql(there)
+        changed = differences(before, schema(connection))
+        assert told in str(changed)
+        assert len(changed) == 1
+        if back is not None:
+            connection.exec_driver_sql(back)
+            assert differences(before, schema(connection)) == []
+
+
+@pytest.fixture(scope="module")
+def everything() -> Iterator[Engine]:
+    with own_database() as url:
+        at(url, *KINDS)
+        engine = create_engine(url)
+        yield engine
+        engine.dispose()
+
+
+def schema(connection: Connection) -> PostgreSQLSchema:
+    return PostgreSQLSchema.read(connection.connection.dbapi_connection, (), "public")

@@ -25,9 +25,43 @@ _RELATIONS = f"""pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND {_
 _KIND = """CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
     WHEN 'f' THEN 'foreign table' ELSE 'table' END"""
 
+
+def _granted(acl: str, kind: str, owner: str) -> str:
+    """Who may use it, where that is not as it is for everything new: what was granted and revoked leaves a trace."""
+    usual = f"(SELECT string_agg(b::text, ' ' ORDER BY b::text) FROM unnest(acldefault('{kind}', {owner})) b)"
+    return f"(SELECT 'granted ' || nullif(string_agg(a::text, ' ' ORDER BY a::text), {usual}) FROM unnest({acl}) a)"
+
+
+# Kinds that are told in few words: their catalogues, and what of them is compared besides their names.
+_OTHERS = {
+    "pg_event_trigger": "concat_ws(' ', x.evtevent, x.evtfoid::regproc, x.evtenabled::text, x.evttags::text)",
+    "pg_publication": "concat_ws(' ', to_jsonb(x) - 'oid' - 'pubowner',"
+    " (SELECT string_agg(r.prrelid::regclass::text, ', ' ORDER BY r.prrelid::regclass::text)"
+    " FROM pg_publication_rel r WHERE r.prpubid = x.oid))",
+    "pg_default_acl": "(SELECT coalesce(string_agg(a::text, ' ' ORDER BY a::text), '') FROM unnest(x.defaclacl) a)",
+    "pg_foreign_server": "concat_ws(' ', x.srvversion, x.srvoptions::text)",
+    "pg_foreign_data_wrapper": "coalesce(x.fdwoptions::text, '')",
+    "pg_language": "''",
+    "pg_collation": "''",
+    "pg_conversion": "''",
+    "pg_cast": "''",
+    "pg_operator": "''",
+    "pg_opclass": "''",
+    "pg_opfamily": "''",
+    "pg_am": "''",
+    "pg_transform": "''",
+    "pg_ts_config": "''",
+    "pg_ts_dict": "coalesce(x.dictinitoption, '')",
+    "pg_ts_parser": "''",
+    "pg_ts_template": "''",
+}
+# The server's own have lower numbers.
+_FIRST = 16384
+
 _LINES = (
     # Schemas and extensions.
-    f"""SELECT '', 'schema', n.nspname, '', coalesce('granted ' || n.nspacl::text, '')
+    f"""SELECT '', 'schema', n.nspname, '',
+        concat_ws(', ', 'owned by ' || n.nspowner::regrole, {_granted("n.nspacl", "n", "n.nspowner")})
     FROM pg_namespace n WHERE {_OURS} ORDER BY 3""",
     "SELECT '', 'extension', extname, '', 'version ' || extversion FROM pg_extension ORDER BY 3",
     # What tables and views are, beside their columns.
@@ -40,7 +74,11 @@ _LINES = (
         CASE WHEN c.relrowsecurity THEN 'row level security' END,
         CASE WHEN c.relforcerowsecurity THEN 'forced row level security' END,
         CASE WHEN c.relreplident <> 'd' THEN 'replica identity ' || c.relreplident::text END,
-        'with (' || array_to_string(c.reloptions, ', ') || ')', 'granted ' || c.relacl::text,
+        'with (' || array_to_string(c.reloptions, ', ') || ')',
+        (SELECT 'of ' || s.srvname || coalesce(' ' || t.ftoptions::text, '')
+            FROM pg_foreign_table t JOIN pg_foreign_server s ON s.oid = t.ftserver WHERE t.ftrelid = c.oid),
+        CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'with no data' END,
+        {_granted("c.relacl", "r", "c.relowner")},
         'comment ' || quote_literal(obj_description(c.oid, 'pg_class')))
     FROM {_RELATIONS} AND c.relkind IN ('r', 'p', 'f', 'v', 'm') ORDER BY c.oid""",
     f"""SELECT n.nspname, {_KIND}, c.relname, c.relname, concat_ws(' ', 'column ' || quote_ident(a.attname),
@@ -50,10 +88,12 @@ _LINES = (
         CASE a.attidentity WHEN 'a' THEN 'ALWAYS AS IDENTITY' WHEN 'd' THEN 'BY DEFAULT AS IDENTITY' END,
         CASE WHEN a.attgenerated <> '' THEN 'GENERATED AS (' || pg_get_expr(f.adbin, f.adrelid) || ')'
             ELSE 'DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) END,
-        'GRANTED ' || a.attacl::text, 'COMMENT ' || quote_literal(col_description(c.oid, a.attnum)))
+        CASE WHEN a.attstorage <> t.typstorage THEN 'STORAGE ' || a.attstorage::text END,
+        CASE WHEN a.attstattarget >= 0 THEN 'STATISTICS ' || a.attstattarget END,
+        {_granted("a.attacl", "c", "c.relowner")}, 'COMMENT ' || quote_literal(col_description(c.oid, a.attnum)))
     FROM {_RELATIONS} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef f ON f.adrelid = c.oid AND f.adnum = a.attnum
-    WHERE c.relkind IN ('r', 'p', 'f') ORDER BY c.oid, a.attnum""",
+    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') ORDER BY c.oid, a.attnum""",
     f"""SELECT n.nspname, {_KIND}, c.relname, c.relname,
         concat_ws(' ', 'constraint ' || quote_ident(k.conname), pg_get_constraintdef(k.oid))
     FROM {_RELATIONS} JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype NOT IN ('n', 't') ORDER BY k.conname""",
@@ -76,7 +116,10 @@ _LINES = (
     FROM {_RELATIONS} AND c.relkind IN ('v', 'm') ORDER BY 3""",
     f"""SELECT n.nspname, 'sequence', c.relname, coalesce(o.relname, ''), concat_ws(' ',
         format_type(s.seqtypid, NULL), 'start', s.seqstart, 'by', s.seqincrement, 'from', s.seqmin, 'to', s.seqmax,
-        CASE WHEN s.seqcycle THEN 'cycle' END)
+        CASE WHEN s.seqcycle THEN 'cycle' END, 'of ' || o.oid::regclass || '.' || (SELECT a.attname
+            FROM pg_attribute a WHERE a.attrelid = d.refobjid AND a.attnum = d.refobjsubid),
+        'owned by ' || c.relowner::regrole, {_granted("c.relacl", "s", "c.relowner")},
+        'comment ' || quote_literal(obj_description(c.oid, 'pg_class')))
     FROM {_RELATIONS} JOIN pg_sequence s ON s.seqrelid = c.oid
     LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
         AND d.refclassid = 'pg_class'::regclass
@@ -84,7 +127,9 @@ _LINES = (
     # Functions and types.
     f"""SELECT n.nspname, CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
         p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '',
-        CASE WHEN p.prokind = 'a' THEN pg_get_function_result(p.oid) ELSE pg_get_functiondef(p.oid) END
+        concat_ws(' ', CASE WHEN p.prokind = 'a' THEN pg_get_function_result(p.oid)
+            ELSE pg_get_functiondef(p.oid) END, 'owned by ' || p.proowner::regrole,
+            {_granted("p.proacl", "f", "p.proowner")})
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND {_OURS}
     WHERE {_NO_EXTENSION.format("'pg_proc'", "p.oid")} ORDER BY 3""",
     f"""SELECT n.nspname, CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.typname, '', concat_ws(' ',
@@ -96,11 +141,28 @@ _LINES = (
             WHERE e.enumtypid = t.oid),
         (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
-        (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE r.rngtypid = t.oid))
+        (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE r.rngtypid = t.oid),
+        'owned by ' || t.typowner::regrole, {_granted("t.typacl", "T", "t.typowner")})
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace AND {_OURS}
     LEFT JOIN pg_class c ON c.oid = t.typrelid
     WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
         AND {_NO_EXTENSION.format("'pg_type'", "t.oid")} ORDER BY 3""",
+    " UNION ALL ".join(
+        f"""SELECT '', o.type, o.identity, '', {words} FROM {catalogue} x,
+            pg_identify_object('{catalogue}'::regclass, x.oid, 0) o
+        WHERE x.oid >= {_FIRST} AND {_NO_EXTENSION.format(f"'{catalogue}'", "x.oid")}"""
+        for catalogue, words in _OTHERS.items()
+    )
+    + " ORDER BY 2, 3",
+    # Those of tables and their like are told with them.
+    f"""SELECT '', 'comment on', o.type || ' ' || o.identity, coalesce(i.indrelid::regclass::text, ''), d.description
+    FROM pg_description d LEFT JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
+    LEFT JOIN pg_index i ON i.indexrelid = c.oid, pg_identify_object(d.classoid, d.objoid, d.objsubid) o
+    WHERE (c.oid IS NULL OR c.relkind NOT IN ('r', 'p', 'f', 'v', 'm', 'S'))
+        AND (d.objoid >= {_FIRST} OR d.classoid = 'pg_namespace'::regclass AND d.objoid = to_regnamespace('public'))
+        AND d.classoid <> 'pg_extension'::regclass
+        AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
+    ORDER BY 3""",
 )
 
 

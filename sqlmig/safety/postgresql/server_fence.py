@@ -21,21 +21,20 @@ __all__ = ["ServerFence"]
 # Which of the catalogues that databases share this transaction has written to, by a DO block or a function as well.
 # Every object of a database has a part in pg_shdepend.
 _WRITTEN = """
-SELECT s.relname::text, (s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint FROM pg_stat_xact_sys_tables s
+SELECT s.relname::text, (s.n_tup_ins + s.n_tup_upd)::bigint, s.n_tup_del::bigint FROM pg_stat_xact_sys_tables s
 JOIN pg_class c ON c.oid = s.relid
 WHERE c.relisshared AND c.relname <> 'pg_shdepend' AND s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0"""
-# Those which tell of this database too, without what they tell of it: the copy's own settings are the copy's.
+# Of those which tell of this database too, what is of others: the copy's own settings are the copy's.
 _MIXED = {
-    "pg_database": "SELECT d.oid, datname, datdba, datconnlimit, datacl FROM pg_database d WHERE d.oid <> o.oid",
-    "pg_db_role_setting": "SELECT s.* FROM pg_db_role_setting s WHERE s.setdatabase <> o.oid",
-    "pg_shdescription": "SELECT s.* FROM pg_shdescription s"
-    " WHERE NOT (s.classoid = 'pg_database'::regclass AND s.objoid = o.oid)",
+    "pg_database": "x.oid <> o.oid",
+    "pg_db_role_setting": "x.setdatabase <> o.oid",
+    "pg_shdescription": "NOT (x.classoid = 'pg_database'::regclass AND x.objoid = o.oid)",
 }
-_OTHERS = (
-    "SELECT "
-    + ", ".join(f"(SELECT md5(string_agg(f::text, ' ' ORDER BY f::text)) FROM ({said}) f)" for said in _MIXED.values())
-    + " FROM pg_database o WHERE o.datname = current_database()"
-)
+# What is seen and not yet committed is this transaction's, or of a savepoint of it; others write there meanwhile.
+_OURS = """
+SELECT count(*) FROM {0} x, pg_database o WHERE o.datname = current_database() AND {1}
+AND x.xmin::text::bigint >= txid_current() & 4294967295
+AND txid_status((txid_current() >> 32 << 32) + x.xmin::text::bigint) = 'in progress'"""
 _KINDS = {
     "pg_authid": "roles",
     "pg_auth_members": "roles",
@@ -60,7 +59,7 @@ class ServerFence:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._before: tuple[dict[str, int], list[tuple[Any, ...]]] | None = None
+        self._before: dict[str, tuple[int, int]] | None = None
         event.listen(engine, "begin", self._begin)
         event.listen(engine, "commit", self._commit)
         event.listen(engine, "before_cursor_execute", self._execute)
@@ -79,7 +78,8 @@ class ServerFence:
 
     def _begin(self, connection: Connection) -> None:
         raw: Any = connection.connection.dbapi_connection
-        self._before = None if raw.autocommit else (dict(ask(raw, _WRITTEN)), ask(raw, _OTHERS))
+        # Those of transactions before may not have been handed in yet.
+        self._before = None if raw.autocommit else _written(raw)
 
     def _commit(self, connection: Connection) -> None:
         # A resumable migration commits in the middle.
@@ -88,13 +88,16 @@ class ServerFence:
     def _require(self, raw: Any) -> None:
         if self._before is None:
             return
-        before, [others] = self._before
-        written = {name for name, count in ask(raw, _WRITTEN) if count != before.get(name, 0)}
-        if written & _MIXED.keys():
-            [now] = ask(raw, _OTHERS)
-            written -= {name for name, was, is_ in zip(_MIXED, others, now, strict=True) if was == is_}
-        if written:
-            raise _changes(", ".join(sorted({_KINDS.get(name, name) for name in written})))
+        found = set()
+        for name, (put, deleted) in _written(raw).items():
+            put_before, deleted_before = self._before.get(name, (0, 0))
+            if put != put_before and name in _MIXED and deleted == deleted_before:
+                [[put]] = ask(raw, _OURS.format(name, _MIXED[name]))
+                put_before = 0
+            if put != put_before or deleted != deleted_before:
+                found.add(_KINDS.get(name, name))
+        if found:
+            raise _changes(", ".join(sorted(found)))
 
     def _execute(self, connection: Connection, _cursor: Any, statement: str, *_: object) -> None:
         raw: Any = connection.connection.dbapi_connection
@@ -102,6 +105,10 @@ class ServerFence:
             for one in split_statements(statement):
                 if _OUTSIDE.match(without_literals(one)):
                     raise _changes(" ".join(one.split()[:3]))
+
+
+def _written(raw: Any) -> dict[str, tuple[int, int]]:
+    return {name: (put, deleted) for name, put, deleted in ask(raw, _WRITTEN)}
 
 
 def _changes(what: str) -> ConfigurationError:
