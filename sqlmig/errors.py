@@ -531,10 +531,12 @@ class DatabaseNotWritable(DatabaseUnavailable):
     """The file, its folder or the connection is read-only."""
 
     def __init__(self, database: str, reason: str) -> None:
+        hint = "Check the permissions of the file and of its folder, and mode=ro in the URL."
+        if database.startswith("postgresql"):
+            hint = "Connect to a server that takes writes, as a user who may write there."
         super().__init__(
             f"The database {database} cannot be written: {reason}.\n"
-            "  What was asked for needs to write to it; nothing was changed.\n"
-            "Check the permissions of the file and of its folder, and mode=ro in the URL."
+            f"  What was asked for needs to write to it; nothing was changed.\n{hint}"
         )
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from sqlmig import ConfigurationError, DatabaseUnavailable
+from sqlmig import ConfigurationError, DatabaseNotWritable, DatabaseUnavailable
 
 
 @pytest.fixture
@@ -250,3 +250,11 @@ def test_engines_that_connect_in_a_way_of_their_own(url: URL, folder: Folder) ->
     with pytest.raises(ConfigurationError, match="leads to the database"):
         of(astray, folder).rehearse()
     assert copies(plain) == []
+
+
+def test_a_server_that_takes_no_writes(url: URL, folder: Folder) -> None:
+    added(folder, 1, ["CREATE TABLE t (i int)"], ["DROP TABLE t"])
+    engine = create_engine(url, connect_args={"options": "-cdefault_transaction_read_only=on"}, poolclass=NullPool)
+    with pytest.raises(DatabaseNotWritable, match="Connect to a server that takes writes"):
+        of(engine, folder).rehearse()
+    assert copies(engine) == []
