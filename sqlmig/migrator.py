@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .run import BeforeFirst
     from .runner import MigrationRunner
+    from .safety.keeper import Snapshots
     from .safety.policy import SnapshotPolicy
     from .safety.report import Rehearsal
     from .safety.shelf import Snapshot
-    from .safety.snapshots import Snapshots
     from .sources import MigrationPaths
     from .version_tracker import VersionTracker
 
@@ -133,7 +133,7 @@ class Migrator:
         """Have what was asked for done before the first migration, and a rollback know what can be restored."""
         if self._snapshot:
             runner.safeguards.append(self.keeper.before)
-        if self.db.engine.dialect.name == "sqlite":
+        if self.db.engine.dialect.name in ("sqlite", "postgresql"):
             runner.other_way = lambda version: self.keeper.advice(version, self._how_to_restore)
         return runner
 
@@ -145,12 +145,12 @@ class Migrator:
     @property
     def keeper(self) -> Snapshots:
         """What makes, finds and restores snapshots."""
+        from .safety.keeper import keeper_of
         from .safety.policy import SnapshotPolicy, as_policy
-        from .safety.snapshots import Snapshots
 
         # Where nobody has said how many are kept, none of somebody else's is removed.
         policy = as_policy(self._snapshot) or SnapshotPolicy(keep=None)
-        return Snapshots(self.manager, policy, self._progress)
+        return keeper_of(self.manager, policy, self._progress)
 
     @property
     def inspector(self) -> Inspector:

@@ -527,12 +527,8 @@ def test_a_server_that_is_not_there(engine: Engine, engines: Engines, folder: Fo
             of(engines(url=url), folder).migrate()
 
 
-def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> None:
+def test_what_is_for_sqlite_only_is_refused(engine: Engine, folder: Folder) -> None:
     folder.table(1)
-    with pytest.raises(UnsupportedDatabase, match="napshot"):
-        of(engine, folder, snapshot=True).migrate()
-    with pytest.raises(UnsupportedDatabase, match="napshot"):
-        of(engine, folder).create_snapshot()
     for ask in ("get_performance_statistics", "validate_schema", "optimize_database_performance"):
         with pytest.raises(UnsupportedDatabase, match="for SQLite only"):
             getattr(of(engine, folder), ask)()

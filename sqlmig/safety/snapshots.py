@@ -1,4 +1,4 @@
-"""Snapshots: verified copies of a database, made before it is migrated or when they are asked for."""
+"""Snapshots of SQLite: verified copies of the file, made by the backup API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends import require_sqlite
 from ..backends.sqlite import ask, pragma, primary_code
 from ..errors import ConfigurationError, DatabaseLocked, DiskFull, SnapshotFailed, SnapshotUnusable
 from ..execution import TryAgain, reason
@@ -24,53 +23,29 @@ from .copying import (
     main_file,
     open_to_read,
 )
+from .keeper import Snapshots
 from .places import free_bytes, readable_size
-from .shelf import Shelf, Snapshot, shelf_of, taken_at_of
+from .shelf import Shelf, Snapshot, shelf_of
 from .source import size_of
 
 if TYPE_CHECKING:
     from ..backends.session import Session
     from ..manager import MigrationManager, Prepared
     from ..results import MigrationResult
-    from ..run import Progress, Run
-    from .policy import SnapshotPolicy
+    from ..run import Run
 
-__all__ = ["Snapshots", "blaming", "require_alone", "require_room"]
+__all__ = ["SQLiteSnapshots", "blaming", "require_alone", "require_room"]
 
 
-class Snapshots:
-    """
-    The snapshots of one database.
+class SQLiteSnapshots(Snapshots):
+    """Those of one file, or of a database in memory."""
 
-    Args:
-        manager: What knows the database, its records and its files.
-        policy: Where they go, and how many are kept.
-        progress: Called with (done, total, message) while one is restored.
-    """
-
-    def __init__(self, manager: MigrationManager, policy: SnapshotPolicy, progress: Progress | None = None) -> None:
-        self.manager, self.policy, self._progress = manager, policy, progress
-        self.tracker = manager.version_tracker
-        self.backend = self.tracker.backend
-        require_sqlite(self.backend.engine.dialect.name, "A snapshot")
-
-    def before(self, session: Session, run: Run, prepared: Prepared) -> None:
-        """
-        Make one before the first migration of a run, whose lock keeps every writer out meanwhile.
-
-        Raises:
-            TryAgain: It was made with the only connection that there is, outside its transaction.
-            SnapshotFailed, DiskFull, DatabaseLocked: None could be made.
-        """
+    def _require_alone(self, session: Session) -> None:
         require_alone(self.manager, session)
+
+    def _make_before(self, session: Session, run: Run, prepared: Prepared) -> None:
         with self._worded():
             raw = session.raw
-            if prepared.state.interrupted:
-                # What was there before its first try is what somebody may want back.
-                earlier = self.of_version(prepared.state.current_version)
-                if earlier is not None:
-                    run.snapshot = earlier.path
-                    return
             # From the connection that holds the write transaction a copy would never end.
             shared = "cache=shared" in str(self.backend.engine.url)
             if main_file(raw) is not None and not shared and pragma(raw, "main.locking_mode") != "exclusive":
@@ -103,14 +78,10 @@ class Snapshots:
     def listed(self) -> list[Snapshot]:
         """Those that are there, newest first."""
         with self.backend.one_thread():
-            return self._shelf(self._file()).listed()
+            return super().listed()
 
-    def of_version(self, version: int) -> Snapshot | None:
-        """The newest of a version in which no migration has got half way."""
-        if self._file() is None and self.policy.folder is None:
-            return None
-        listed = (snapshot for snapshot in self.listed() if snapshot.version == version)
-        return next((snapshot for snapshot in listed if self._is_whole(snapshot.path)), None)
+    def _has_a_place(self) -> bool:
+        return self._file() is not None or self.policy.folder is not None
 
     def _is_whole(self, path: Path) -> bool:
         try:
@@ -120,46 +91,14 @@ class Snapshots:
             # A damaged one is none to recommend.
             return False
 
-    def instead_of_rollback(self, version: int) -> Snapshot | None:
-        """The newest of *version*, where there is no other way down to it."""
-        issues = self.manager.can_rollback_to(version)[1]
-        if any(issue.kind in ("rollback", "missing_file") for issue in issues):
-            return self.of_version(version)
-        return None
-
-    def advice(self, version: int, command: Callable[[str], str]) -> tuple[str, str] | None:
-        """The path of the newest of *version*, and what to do with it."""
-        found = self.of_version(version)
-        if found is None:
-            return None
-        return str(found.path), (
-            f"A snapshot of version {version} was taken {found.taken_at:%Y-%m-%d %H:%M:%S} UTC; what was written"
-            f" since is not in it. Restore it instead: {command(str(found.path))}"
-        )
-
-    def restore(self, snapshot: Snapshot | str | os.PathLike[str], expected: int | None = None) -> MigrationResult:
-        """Bring one back; *expected* is the version that it must have, where a rollback asks for it."""
+    def _restore(self, path: Path, expected: int | None) -> MigrationResult:
         from .restore import Restore
 
-        if not isinstance(snapshot, Snapshot | str | os.PathLike) or snapshot == "":
-            raise ConfigurationError(
-                f"{snapshot!r} cannot be restored.\n  it is neither a snapshot nor a path\nSee: sqlmig snapshots"
-            )
-        path = snapshot.path if isinstance(snapshot, Snapshot) else Path(snapshot)
-        return Restore(self.manager, path.absolute(), expected, self._progress)()
+        return Restore(self.manager, path, expected, self._progress)()
 
-    def look_at(self, path: Path) -> Snapshot:
-        """
-        What a file holds that may be restored.
-
-        Raises:
-            SnapshotUnusable: It is no database.
-        """
-        if not path.is_file():
-            raise SnapshotUnusable(path, "it is a folder" if path.is_dir() else "there is no such file")
+    def _version_in(self, path: Path) -> int:
         with blaming(path):
-            version = self.version_in(path)
-        return Snapshot(path=path, version=version, taken_at=taken_at_of(path), size=path.stat().st_size)
+            return self.version_in(path)
 
     def version_in(self, path: Path) -> int:
         """The version that the database in a file is at."""
@@ -168,7 +107,7 @@ class Snapshots:
 
     def _make(self, source: Any, own: Any, tell: Callable[[str], None]) -> Snapshot:
         file = main_file(own)
-        shelf = self._shelf(file)
+        shelf = self._shelf_of(file)
         shelf.sweep()
         with shelf.unfinished(file) as path:
             with self._one_moment(source):
@@ -226,7 +165,10 @@ class Snapshots:
         finally:
             pooled.close()
 
-    def _shelf(self, file: Path | None) -> Shelf:
+    def _shelf(self) -> Shelf:
+        return self._shelf_of(self._file())
+
+    def _shelf_of(self, file: Path | None) -> Shelf:
         if file is None and self.policy.folder is None:
             raise ConfigurationError(
                 f"The database {self.backend.name} is in memory, so there is no folder for its snapshots.\n"

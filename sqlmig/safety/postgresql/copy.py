@@ -12,8 +12,9 @@ from sqlalchemy import event
 
 from ...backends.sqlite import quoted
 from ..original import Copy
-from .schema_text import PostgreSQLSchema, ask
+from .schema_text import PostgreSQLSchema
 from .server_fence import ServerFence
+from .statements import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine

@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError, DatabaseUnavailable, DiskFull
@@ -14,8 +14,9 @@ from ..copied_engine import connect_with, connects_plainly, engine_like
 from ..original import Asked, Original
 from ..places import free_bytes, readable_size
 from .copy import INVALID, PostgreSQLCopy, problems_of
-from .schema_text import ask, without_limits
-from .scratch import StillLocked, fill, finish, scratch, sweep
+from .dumping import StillLocked
+from .scratch import fill, finish, scratch, sweep
+from .statements import ask, at_rest, beside
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class PostgreSQLOriginal(Original):
     @contextmanager
     def opened(self) -> Iterator[None]:
         """With a connection that has its own transactions; a run that waits meanwhile has none open."""
-        with self._waiting(), self._connected() as self._raw:
+        with at_rest(self._session) if self._session else nullcontext(), self._connected() as self._raw:
             [[self.size]] = ask(self._raw, "SELECT pg_database_size(current_database())")
             yield
 
@@ -66,50 +67,13 @@ class PostgreSQLOriginal(Original):
             except StillLocked as error:
                 raise backend.locked(str(error), "Let it finish, and rehearse again.") from error
             except ToolFailed as error:
-                raise self._failed(str(error)) from error
+                raise self._failed(error) from error
             with _engine_on(engine, name, self._raw) as copy:
                 finish(self._raw, copy, warnings)
                 yield PostgreSQLCopy(copy, [], warnings)
 
-    @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        """A connection of the driver's own, after the application's listeners: they may have it act as another role."""
-        engine = self._migrator.db.engine
-        creator: Any = engine.pool._invoke_creator
-        with engine_like(engine, engine.url, creator, lambda *_: None) as ours:
-            pooled = ours.raw_connection()
-            try:
-                raw: Any = pooled.dbapi_connection
-                raw.rollback()
-                raw.autocommit = True
-                without_limits(raw)
-                patience = int(self._migrator.backend.lock_timeout * 1000)
-                ask(raw, f"SELECT set_config('lock_timeout', '{max(1, patience)}', false)")
-                yield raw
-            finally:
-                # Not to be used again by a pool that keeps its connections.
-                pooled.invalidate()
-                pooled.close()
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """The connection with the lock, if there is one: it does nothing for a long time."""
-        if self._session is None:
-            yield
-            return
-        # An open transaction would keep the server from cleaning up, and may be ended for being idle.
-        self._session.abandon()
-        raw, name = self._session.raw, "idle_session_timeout"
-        before = ask(raw, f"SELECT setting FROM pg_settings WHERE name = '{name}'")
-        without_limits(raw, name)
-        raw.commit()
-        try:
-            yield
-        finally:
-            with suppress(Exception):
-                for (setting,) in before:
-                    ask(raw, f"SELECT set_config('{name}', '{setting}', false)")
-                raw.commit()
+    def _connected(self) -> AbstractContextManager[Any]:
+        return beside(self._migrator.db.engine, self._migrator.backend.lock_timeout)
 
     def obstacle(self, growth: int) -> str | None:
         """The room on the server's disk, where that is this machine's."""
@@ -157,9 +121,9 @@ class PostgreSQLOriginal(Original):
             warnings.append(f"indexes that are invalid are not in the copy: {', '.join(invalid)}")
         return warnings
 
-    def _failed(self, said: str) -> DatabaseUnavailable:
-        name = self._migrator.backend.name
-        if "No space left" in said:
+    def _failed(self, error: ToolFailed) -> DatabaseUnavailable:
+        name, said = self._migrator.backend.name, str(error)
+        if error.is_of_a_full_disk:
             undone = "The copy was dropped; nothing was changed."
             return DiskFull(name, said, undone=undone, hint="Free space on the server's disk, then rehearse again.")
         return DatabaseUnavailable(

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 from ..differences import Key, Schema, one_line
+from .statements import ask
 
-__all__ = ["PostgreSQLSchema", "ask", "without_limits"]
+__all__ = ["PostgreSQLSchema"]
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 # What an extension made is the extension's.
@@ -164,25 +165,6 @@ _LINES = (
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
     ORDER BY 3""",
 )
-
-
-def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query over the driver's own connection, unseen by SQLAlchemy's events."""
-    cursor = raw.cursor()
-    try:
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
-
-
-_LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
-
-
-def without_limits(raw: Any, *names: str) -> None:
-    """Have the server end a connection neither for a long statement nor for a long silence; releases have their own."""
-    listed = ", ".join(f"'{name}'" for name in names or _LIMITS)
-    ask(raw, f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({listed})")
 
 
 class PostgreSQLSchema(Schema):

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 from ...backends.sqlite import quoted
 from ...errors import ConfigurationError
 from ..differences import one_line
-from .schema_text import ask, without_limits
-from .tools import Tool, address, pipe, target
+from .dumping import Dump
+from .statements import ask, literal, run, without_limits
+from .tools import Tool, pipe, target
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
 
     from ..backup import Tell
 
-__all__ = ["StillLocked", "fill", "finish", "scratch", "sweep"]
+__all__ = ["fill", "finish", "scratch", "sweep"]
 
 logger = logging.getLogger("sqlmig.safety")
 
@@ -56,7 +56,7 @@ def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings:
     name = f"{_PREFIX}{number}_{uuid.uuid4().hex[:12]}"
     ask(raw, f"SELECT pg_advisory_lock({_key(name)})")
     try:
-        _run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
+        run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
         yield name
     finally:
         try:
@@ -98,102 +98,23 @@ def fill(raw: Any, url: URL, name: str, patience: float, tell: Tell) -> None:
         ToolFailed: It could not be copied.
         StillLocked: It was waited for, in vain.
     """
-    sizes = {table: int(size) for table, size in ask(raw, _SIZES)}
-    total, done = max(1, sum(sizes.values())), 0
     # Whose things are and who may use them is left out: not everybody may make things that are another's. Replication
     # must not begin from a copy.
     usual = ["--no-owner", "--no-privileges", "--no-publications", "--no-subscriptions", "--no-tablespaces"]
-    # What waits for a table when this process is killed waits no longer than that.
-    wait = f"--lock-wait-timeout={int((patience + _MARGIN) * 1000)}"
-    place = address(raw, url)
-    [[original, login, user]] = ask(raw, "SELECT current_database(), session_user, current_user")
-    if user != login:
-        usual.append(f"--role={user}")
-    dump = ["pg_dump", "--format=custom", "--compress=0", "--verbose", "--no-password", wait, *usual]
-    restore = ["pg_restore", "--exit-on-error", "--no-password", *usual]
-    waits = _Waits(raw, name, patience)
-    first = Tool([*dump, target(place, original)], place, name=name)
-
-    def meanwhile() -> None:
-        nonlocal done
-        while first.dumping:
-            tell(done, total)
-            done = min(total, done + sizes.get(first.dumping.popleft(), 0))
-        waits.look()
-
-    with first:
-        pipe(first, Tool([*restore, target(place, name)], place, source=subprocess.PIPE), meanwhile)
-    tell(total, total)
-
-
-class StillLocked(Exception):
-    """What is to be copied is somebody's for himself, and this says whose."""
-
-
-class _Waits:
-    """
-    How long pg_dump has waited for a lock: it limits that for tables only, and not for views and indexes.
-
-    Args:
-        name: What it calls itself.
-        patience: In seconds.
-    """
-
-    def __init__(self, raw: Any, name: str, patience: float) -> None:
-        self._raw, self._query, self._patience = raw, _WAITS.format(_text(name)), patience
-        self._asked = time.monotonic()
-        self._since: float | None = None
-
-    def look(self) -> None:
-        """
-        Now and then, ask the server.
-
-        Raises:
-            StillLocked: It was too long.
-        """
-        now = time.monotonic()
-        if now - self._asked < _PAUSE:
-            return
-        self._asked = now
-        found = ask(self._raw, self._query)
-        if not found:
-            self._since = None
-        elif self._since is None:
-            self._since = now
-        elif now - self._since >= self._patience:
-            raise StillLocked("; ".join(said for (said,) in found))
-
-
-_PAUSE = 0.25
-_MARGIN = 5.0
-_WAITS = """
-SELECT format('server process %s of %s%s has %s locked', b.pid, b.usename,
-    coalesce(' (' || nullif(b.application_name, '') || ')', ''), coalesce(l.relation::regclass::text, 'something'))
-FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
-JOIN pg_stat_activity b ON b.pid = ANY (pg_blocking_pids(a.pid))
-WHERE a.application_name = {}"""
-# Estimates, since to measure a table is to wait for whoever has it for himself.
-_SIZES = """
-SELECT n.nspname || '.' || c.relname, 8192 * (greatest(c.relpages, 1) + coalesce(t.relpages, 0))::bigint
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
+    dump = Dump(raw, url, name, patience, tell, "--compress=0", *usual)
+    restore = ["pg_restore", "--exit-on-error", "--no-password", *dump.role, *usual, target(dump.place, name)]
+    with dump.tool:
+        pipe(dump.tool, Tool(restore, dump.place, source=subprocess.PIPE), dump.look)
+    dump.finished()
 
 
 def _key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
-def _run(raw: Any, sql: str) -> None:
-    cursor = raw.cursor()
-    try:
-        cursor.execute(sql)
-    finally:
-        cursor.close()
-
-
 def _drop(raw: Any, name: str) -> None:
     [[version]] = ask(raw, "SELECT current_setting('server_version_num')::integer")
-    _run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
+    run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
 
 
 def _stays(name: str, error: Exception) -> str:
@@ -222,7 +143,7 @@ def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
         todo = [("the schema public", "DROP SCHEMA public")] if gone else []
         for what, said in [*todo, *_settings(raw, name), ("what the planner knows", "ANALYZE")]:
             try:
-                _run(there, said)
+                run(there, said)
             except Exception as error:
                 # A superuser's setting, most often. Its value may be a secret.
                 told = str(error).partition("\n")[0]
@@ -240,14 +161,16 @@ def _like(raw: Any) -> str:
     if isinstance(facts, str):
         facts = json.loads(facts)
     [[encoding]] = ask(raw, "SELECT getdatabaseencoding()")
-    options = [f"ENCODING {_text(encoding)}"]
-    options += [f"{word} {_text(facts[key])}" for word, key in (("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype"))]
+    options = [f"ENCODING {literal(encoding)}"]
+    options += [
+        f"{word} {literal(facts[key])}" for word, key in (("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype"))
+    ]
     provider = facts.get("datlocprovider", "c")
     locale = facts.get("datlocale") or facts.get("daticulocale")
     if provider == "i":
-        options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {_text(locale)}")
+        options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {literal(locale)}")
     elif provider == "b":
-        options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {_text(locale)}")
+        options.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {literal(locale)}")
     return " ".join(options)
 
 
@@ -263,8 +186,4 @@ def _settings(raw: Any, name: str) -> Iterator[tuple[str, str]]:
         key, _, value = setting.partition("=")
         whom = f"ROLE SESSION_USER IN DATABASE {name}" if is_user else f"DATABASE {name}"
         setting = ".".join(map(quoted, key.split(".")))
-        yield f"the setting {key}", f"ALTER {whom} SET {setting} = {value if key in _LISTS else _text(value)}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+        yield f"the setting {key}", f"ALTER {whom} SET {setting} = {value if key in _LISTS else literal(value)}"

@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from ...errors import ConfigurationError
 from ...sql_text import split_statements, without_literals
-from .schema_text import ask
+from .statements import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine

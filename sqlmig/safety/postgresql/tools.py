@@ -22,7 +22,7 @@ from ...errors import ConfigurationError, shorten
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["Tool", "ToolFailed", "address", "pipe", "require_tools", "target"]
+__all__ = ["Tool", "ToolFailed", "address", "pipe", "require_tools", "spool", "target"]
 
 _VARIABLES = {
     "host": "PGHOST",
@@ -61,6 +61,11 @@ class ToolFailed(Exception):
     def __init__(self, said: str, *, killed: bool) -> None:
         super().__init__(said)
         self.killed = killed
+
+    @property
+    def is_of_a_full_disk(self) -> bool:
+        """Whether there was no room for what was to be written."""
+        return "No space left" in str(self)
 
 
 def require_tools(what: str) -> None:
@@ -216,12 +221,9 @@ def pipe(first: Tool, second: Tool, meanwhile: Callable[[], object]) -> None:
         ToolFailed: One of them ended badly.
     """
     with first, second:
-        pump = threading.Thread(target=_pump, args=(first.stdout, second.stdin), name="sqlmig-pipe", daemon=True)
-        pump.start()
+        pump = _Pump(first.stdout, second.stdin)
         while pump.is_alive() or first.running or second.running:
-            pump.join(_MOMENT)
-            if not pump.is_alive():
-                time.sleep(_MOMENT / 10)
+            pump.pause()
             meanwhile()
         failed: list[ToolFailed] = []
         for tool in (first, second):
@@ -233,9 +235,48 @@ def pipe(first: Tool, second: Tool, meanwhile: Callable[[], object]) -> None:
             raise next((error for error in failed if not error.killed), failed[0])
 
 
-def _pump(source: BinaryIO, sink: BinaryIO) -> None:
-    reader: Any = source
-    # Either may have ended by itself, or was ended.
-    with suppress(OSError, ValueError), sink, source:
-        while chunk := reader.read1(_CHUNK):
-            sink.write(chunk)
+def spool(tool: Tool, sink: BinaryIO, meanwhile: Callable[[], object]) -> None:
+    """
+    Write what *tool* writes into a file, which is closed, and wait for its end.
+
+    Args:
+        meanwhile: As in `pipe`.
+
+    Raises:
+        ToolFailed: It ended badly.
+        OSError: The file could not be written.
+    """
+    with tool:
+        pump = _Pump(tool.stdout, sink)
+        while pump.is_alive() or tool.running:
+            pump.pause()
+            meanwhile()
+        if pump.error is not None:
+            raise pump.error
+        tool.wait()
+
+
+class _Pump(threading.Thread):
+    """Hands on what one end writes to the other, until either ends, and closes both."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        super().__init__(name="sqlmig-pipe", daemon=True)
+        self._source, self._sink = source, sink
+        self.error: OSError | None = None
+        self.start()
+
+    def run(self) -> None:
+        reader: Any = self._source
+        try:
+            # ValueError: the one that was ended has closed it.
+            with suppress(ValueError), self._sink, self._source:
+                while chunk := reader.read1(_CHUNK):
+                    self._sink.write(chunk)
+        except OSError as error:
+            self.error = error
+
+    def pause(self) -> None:
+        """Let it work for a moment."""
+        self.join(_MOMENT)
+        if not self.is_alive():
+            time.sleep(_MOMENT / 10)

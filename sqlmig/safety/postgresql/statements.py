@@ -1,0 +1,90 @@
+"""Connections of the driver's own beside the application's, and what is asked on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ..copied_engine import engine_like
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from ...backends.session import Session
+
+__all__ = ["ask", "at_rest", "beside", "literal", "run", "without_limits"]
+
+_LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
+
+
+def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query, unseen by SQLAlchemy's events."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+
+
+def run(raw: Any, sql: str | bytes) -> None:
+    """Statements that give no rows, or whose rows nobody wants."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql)
+    finally:
+        cursor.close()
+
+
+def literal(value: str) -> str:
+    """A text as SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def without_limits(raw: Any, *names: str) -> None:
+    """Have the server end a connection neither for a long statement nor for a long silence; releases have their own."""
+    listed = ", ".join(f"'{name}'" for name in names or _LIMITS)
+    ask(raw, f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({listed})")
+
+
+@contextmanager
+def beside(engine: Engine, patience: float) -> Iterator[Any]:
+    """
+    A connection under autocommit, after the application's listeners: they may have it act as another role.
+
+    Args:
+        patience: Seconds to wait for what somebody has locked.
+    """
+    creator: Any = engine.pool._invoke_creator
+    with engine_like(engine, engine.url, creator, lambda *_: None) as ours:
+        pooled = ours.raw_connection()
+        try:
+            raw: Any = pooled.dbapi_connection
+            raw.rollback()
+            raw.autocommit = True
+            without_limits(raw)
+            ask(raw, f"SELECT set_config('lock_timeout', '{max(1, int(patience * 1000))}', false)")
+            yield raw
+        finally:
+            # Not to be used again by a pool that keeps its connections.
+            pooled.invalidate()
+            pooled.close()
+
+
+@contextmanager
+def at_rest(session: Session) -> Iterator[None]:
+    """Let the connection with the lock do nothing for a long time."""
+    # An open transaction would keep the server from cleaning up, and may be ended for being idle.
+    session.abandon()
+    raw, name = session.raw, "idle_session_timeout"
+    before = ask(raw, f"SELECT setting FROM pg_settings WHERE name = '{name}'")
+    without_limits(raw, name)
+    raw.commit()
+    try:
+        yield
+    finally:
+        with suppress(Exception):
+            for (setting,) in before:
+                ask(raw, f"SELECT set_config('{name}', '{setting}', false)")
+            raw.commit()
