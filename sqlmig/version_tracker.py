@@ -129,7 +129,9 @@ class VersionTracker:
                 f"versions_table and history_table are both {versions_table!r}.\n"
                 "  They have different columns.\nGive them two names."
             )
-        self.versions, self.history = tracker_tables.tables(versions_table, history_table, schema)
+        self.versions, self.history = tracker_tables.tables(
+            versions_table, history_table, schema, self.db.engine.dialect.name
+        )
         # Two histories in one file would overwrite each other's.
         own = versions_table == VERSIONS_TABLE and schema in (None, "main")
         self.keeps_user_version = own and self.db.engine.dialect.name == "sqlite"

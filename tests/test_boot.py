@@ -42,6 +42,17 @@ def test_boot_at_head_reads_once_and_opens_no_file(
     assert statement.startswith("SELECT")
 
 
+def test_a_boot_on_sqlite_loads_no_other_dialect(folder: Folder, tmp_path: Path) -> None:
+    folder.table(1)
+    code = (
+        "import sys\nfrom sqlmig import Migrator\nMigrator(*sys.argv[1:]).migrate()\n"
+        "print('sqlalchemy.dialects.sqlite' in sys.modules, 'sqlalchemy.dialects.postgresql' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "new.db"), str(folder.path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "False"]
+
+
 def test_boot_at_head_needs_no_lock(engine: Engine, folder: Folder, url: str) -> None:
     folder.table(1)
     Migrator(engine, folder.path).migrate()
