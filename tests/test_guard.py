@@ -768,6 +768,17 @@ def test_the_drivers_own_cursor_is_warned_of(library: Migrator, folder: Folder) 
     ]
 
 
+def test_a_column_that_the_drivers_own_cursor_puts_back(library: Migrator, folder: Folder) -> None:
+    """What was read of the schema for a statement before it does not hold at the end."""
+    up = lines("ALTER TABLE documents DROP COLUMN abstract", "UPDATE documents SET price = 1 WHERE price IS NULL")
+    folder.add(
+        2, f"{up}\nself.connection.connection.cursor().execute('ALTER TABLE documents ADD COLUMN abstract TEXT')"
+    )
+    with pytest.raises(DataLossError) as error:
+        library.migrate()
+    assert [(loss.kind, loss.name) for loss in error.value.losses] == [("nulls", "documents.abstract")]
+
+
 def test_by_hand(engine: Engine) -> None:
     from sqlmig import BaseMigration
 

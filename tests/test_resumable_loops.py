@@ -370,6 +370,20 @@ def test_a_table_that_each_batch_makes_in_an_attached_file(folder: Folder, url: 
     assert Migrator(engine, folder.path).migrate().applied == [2]
 
 
+def test_a_file_that_a_batch_attaches(folder: Folder, url: str, tmp_path: Path) -> None:
+    """What is made in it is written, though the batch began without it."""
+    up = f"""for rows in self.batches("t", size=4):
+    if not self.db.fetch_all("SELECT 1 FROM pragma_database_list WHERE name = 'aux'"):
+        self.execute_sql("ATTACH ? AS aux", ({str(tmp_path / "other.db")!r},))
+    self.execute_sql(f"CREATE TABLE aux.part_{{rows[0].id}} (x)")"""
+    counted(folder)
+    folder.add(2, up + STOP.format(5), extra=RESUMABLE)
+    with pytest.raises(MigrationFailed):
+        Migrator(url, folder.path).migrate()
+    folder.add(2, up, extra=RESUMABLE)
+    assert Migrator(url, folder.path).migrate().applied == [2]
+
+
 def test_a_batch_that_is_taken_by_hand(folder: Folder, url: str) -> None:
     """What stands between it and the next is no batch: from there on all is one transaction."""
     up = """first = self.batches("t", size=4)

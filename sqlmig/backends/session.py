@@ -276,6 +276,10 @@ class Session(ABC):
     def _changed(self) -> object:
         """Something that is another after each change of a row or of the schema by this connection."""
 
+    def shape(self) -> object:
+        """Numbers that change with the schema; None where nobody asks for them."""
+        return None
+
     def wrote_since(self, before: Writes) -> bool | None:
         """Whether something was written that is there to stay; None where that cannot be told, and nothing may be."""
         now = self.writes()

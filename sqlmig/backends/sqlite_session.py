@@ -74,6 +74,8 @@ class SQLiteSession(Session):
         self._pragmas = False
         self._seen: list[Any] = []
         self._schemas = ["main"]
+        # The PRAGMAs that tell of the schema of each file; None where files may have come or gone.
+        self._files: list[str] | None = None
         self._settings: dict[str, Any] = {}
         self._raw: Any = None
         # What an engine's connections always ask; None but in a rehearsal.
@@ -139,6 +141,7 @@ class SQLiteSession(Session):
     @contextmanager
     def _on_guard(self) -> Iterator[None]:
         self._pragmas = False
+        self._files = None
         # Set anew each time: it makes SQLite compile again what sqlite3 has kept, so that nothing passes unseen.
         self._raw.set_authorizer(self._authorize)
         try:
@@ -170,6 +173,8 @@ class SQLiteSession(Session):
     ) -> int:
         if self._at_rest is not None and self._at_rest(action, what, name, schema, trigger) != sqlite3.SQLITE_OK:
             return sqlite3.SQLITE_DENY
+        if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
+            self._files = None
         if not self._guarding:
             return sqlite3.SQLITE_OK
         observer = self._observer
@@ -193,8 +198,18 @@ class SQLiteSession(Session):
         return not self.in_transaction and self._backend.translate(error) is None
 
     def _changed(self) -> object:
-        places = [row[1] for row in ask(self._raw, "PRAGMA database_list") if row[1] != "temp"]
-        return self._raw.total_changes, [self._pragma(f"{quoted(place)}.schema_version") for place in places]
+        return self._raw.total_changes, self._lasting_shape()
+
+    def _lasting_shape(self) -> list[tuple[str, Any]]:
+        if self._files is None:
+            listed = ask(self._raw, "PRAGMA database_list")
+            self._files = [f"{quoted(row[1])}.schema_version" for row in listed if row[1] != "temp"]
+        return [(file, self._pragma(file)) for file in self._files]
+
+    def shape(self) -> object:
+        """Numbers that change with the schema of each file, and with that of what is temporary."""
+        with self.unobserved():
+            return self._lasting_shape(), self._pragma("temp.schema_version")
 
     def _has_fleeting(self) -> bool:
         """Whether there are temporary tables, of the migration's own."""

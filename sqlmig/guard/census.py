@@ -71,6 +71,7 @@ class Census:
         self.busy, self.spent = False, 0.0
         self._enforces: bool | None = None
         self._texts: dict[tuple[str, str], str | None] = {}
+        self._columns: dict[tuple[str, str], list[Column]] = {}
         self._references: dict[str, dict[str, list[tuple[TableId, ForeignKey]]]] = {}
 
     def forget(self, dropped: TableId | None = None) -> None:
@@ -79,8 +80,10 @@ class Census:
             self._enforces = None
             self._references.clear()
             self._texts.clear()
+            self._columns.clear()
             return
         self._texts.pop(dropped.key, None)
+        self._columns.pop(dropped.key, None)
         for found in self._references.get(folded(dropped.schema), {}).values():
             found[:] = [(child, key) for child, key in found if child.key != dropped.key]
 
@@ -137,10 +140,6 @@ class Census:
         """In the order in which SQLite looks a name up."""
         names = [_text(row[1]) for row in self.rows("PRAGMA database_list")]
         return [name for name in ("temp",) if name in names] + [name for name in names if name != "temp"]
-
-    def shape(self) -> object:
-        """Numbers that change with the schema, for each file."""
-        return [(place, self.value(f"PRAGMA {quoted(place)}.schema_version")) for place in self._schemas()]
 
     def is_view(self, table: TableId) -> bool:
         """Whether there is a view of the name."""
@@ -199,12 +198,14 @@ class Census:
 
     def columns(self, table: TableId) -> list[Column]:
         """The columns that can be read, generated ones too."""
-        rows = self.rows('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?, ?)', table[::-1])
-        return [
-            Column(_text(name), _text(type_ or ""), bool(notnull), pk, hidden in (2, 3))
-            for name, type_, notnull, pk, hidden in rows
-            if hidden != 1
-        ]
+        if table.key not in self._columns:
+            rows = self.rows('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?, ?)', table[::-1])
+            self._columns[table.key] = [
+                Column(_text(name), _text(type_ or ""), bool(notnull), pk, hidden in (2, 3))
+                for name, type_, notnull, pk, hidden in rows
+                if hidden != 1
+            ]
+        return self._columns[table.key]
 
     def count(self, table: TableId, up_to: int | None = None) -> int:
         """How many rows there are, all or *up_to* a rowid; SQLite reads the smallest index for all."""

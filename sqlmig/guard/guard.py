@@ -230,7 +230,7 @@ class Guard:
 def _watch(session: Session, counting: bool) -> Watch | ServerWatch:
     dialect = session.connection.dialect
     if dialect.name == "sqlite":
-        return Watch(session.raw, dialect, counting=counting)
+        return Watch(session.raw, dialect, session.shape, counting=counting)
     from .postgresql.watch import ServerWatch
 
     return ServerWatch(session.raw, counting=counting)

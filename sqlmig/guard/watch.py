@@ -7,7 +7,7 @@ What nothing endangers is never counted: a table that only gets rows, or that no
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +45,11 @@ class Watch:
     Args:
         raw: The driver's connection.
         dialect: SQLAlchemy's, which spells types and expressions.
+        shape: Gives numbers that change with the schema.
         counting: Without it, only what the migration makes is noted.
     """
 
-    def __init__(self, raw: Any, dialect: Dialect, *, counting: bool = True) -> None:
+    def __init__(self, raw: Any, dialect: Dialect, shape: Callable[[], object], *, counting: bool = True) -> None:
         self.census, self._dialect = Census(raw), dialect
         self.dangers = Dangers(self.census, counting=counting)
         self.unseen: set[str] = set()
@@ -57,6 +58,7 @@ class Watch:
         self._savepoints: list[tuple[str, Ledger]] = []
         self._effects = Effects(self.dangers)
         self._announced = False
+        self._ask_shape = shape
         self._shape: object = None
         self._running: Effect | None = None
         self._before_failure: Ledger | None = None
@@ -289,6 +291,8 @@ class Watch:
 
     def findings(self) -> Findings:
         """What is gone, in the transaction that is open."""
+        # The driver's own cursor may have changed the schema unheard.
+        self.census.forget()
         return Findings(self.census, self.ledger, counting=self._counting)
 
     @property
@@ -301,12 +305,12 @@ class Watch:
         if self._shape is None:
             return
         before, self._shape = self._shape, None
-        if self.census.shape() != before:
+        if self._ask_shape() != before:
             self.begin_anew()
 
     def pause(self) -> None:
         """Everything so far is committed, and nothing of it was in danger: what is known of the schema may hold on."""
-        self._shape = self.census.shape()
+        self._shape = self._ask_shape()
         self._savepoints.clear()
         self.dangers.ledger = self.ledger.begun_anew()
         self._effects.pause()
