@@ -352,7 +352,7 @@ class MigrationRunner:
             loops.require_own()
             with self.guard.over(session, migration, loops.account) as watched:
                 loops.inspect = lambda: self.guard.judge_batch(
-                    watched, migration, retry=self._again(None), kept=loops.in_words
+                    watched, migration, retry=self._again(None), kept=lambda: loops.in_words
                 )
                 loops.spent = lambda: watched.spent
                 applied = perform(instance, "apply")

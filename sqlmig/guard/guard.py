@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,10 +114,13 @@ class Guard:
             watch.close()
 
     def judge_batch(
-        self, watched: Watched, migration: BaseMigration | LoadedMigration, *, retry: str, kept: str
+        self, watched: Watched, migration: BaseMigration | LoadedMigration, *, retry: str, kept: Callable[[], str]
     ) -> dict[str, Any]:
         """
         The account of what is about to be committed in the middle of an `up`, and of all before it, as facts.
+
+        Args:
+            kept: Says what was committed before, where something is lost.
 
         Raises:
             DataLossError: It lost what it does not declare.
@@ -127,7 +130,7 @@ class Guard:
         watched.finish()
         undeclared = _undeclared(watched.losses, migration, watched)
         # Warned of is the sum, when the migration is done.
-        self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept)
+        self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept())
         past = watched.past.and_then(self._account(watched, migration.version, []), watched.dropped)
         watched.begin_anew(past)
         return past.facts()
