@@ -7,6 +7,7 @@ made by hand, is made in the time that is measured, and so are sqlmig's tables a
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import tempfile
@@ -24,9 +25,12 @@ def slug(title: str) -> str:
     return title.lower().replace(" ", "-")
 
 
-def by_hand(file: str, *, commit: bool = False) -> Callable[[], None]:
+def by_hand(file: str, *, commit: bool = False, checkpoint: bool = False) -> Callable[[], None]:
     def run() -> None:
         raw = sqlite3.connect(file, isolation_level=None)
+        if checkpoint:
+            raw.execute("CREATE TABLE checkpoints (loop INTEGER PRIMARY KEY, facts TEXT)")
+            raw.execute("INSERT INTO checkpoints VALUES (1, NULL)")
         raw.execute("BEGIN IMMEDIATE")
         last = 0
         read = "SELECT id, title FROM documents WHERE id > ? ORDER BY id LIMIT 1000"
@@ -34,6 +38,8 @@ def by_hand(file: str, *, commit: bool = False) -> Callable[[], None]:
             values = [(slug(title), id) for id, title in rows]
             raw.executemany("UPDATE documents SET slug = ? WHERE id = ?", values)
             last = rows[-1][0]
+            if checkpoint:
+                raw.execute("UPDATE checkpoints SET facts = ? WHERE loop = 1", (json.dumps({"after": last}),))
             if commit:
                 raw.execute("COMMIT")
                 raw.execute("BEGIN IMMEDIATE")
@@ -113,6 +119,7 @@ class Contestant:
 CONTESTANTS = {
     "by hand": Contestant(by_hand),
     "by hand, a commit per batch": Contestant(lambda file: by_hand(file, commit=True)),
+    "by hand, and a checkpoint": Contestant(lambda file: by_hand(file, commit=True, checkpoint=True)),
     "by hand, one UPDATE": Contestant(registered),
     "SQLAlchemy Core": Contestant(core),
     "sqlmig, batches": Contestant(lambda file: _sqlmig(file, _LOOP), 1.3),
