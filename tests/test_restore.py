@@ -691,7 +691,7 @@ def test_restore_says_what_is_lost_and_wants_a_yes(invoke: Callable[..., Result]
 def test_restore_asks_on_a_terminal(plain_library: Library) -> None:
     import pty
 
-    for answer, restored in ((b"n\n", False), (b"y\n", True)):
+    for answer, restored in ((b"n\n", False), (b"\x04", False), (b"y\n", True)):
         main, terminal = pty.openpty()
         command = [sys.executable, "-m", "sqlmig", "restore", str(plain_library.snapshot)]
         command += ["--url", f"sqlite:///{plain_library.file}", "--path", str(plain_library.folder.path)]

@@ -138,8 +138,13 @@ def agreed(losses: Sequence[Loss]) -> bool:
     """Tell what a rollback would remove, and ask whether it may; nobody there to answer is a no."""
     for loss in losses:
         _err().print(Text.assemble(("  would ", "yellow"), f"{loss.version:03}  {loss}"))
+    return confirmed("Roll back, and lose that?")
+
+
+def confirmed(question: str) -> bool:
+    """Whether somebody says yes; who ends the input or the command has not."""
     try:
-        return click.confirm("Roll back, and lose that?", default=False, err=True)
+        return click.confirm(question, default=False, err=True)
     except click.Abort:
         _err().print()
         return False
@@ -218,11 +223,12 @@ def snapshots(listed: Sequence[Snapshot]) -> None:
         say("There is no snapshot of this database.")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("when (UTC)", "version", "bytes", "file"):
-        table.add_column(heading, justify="right" if heading in ("version", "bytes") else "left", no_wrap=True)
+    for heading in ("when (UTC)", "version", "bytes"):
+        table.add_column(heading, justify="left" if heading == "when (UTC)" else "right", no_wrap=True)
+    table.add_column("file", overflow="fold")
     for one in listed:
         when = one.taken_at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(when, f"{one.version:03}", f"{one.size:,}", Text(str(one.path), overflow="fold"))
+        table.add_row(when, f"{one.version:03}", f"{one.size:,}", Text(str(one.path)))
     _out().print(table)
 
 

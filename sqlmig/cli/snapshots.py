@@ -154,7 +154,7 @@ def confirm_restore(found: Migrator, chosen: Snapshot) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{told}\n  {lost} Nothing was changed.\nIf that is meant, say so: --yes")
     click.echo(f"{told}\n{lost}", err=True)
-    if not click.confirm("Restore it?", err=True):
+    if not render.confirmed("Restore it?"):
         click.echo("Nothing was changed.", err=True)
         raise SystemExit(1)
 
