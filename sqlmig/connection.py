@@ -310,8 +310,8 @@ def _engine(database: object) -> Engine:
         if not scheme.startswith("sqlite"):
             raise UnsupportedDatabase(
                 f"sqlmig has no backend for {scheme}, and its driver {error.name} is not installed.\n"
-                "  This release runs on SQLite, through Python's sqlite3.\n"
-                "Use a sqlite:// URL or an engine over SQLite."
+                "  This release runs on SQLite, through Python's sqlite3, on PostgreSQL, MariaDB and MySQL.\n"
+                f"Install {error.name}, or use a URL whose driver is there."
             ) from error
         raise ConfigurationError(f"The driver of {scheme}:// is missing.\n  {error}\nInstall it.") from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:

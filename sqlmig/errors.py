@@ -183,9 +183,10 @@ class InterruptedMigration(MigrationError):
         again: str = "sqlmig repair, then sqlmig up",
         *,
         kept: str = "",
+        permanent: str = "",
     ) -> None:
-        self.version = version
-        how = (
+        self.version, self.permanent = version, permanent
+        how = permanent or (
             f"its finished batches have stayed: {kept}"
             if kept
             else "it ran outside a transaction, so part of it may have happened"
@@ -196,6 +197,8 @@ class InterruptedMigration(MigrationError):
             + (
                 "Have it go on to its end first: sqlmig up. To give up what it has done in the records: sqlmig repair"
                 if kept
+                else how_to_settle(again.rpartition("then ")[2])
+                if permanent
                 else f"Look at the schema, then run it again: {again}"
             )
         )
@@ -283,7 +286,13 @@ class RestoreFailed(MigrationError):
 
 
 class MigrationFailed(MigrationError):
-    """A migration raised or its checks said no; its changes were undone."""
+    """
+    A migration raised or its checks said no; its changes were undone.
+
+    Attributes:
+        undone: Whether all of them were.
+        permanent: What was not, in words, where its database commits with each statement on the schema.
+    """
 
     def __init__(
         self,
@@ -299,16 +308,22 @@ class MigrationFailed(MigrationError):
         retry: str = "sqlmig up",
         revision: str | None = None,
         kept: str = "",
+        permanent: str = "",
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
-        self.revision = revision
+        self.revision, self.permanent = revision, permanent
+        undone = undone and not permanent
         self.reason, self.statement, self.undone = reason, statement, undone
         verb = "failed to roll back" if operation == "rollback" else "failed"
         named = [shorten(description, 80)] + ([f"revision {revision}"] if revision not in (None, description) else [])
         lines = [f"Migration {version} ({', '.join(named)}) {verb}: {reason}"]
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
-        if not undone:
+        if permanent:
+            lines.append(f"  Its database commits with each statement on the schema; the rest was undone. {permanent}")
+            hint = hint and f"{hint}\n"
+            hint += f"It goes on after the batches that are done: {retry}" if kept else how_to_settle(retry)
+        elif not undone:
             lines.append("  It runs outside a transaction, so what it did before the error has stayed.")
             retry = f"{'sqlmig repair' if retry.startswith('sqlmig') else 'repair()'}, then {retry}"
         elif kept:
@@ -344,6 +359,7 @@ class DataLossError(MigrationFailed):
         retry: str = "sqlmig up",
         revision: str | None = None,
         kept: str = "",
+        permanent: str = "",
     ) -> None:
         self.losses = list(losses)
         names = list(dict.fromkeys(loss.name for loss in self.losses))
@@ -359,6 +375,7 @@ class DataLossError(MigrationFailed):
             retry=retry,
             revision=revision,
             kept=kept,
+            permanent=permanent,
         )
 
 
@@ -512,7 +529,14 @@ class TakenOver(MigrationError):
 
 
 class DatabaseUnavailable(MigrationError):
-    """The database cannot do what was asked of it now."""
+    """
+    The database cannot do what was asked of it now.
+
+    Attributes:
+        lost: Whether the connection was lost.
+    """
+
+    lost = False
 
 
 class DatabaseLocked(DatabaseUnavailable):
@@ -530,13 +554,11 @@ class DatabaseLocked(DatabaseUnavailable):
 class DatabaseNotWritable(DatabaseUnavailable):
     """The file, its folder or the connection is read-only."""
 
-    def __init__(self, database: str, reason: str) -> None:
-        hint = "Check the permissions of the file and of its folder, and mode=ro in the URL."
-        if database.startswith("postgresql"):
-            hint = "Connect to a server that takes writes, as a user who may write there."
+    def __init__(self, database: str, reason: str, hint: str = "") -> None:
         super().__init__(
             f"The database {database} cannot be written: {reason}.\n"
-            f"  What was asked for needs to write to it; nothing was changed.\n{hint}"
+            "  What was asked for needs to write to it; nothing was changed.\n"
+            + (hint or "Check the permissions of the file and of its folder, and mode=ro in the URL.")
         )
 
 
@@ -573,6 +595,18 @@ class NotADatabase(DatabaseUnavailable):
             "  It may be encrypted, damaged or another kind of file; nothing was changed.\n"
             "Check the path, or restore the file from a backup."
         )
+
+
+def how_to_settle(retry: str) -> str:
+    """What to do about a migration of which a part is permanent."""
+    if not retry.startswith("sqlmig"):
+        return f"Look at the schema, put it as it was before or mend the migration, then: {retry}"
+    return (
+        f"Look at the schema, say what is so, then start again with: {retry}\n"
+        "  sqlmig repair --retry             it is to run once more, from its beginning\n"
+        "  sqlmig repair --mark-applied      it is complete, by hand perhaps\n"
+        "  sqlmig repair --mark-rolled-back  nothing is left of it"
+    )
 
 
 def shorten(text: str, limit: int = 300) -> str:

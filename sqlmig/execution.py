@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .backends.session import Session
     from .base import BaseMigration
     from .loader import LoadedMigration
+    from .steps import StepsTaken
 
 __all__ = ["ChecksFailed", "TryAgain", "attempt", "explain", "how_far", "perform", "reason", "statement_of"]
 
@@ -38,11 +39,15 @@ def attempt(migration: BaseMigration, session: Session, operation: str) -> bool:
     Returns:
         False when `pre_migrate_checks` said to skip it.
     """
+    from .steps import StepsTaken
+
+    # Of a migration that is run by hand nothing is recorded; what is permanent is told all the same.
+    steps = StepsTaken() if session.commits_ddl and not session.joined else None
     try:
         if not migration.transactional:
             session.require_own_transactions(f"Migration {migration.version}")
             return perform(migration, operation)
-        return _watched(migration, session, operation)
+        return _watched(migration, session, operation, steps)
     except Exception as error:
         # Before its first statement, it is the database that cannot be used.
         unavailable = session.translate(error) if migration.db.statements == 0 else None
@@ -52,19 +57,21 @@ def attempt(migration: BaseMigration, session: Session, operation: str) -> bool:
             migration,
             operation,
             retry=f"{type(migration).__name__}(...).{'run' if operation == 'apply' else 'rollback'}()",
+            permanent=steps.in_words if steps is not None else "",
         )
         if raised is error:
             raise
         raise raised from error
 
 
-def _watched(migration: BaseMigration, session: Session, operation: str) -> bool:
+def _watched(migration: BaseMigration, session: Session, operation: str, steps: StepsTaken | None) -> bool:
     """In one transaction. What its `up` made is recorded nowhere, so a rollback's loss is but a warning."""
     from .guard import Guard
 
     guard, name = Guard(), type(migration).__name__
     with session.transaction():
-        with guard.over(session, migration) as watched:
+        rolls_back = operation == "rollback"
+        with session.following(steps), guard.over(session, migration, steps=steps, rolls_back=rolls_back) as watched:
             done = perform(migration, operation)
         if operation == "apply":
             guard.judge_apply(watched, migration, retry=f"{name}(...).run()")
@@ -138,6 +145,7 @@ def explain(
     retry: str,
     together: bool = False,
     at_commit: bool = False,
+    permanent: str = "",
 ) -> MigrationError:
     """
     The typed error for what a migration raised.
@@ -148,6 +156,7 @@ def explain(
         retry: What runs it again.
         together: Whether other migrations shared its transaction.
         at_commit: Whether it was the COMMIT that failed, after the last of them.
+        permanent: What it did that its database committed by itself, in words.
     """
     if isinstance(error, MigrationError) and not isinstance(error, TransactionMisused | SchemaError):
         return error
@@ -168,6 +177,7 @@ def explain(
         retry=retry,
         revision=getattr(said, "revision", None),
         kept=how_far(ran),
+        permanent=permanent,
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
+    from .records import Outcome
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .run import BeforeFirst
     from .runner import MigrationRunner
@@ -408,9 +409,19 @@ class Migrator:
         """The same as `stamp`."""
         self.stamp(version)
 
-    def repair(self) -> list[str]:
-        """Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done."""
-        return self.runner.repair()
+    def repair(self, *, interrupted: Outcome | None = None) -> list[str]:
+        """
+        Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done.
+
+        Args:
+            interrupted: Only record what became of interrupted migrations, as somebody says who has looked: they are
+                to `"retry"` from their beginning, or are complete (`"applied"`), or nothing is left of them
+                (`"rolled back"`). Of an interrupted rollback, `"applied"` and `"retry"` have the migration count again.
+
+        Raises:
+            DatabaseLocked: The process of an interrupted one is at work in it.
+        """
+        return self.runner.repair(interrupted)
 
     def _version_at_head(self) -> int | None:
         """The version, where one small read shows that there is nothing to do."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
-from .errors import DatabaseLocked, UnknownRevision, UnknownVersion
+from .errors import ConfigurationError, DatabaseLocked, UnknownRevision, UnknownVersion
 from .provenance import is_running
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from .takeover import Claim
     from .version_tracker import DatabaseState, VersionTracker
 
-__all__ = ["adopt", "repair", "stamp"]
+__all__ = ["Outcome", "adopt", "repair", "require_outcome", "settle", "stamp"]
+
+Outcome = Literal["retry", "applied", "rolled back"]
+"""What became of an interrupted migration: it is to run again, or is complete, or nothing is left of it."""
+
+# What stands in a mark for those who find it, and tells nothing of a migration that is applied.
+_OF_MARKS = {"failed", "token", "permanent", "resumable", "resumed", "loops", "beat", "at", "pause", "account"}
 
 logger = logging.getLogger("sqlmig.records")
 
@@ -95,8 +101,58 @@ def repair(connection: Connection, manager: MigrationManager) -> list[str]:
     return [text for _, text in done]
 
 
+def require_outcome(outcome: object) -> None:
+    """
+    Refuse what cannot have become of a migration.
+
+    Raises:
+        ConfigurationError: It is none of the words for it.
+    """
+    if outcome not in get_args(Outcome):
+        raise ConfigurationError(
+            f"interrupted={outcome!r} cannot be used.\n  it says what became of an interrupted migration\n"
+            f"Use one of {', '.join(map(repr, get_args(Outcome)))}."
+        )
+
+
+def settle(connection: Connection, manager: MigrationManager, outcome: Outcome) -> list[str]:
+    """
+    Record what became of interrupted migrations, as somebody says who has looked; tell what was recorded.
+
+    Raises:
+        DatabaseLocked: One of them is running.
+    """
+    tracker = manager.version_tracker
+    manager.refuse_newer(tracker.read(connection))
+    tracker.prepare(connection)
+    state = tracker.read(connection)
+    _refuse_running(tracker, state, f"sqlmig repair --{outcome.replace(' ', '-')}")
+    done: list[tuple[int, str]] = []
+    for row in state.interrupted:
+        undoing, what = "undoing" in row.metadata, f"migration {row.version}"
+        if undoing and outcome == "rolled back":
+            tracker.remove(connection, row.version)
+            text = f"{what} counts as rolled back; it is pending"
+        elif undoing:
+            tracker.unmark_undoing(connection, row)
+            text = f"{what} counts as applied" + ("; its rollback can be tried again" if outcome == "retry" else "")
+        elif outcome == "applied":
+            facts = {name: value for name, value in row.metadata.items() if name not in _OF_MARKS}
+            tracker.finish_mark(connection, row.version, {**facts, "by_repair": True})
+            text = f"{what} counts as applied"
+        else:
+            tracker.remove(connection, row.version)
+            text = f"{what} is pending again" + ("" if outcome == "retry" else "; nothing is left of it")
+        tracker.log(connection, row.version, text, "repair", metadata={"interrupted": outcome})
+        done.append((row.version, text))
+    tracker.set_user_version(connection, tracker.highest_done(connection))
+    return [text for _, text in done]
+
+
 def _refuse_running(tracker: VersionTracker, state: DatabaseState, retry: str) -> None:
     """Leave alone what another process is in the middle of: without its mark it would run twice."""
+    if tracker.backend.locks_whole_calls:
+        return
     for row in state.interrupted:
         if is_running(row.metadata) and not row.metadata.get("failed"):
             raise DatabaseLocked(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .loader import LoadedMigration
     from .manager import Prepared
     from .results import Loss, Plan
+    from .steps import StepsTaken
     from .version_tracker import VersionTracker
 
 __all__ = ["BeforeFirst", "Clock", "Progress", "Run", "Teller"]
@@ -113,6 +114,8 @@ class Run:
         self._first: list[BeforeFirst] = []
         self.resumes: dict[str, object] = {}
         """How far the interrupted migrations had come that this call may go on with, by token."""
+        self.steps: StepsTaken | None = None
+        """What the migration that runs has made permanent by itself."""
         self.snapshot: Path | None = None
         """The copy of the database that was made before the first migration."""
 
@@ -150,6 +153,7 @@ class Run:
     def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
         self._migration, self._instance, self._running = migration, None, True
+        self.steps = None
         self._instance = instance = migration.create(DatabaseConnection(session.connection))
         if self._teller.listens:
             instance._tell = lambda text: self.tell(f"{migration.version:03} {migration.description}: {text}")
@@ -179,7 +183,7 @@ class Run:
                 self._told += 1
                 self.tell(f"{version:03} {description}")
         self._uncommitted.clear()
-        self._migration = self._instance = None
+        self._migration = self._instance = self.steps = None
 
     def tell(self, message: str) -> None:
         """Say what is being done."""
@@ -258,8 +262,9 @@ class Run:
             where = f"migration {self._migration.version} was at: {statement}"
             kept = how_far(self._instance)
             where += f"; its finished batches have stayed, and it goes on after them: {kept}" if kept else ""
+            where += f"; {self._permanent}" if self._permanent else ""
         unavailable = self.backend.translate(error, where)
-        lost = bool(getattr(error, "connection_invalidated", False))
+        lost = bool(getattr(error, "connection_invalidated", False)) or getattr(unavailable, "lost", False)
         if unavailable is not None and (where is None or lost or isinstance(unavailable, DiskFull | DatabaseLocked)):
             unavailable.version = self._migration.version
             return unavailable
@@ -271,7 +276,12 @@ class Run:
             retry=self._retry,
             together=self.together,
             at_commit=at_commit,
+            permanent=self._permanent,
         )
+
+    @property
+    def _permanent(self) -> str:
+        return self.steps.in_words if self.steps is not None else ""
 
     def _log(
         self,
@@ -290,11 +300,15 @@ class Run:
             metadata["statement"] = str(statement)
         if self._instance is not None and self._instance._loops is not None:
             metadata |= self._instance._loops.progress
+        if self._permanent and self.steps is not None:
+            metadata |= self.steps.facts
         text = str(raised) if isinstance(raised, MigrationError) else reason(raised)
         logger.error("%s: %s", self.backend.name, text.partition("\n")[0])
         try:
             with session.transaction():
                 self.tracker.prepare(session.connection)
+                if self.steps is not None:
+                    self.steps.record_failure()
                 self.tracker.log(
                     session.connection,
                     version,

@@ -13,6 +13,7 @@ from .execution import TryAgain, perform
 from .guard import Account, Guard
 from .manager import refuse_rollback, require_version
 from .run import BeforeFirst, Clock, Progress, Run
+from .steps import Mark, StepsTaken
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -155,9 +156,18 @@ class MigrationRunner:
                 records.stamp(session.connection, self.manager, version)
                 return True
 
-    def repair(self) -> list[str]:
-        """Accept edited files, clear marks of interrupted migrations, put `user_version` right."""
+    def repair(self, interrupted: records.Outcome | None = None) -> list[str]:
+        """
+        Accept edited files, clear marks of interrupted migrations, put `user_version` right.
+
+        Args:
+            interrupted: Only say what became of interrupted migrations.
+        """
+        if interrupted is not None:
+            records.require_outcome(interrupted)
         with self.backend.session() as session, session.transaction():
+            if interrupted is not None:
+                return records.settle(session.connection, self.manager, interrupted)
             return records.repair(session.connection, self.manager)
 
     # What a subclass may do around a run, and before each of its transactions
@@ -336,11 +346,28 @@ class MigrationRunner:
         if migration.resumable and not session.joined:
             marks = {row.version: row for row in self.tracker.read(session.connection).interrupted}
             return claim(self.tracker, session.connection, migration, marks.get(migration.version))
-        with self.guard.over(session, migration) as watched:
+        steps = self._steps(session, run, migration)
+        with session.following(steps), self.guard.over(session, migration, steps=steps) as watched:
             applied = perform(instance, "apply")
         account = self.guard.judge_apply(watched, migration, together=run.together, retry=self._again(None))
+        if steps is not None:
+            self.tracker.unmark(session.connection, migration.version)
         self._record_applied(session.connection, run, instance, migration, applied, clock, highest, account)
         return None
+
+    def _steps(
+        self, session: Session, run: Run, migration: LoadedMigration, row: AppliedVersion | None = None
+    ) -> StepsTaken | None:
+        """
+        What is to be written down of statements that commit by themselves; None where there are none, or must be none.
+
+        Args:
+            row: That of the migration, where it is rolled back.
+        """
+        if not session.commits_ddl or session.joined or run.together:
+            return None
+        run.steps = StepsTaken(Mark(self.tracker, session.connection, migration, row))
+        return run.steps
 
     def _apply_resumable(
         self, session: Session, run: Run, migration: LoadedMigration, highest: int, facts: dict[str, Any]
@@ -350,7 +377,11 @@ class MigrationRunner:
         loops = instance._loops = Loops(self.tracker, session, migration, facts)
         with loops.at_work(), session.transaction():
             loops.require_own()
-            with self.guard.over(session, migration, loops.account) as watched:
+            steps = run.steps = StepsTaken(in_batch=lambda: loops.in_batch) if session.commits_ddl else None
+            with (
+                session.following(steps),
+                self.guard.over(session, migration, loops.account, steps=steps) as watched,
+            ):
                 loops.inspect = lambda: self.guard.judge_batch(
                     watched, migration, retry=self._again(None), kept=lambda: loops.in_words
                 )
@@ -430,7 +461,7 @@ class MigrationRunner:
                             if not rows:
                                 break
                         run.come_first(session, prepared)
-                        batch = rows if prepared.transactional else rows[:1]
+                        batch = rows if prepared.transactional and not session.commits_ddl else rows[:1]
                         loose = self._roll_back_batch(session, run, prepared, batch)
                 except TryAgain:
                     continue
@@ -477,9 +508,19 @@ class MigrationRunner:
         clock, account = Clock(), None
         if migration is not None:
             instance = run.start(migration, session)
-            with self.guard.over(session, migration) as watched:
+            created, steps = row.metadata.get("created"), self._steps(session, run, migration, row)
+            with (
+                session.following(steps),
+                self.guard.over(
+                    session,
+                    migration,
+                    steps=steps,
+                    rolls_back=True,
+                    created=created,
+                    retry=self._again(run.target),
+                ) as watched,
+            ):
                 perform(instance, "rollback")
-            created = row.metadata.get("created")
             account = self.guard.judge_rollback(
                 watched, migration, created, together=run.together, retry=self._again(run.target)
             )

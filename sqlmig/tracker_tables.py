@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -71,18 +72,28 @@ class Flag(Boolean):
 def tables(versions_table: str, history_table: str, schema: str | None, dialect: str) -> tuple[Table, Table]:
     """The versions table and the history table, for a database of one *dialect*."""
     metadata = MetaData(schema=schema)
+    # On MariaDB and MySQL a TEXT has at most 65,535 bytes, and on MySQL no default.
+    long = Text().with_variant(Text(16_000_000), "mysql", "mariadb")
+    short = Text().with_variant(String(2000), "mysql", "mariadb")
+    number = Integer().with_variant(BigInteger(), "mysql", "mariadb")
+    # Whatever the server's defaults are: with transactions, and texts compared as they are.
+    options = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+    kept: dict[str, Any] = {
+        f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in options.items()
+    }
     versions = Table(
         versions_table,
         metadata,
         Column("id", Integer, primary_key=True),
-        Column("version", Integer, nullable=False, unique=True),
-        Column("description", Text, nullable=False, server_default=""),
+        Column("version", number, nullable=False, unique=True),
+        Column("description", short, nullable=False, server_default=""),
         Column("state", String(16), nullable=False, server_default="applied"),
         Column("applied_at", UtcTime),
         Column("execution_time_ms", Float),
         Column("rollback_supported", Flag, nullable=False, server_default=false()),
         Column("checksum", String(64)),
-        Column("metadata", Text),
+        Column("metadata", long),
+        **kept,
     )
     # Empty nearly always, so that a boot learns for nothing that no migration was interrupted.
     # SQLAlchemy loads each dialect that is named here, which takes longer than such a boot.
@@ -94,16 +105,17 @@ def tables(versions_table: str, history_table: str, schema: str | None, dialect:
         history_table,
         metadata,
         Column("id", Integer, primary_key=True),
-        Column("version", Integer, nullable=False),
-        Column("description", Text, nullable=False, server_default=""),
+        Column("version", number, nullable=False),
+        Column("description", short, nullable=False, server_default=""),
         Column("operation", String(16), nullable=False),
         Column("started_at", UtcTime),
         Column("completed_at", UtcTime),
         Column("execution_time_ms", Float),
         Column("success", Flag, nullable=False),
-        Column("error_message", Text),
-        Column("metadata", Text),
+        Column("error_message", long),
+        Column("metadata", long),
         CheckConstraint(f"operation IN ({', '.join(map(repr, OPERATIONS))})"),
+        **kept,
     )
     return versions, history
 

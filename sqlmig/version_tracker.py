@@ -241,15 +241,25 @@ class VersionTracker:
         """Take over a mark that another process has left; *metadata* is JSON that says whose it is now."""
         self._update(connection, version, applied_at=_now(), metadata=metadata)
 
-    def mark_undoing(self, connection: Connection, row: AppliedVersion) -> None:
+    def change_mark(self, connection: Connection, version: int, token: str, metadata: str) -> None:
+        """Write a mark anew, if it is the one with that token still."""
+        own = (self.versions.c.version == version) & (self.versions.c.state == "started")
+        own &= self.versions.c.metadata.contains(token)
+        connection.execute(update(self.versions).where(own).values(metadata=metadata))
+
+    def mark_undoing(self, connection: Connection, row: AppliedVersion, facts: Mapping[str, Any] | None = None) -> None:
         """Record that a rollback begins which will not be undone when it is killed; what it was is kept in the mark."""
-        metadata = provenance.as_json({"undoing": row.state, "before": row.metadata})
+        metadata = provenance.as_json({"undoing": row.state, "before": row.metadata, **(facts or {})})
         self._update(connection, row.version, state="started", applied_at=_now(), metadata=metadata)
 
     def unmark_undoing(self, connection: Connection, row: AppliedVersion) -> None:
         """Have a migration count again whose rollback was interrupted."""
         metadata = json.dumps(row.metadata["before"])
         self._update(connection, row.version, state=row.metadata["undoing"], metadata=metadata)
+
+    def finish_mark(self, connection: Connection, version: int, metadata: Mapping[str, Any]) -> None:
+        """Have a migration count as applied that is marked as started."""
+        self._update(connection, version, state="applied", applied_at=_now(), metadata=json.dumps(metadata))
 
     def mark_failed(self, connection: Connection, version: int) -> None:
         """Add to a mark that what was started has failed, so that nobody waits for it."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from . import provenance
+from . import provenance, steps
 from .data.checkpoints import in_words, loops_of
 from .data.resumption import running_here
 from .errors import DatabaseLocked, InterruptedMigration
@@ -59,7 +59,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         row, now = found[0], time.monotonic()
         facts = row.metadata
         mine = bool(facts.get("resumable")) and row.version in resumable
-        if _is_over(row):
+        if run.backend.locks_whole_calls or _is_over(row):
             if not mine:
                 raise _interruption(row, after_repair)
             run.resumes[facts["token"]] = _reached(row)
@@ -96,7 +96,8 @@ def _interruption(row: AppliedVersion, again: str) -> InterruptedMigration:
     facts = row.metadata
     started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
     kept = in_words(loops_of(facts)) if facts.get("resumable") else ""
-    return InterruptedMigration(row.version, row.description, started, again, kept=kept)
+    permanent = steps.in_words(facts)
+    return InterruptedMigration(row.version, row.description, started, again, kept=kept, permanent=permanent)
 
 
 def _at_work(row: AppliedVersion, run: Run) -> DatabaseLocked:

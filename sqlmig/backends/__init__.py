@@ -28,6 +28,10 @@ def backend_for(database: DatabaseConnection, lock_timeout: float, records: str 
         from .postgresql import PostgreSQLBackend
 
         return PostgreSQLBackend(database, lock_timeout, records)
+    if dialect in ("mysql", "mariadb") and not database.engine.dialect.is_async:
+        from .mysql import MySQLBackend
+
+        return MySQLBackend(database, lock_timeout, records)
     if dialect != "sqlite" or database.engine.dialect.is_async:
         from ..errors import UnsupportedDatabase
 
@@ -35,8 +39,8 @@ def backend_for(database: DatabaseConnection, lock_timeout: float, records: str 
         name = f"{dialect}+{database.engine.dialect.driver}" if is_async else dialect
         raise UnsupportedDatabase(
             f"sqlmig has no backend for {name}.\n"
-            "  This release runs on SQLite, through Python's sqlite3, and on PostgreSQL.\n"
-            "Use a sqlite:// or postgresql+psycopg:// URL, or an engine over either."
+            "  This release runs on SQLite, through Python's sqlite3, on PostgreSQL, MariaDB and MySQL.\n"
+            "Use a sqlite://, postgresql+psycopg:// or mysql+pymysql:// URL, or an engine over one of them."
         )
     from .sqlite import SQLiteBackend
 

@@ -31,6 +31,9 @@ class Backend(ABC):
 
     file: str | None = None
 
+    locks_whole_calls = False
+    """Whether the lock is held from the first read of a call to its end: whoever has it finds nobody else at work."""
+
     def __init__(self, database: DatabaseConnection, lock_timeout: float) -> None:
         self.database, self.engine, self.lock_timeout = database, database.engine, lock_timeout
 

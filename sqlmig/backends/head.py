@@ -14,7 +14,10 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
 
     Each part is answered by an index, so that a thousand versions cost what a hundred do.
     """
+    on_mysql = dialect in ("mysql", "mariadb")
     name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+    if on_mysql:
+        name = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, table) if part)
     parts = [
         f"(SELECT count(*) FROM {name})",
         f"(SELECT min(version) FROM {name})",
@@ -23,6 +26,9 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
         "(SELECT user_version FROM pragma_user_version)" if user_version else "NULL",
     ]
     if listed:
-        joined = "group_concat(version)" if dialect == "sqlite" else "string_agg(CAST(version AS text), ',')"
+        postgresql = "string_agg(CAST(version AS text), ',')"
+        joined = postgresql if dialect == "postgresql" else f"group_concat(version{' ORDER BY version' * on_mysql})"
         parts.append(f"(SELECT {joined} FROM (SELECT version FROM {name} ORDER BY version) AS listed)")
-    return f"SELECT {', '.join(parts)}"
+    # MySQL cuts a list off at 1,024 bytes if it is not told otherwise; MariaDB takes the hint for a comment.
+    hint = " /*+ SET_VAR(group_concat_max_len = 4194304) */" if listed and on_mysql else ""
+    return f"SELECT{hint} {', '.join(parts)}"

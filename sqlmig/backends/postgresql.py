@@ -89,7 +89,8 @@ class PostgreSQLBackend(Backend):
         if code == "55P03":
             return self.locked(f"{where}; {reason}" if where else reason)
         if code in ("25006", "42501") and where is None:
-            return DatabaseNotWritable(self.name, reason)
+            hint = "Connect to a server that takes writes, as a user who may write there."
+            return DatabaseNotWritable(self.name, reason, hint)
         if code == "53100":
             return DiskFull(self.name, f"{reason}; {where}" if where else reason)
         lost = isinstance(error, DBAPIError) and error.connection_invalidated

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..errors import MigrationError
     from .backend import Backend
 
-__all__ = ["LOSING_METHODS", "OBSERVER", "Observer", "Session", "Writes", "note_undone"]
+__all__ = ["LOSING_METHODS", "OBSERVER", "Observer", "Session", "Steps", "Writes", "note_undone"]
 
 OBSERVER = "sqlmig_observer"
 """Under which `Connection.info` has the observer, while a migration runs."""
@@ -57,6 +57,19 @@ class Observer(Protocol):
         """It has run."""
 
 
+class Steps(Protocol):
+    """Somebody who keeps account of what a database commits by itself in the middle of a migration."""
+
+    def before(self, statement: str, wrote: bool) -> None:
+        """A statement is about to run that may commit; whether rows were *wrote* since the last one did."""
+
+    def after(self, committed: bool, done: bool) -> None:
+        """Whether it has *committed*; it is *done*, or has failed."""
+
+    def ended_unseen(self) -> None:
+        """The transaction is not the one that was begun, and nobody has seen how it ended."""
+
+
 class Writes(NamedTuple):
     """
     Numbers that are others after each change of a row or of the schema by a connection.
@@ -80,6 +93,9 @@ class Session(ABC):
 
     connection: Connection
     joined: bool
+
+    commits_ddl = False
+    """Whether the database commits with each statement that changes the schema, so that it cannot be undone."""
 
     _may_be_lost = False
     """Whether a server may end the connection, which SQLAlchemy then invalidates."""
@@ -179,6 +195,10 @@ class Session(ABC):
                 "  It needs to begin and to commit by itself.\n"
                 "Pass the Engine instead of a Connection."
             )
+
+    def following(self, steps: Steps | None) -> AbstractContextManager[None]:
+        """Tell *steps* of each statement that commits by itself, where there are such."""
+        return nullcontext()
 
     @abstractmethod
     def restore_settings(self, but: str = "") -> None:
@@ -335,8 +355,12 @@ class Session(ABC):
             note_undone(self.connection, statement)
             if self._observer is not None:
                 self._observer.before(statement, parameters, many)
+            if self._guarding or self.joined:
+                self._about_to_run(statement)
 
-        def after(_: object, cursor: Any, *__: object) -> None:
+        def after(_: object, cursor: Any, statement: str, *__: object) -> None:
+            if self._guarding:
+                self._has_run(statement, cursor.rowcount)
             if self._observer is not None:
                 self._observer.after(cursor.rowcount)
 
@@ -357,6 +381,12 @@ class Session(ABC):
     @abstractmethod
     def _check(self, statement: str) -> None:
         """Refuse a statement of a guarded migration that would end its transaction, or come after its end."""
+
+    def _about_to_run(self, statement: str) -> None:  # noqa: B027 - most databases need not know
+        """A statement of a guarded migration is about to run that was not refused."""
+
+    def _has_run(self, statement: str, rowcount: int) -> None:  # noqa: B027 - the same
+        """It has run."""
 
     def _ended(self) -> TransactionMisused:
         if self._attempted:

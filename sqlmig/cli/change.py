@@ -13,6 +13,7 @@ from .snapshots import as_option, confirm_restore, snapshot_options, use_snapsho
 
 if TYPE_CHECKING:
     from ..migrator import Migrator
+    from ..records import Outcome
     from ..results import MigrationResult
 
 __all__ = ["COMMANDS"]
@@ -125,14 +126,19 @@ def stamp(options: Options, version: int) -> None:
 
 
 @click.command()
+@click.option("--retry", "said", flag_value="retry", help="Interrupted migrations are to run again.")
+@click.option("--mark-applied", "said", flag_value="applied", help="They are complete, by hand perhaps.")
+@click.option("--mark-rolled-back", "said", flag_value="rolled back", help="Nothing is left of them.")
 @shared_options
-def repair(options: Options) -> None:
+def repair(options: Options, said: Outcome | None) -> None:
     """
     Accept edited files, clear marks of interrupted migrations, put user_version right.
 
-    Example: sqlmig repair
+    With a flag, only record what became of interrupted migrations.
+
+    Example: sqlmig repair --retry
     """
-    done = migrator(options).repair()
+    done = migrator(options).repair(interrupted=said)
     if options.as_json:
         render.as_json({"repaired": done})
     else:

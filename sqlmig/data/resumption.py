@@ -118,6 +118,11 @@ class Loops:
         loop.claimed = True
         return loop
 
+    @property
+    def in_batch(self) -> bool:
+        """Whether a loop has a batch handed out."""
+        return self._active > 0
+
     def hold(self) -> None:
         """Commit no more batches: from here on it is not known what a checkpoint would be worth."""
         self._held = True

@@ -23,14 +23,18 @@ def losses_of_rollback(database: DatabaseConnection, tracker: VersionTracker, ta
     """The data in what the migrations above *target* have created, newest first; what is empty is left out."""
     with database.reading() as connection:
         raw = connection.connection.dbapi_connection
-        look = partial(_in, Census(raw)) if connection.dialect.name == "sqlite" else _on_server(raw)
+        name = connection.dialect.name
+        look = partial(_in, Census(raw)) if name == "sqlite" else _on_server(name, raw)
         rows = [row for row in tracker.read(connection).rows if row.done and row.version > target]
         seen: set[str] = set()
         return [loss for version, name in reversed(_created(rows)) for loss in _lost(look, version, name, seen)]
 
 
-def _on_server(raw: Any) -> Callable[[str], Loss | None]:
-    from .postgresql.census import held_by
+def _on_server(name: str, raw: Any) -> Callable[[str], Loss | None]:
+    if name == "postgresql":
+        from .postgresql.census import held_by
+    else:
+        from .mysql.census import held_by
 
     return partial(held_by, raw)
 

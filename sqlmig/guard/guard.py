@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..backends.session import Session
     from ..base import BaseMigration
     from ..loader import LoadedMigration
+    from ..steps import StepsTaken
+    from .mysql.findings import MySQLFindings
+    from .mysql.watch import MySQLWatch
     from .postgresql.findings import ServerFindings
     from .postgresql.watch import ServerWatch
 
@@ -31,14 +34,25 @@ logger = logging.getLogger("sqlmig.guard")
 class Watched:
     """One migration under the guard's eyes: what it finds is there once the migration has run."""
 
-    def __init__(self, watch: Watch | ServerWatch, version: int, counting: bool, past: Account) -> None:
-        self._watch, self._version, self.counting = watch, version, counting
-        self.findings: Findings | ServerFindings | None = None
+    def __init__(
+        self,
+        watch: Watch | ServerWatch | MySQLWatch,
+        version: int,
+        counting: bool,
+        past: Account,
+        steps: StepsTaken | None = None,
+    ) -> None:
+        self._watch, self._version, self.counting, self._steps = watch, version, counting, steps
+        self.findings: Findings | ServerFindings | MySQLFindings | None = None
+        self.refused: DataLossError | None = None
+        """Of a statement that was to be permanent at once; the migration may have caught it."""
         self.past, self.in_parts = past, past != Account()
         """The account of what was committed before, and whether anything was."""
 
     def finish(self) -> None:
         """Count, in the transaction that is open, what the migration has left."""
+        if self.refused is not None:
+            raise self.refused
         self._watch.settle()
         self.findings = self._watch.findings()
 
@@ -59,12 +73,25 @@ class Watched:
     @property
     def losses(self) -> list[Loss]:
         """What is gone, but for what the migration itself had made in a part that is committed."""
-        found = self.findings.losses if self.findings is not None else []
+        return self.told(self.findings.losses if self.findings is not None else [])
+
+    def told(self, found: Sequence[Loss]) -> list[Loss]:
+        """Of what was found, what is a loss of this migration's."""
         return [
             Loss(kind=loss.kind, name=loss.name, count=loss.count, version=self._version)
             for loss in found
             if not _covered(loss, self.past.created)
         ]
+
+    @property
+    def permanent(self) -> str:
+        """What of it cannot be undone any more, in words."""
+        return self._steps.in_words if self._steps is not None else ""
+
+    @property
+    def blind(self) -> str:
+        """How something could be done that was not seen."""
+        return getattr(self._watch, "blind", "by the driver's own cursor")
 
     @property
     def dropped(self) -> list[str]:
@@ -95,17 +122,40 @@ class Guard:
 
     @contextmanager
     def over(
-        self, session: Session, migration: BaseMigration | LoadedMigration, past: Mapping[str, Any] | None = None
+        self,
+        session: Session,
+        migration: BaseMigration | LoadedMigration,
+        past: Mapping[str, Any] | None = None,
+        *,
+        steps: StepsTaken | None = None,
+        rolls_back: bool = False,
+        created: Sequence[str] | None = None,
+        retry: str = "sqlmig up",
     ) -> Iterator[Watched]:
         """
         Run a migration's own code, as `session.guarded()` does, and look on.
 
         Args:
             past: What `judge_batch` gave of the part of it that is committed.
+            steps: Who knows what the database has committed by itself.
+            rolls_back, created, retry: As `judge_rollback` will be told, for what must be judged before it is done.
+
+        Raises:
+            DataLossError: A statement that would commit by itself would remove what it must not; it was not run.
         """
         counting = self.policy != "ignore" and ANYTHING not in migration.removes
-        watch = _watch(session, counting)
-        watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}))
+
+        def judge(found: Sequence[Loss]) -> None:
+            may_go = [*(created or ()), *migration.removes] if rolls_back else migration.removes
+            beyond = [] if rolls_back and created is None else _undeclared(watched.told(found), may_go, watched)
+            try:
+                self._refuse(beyond, migration, "rollback" if rolls_back else "apply", watched, retry=retry)
+            except DataLossError as error:
+                watched.refused = error
+                raise
+
+        watch = _watch(session, counting, judge)
+        watched = Watched(watch, migration.version, counting, Account.from_facts(past or {}), steps)
         try:
             with session.guarded(watch):
                 yield watched
@@ -128,9 +178,9 @@ class Guard:
         if watched.pause():
             return watched.past.facts()
         watched.finish()
-        undeclared = _undeclared(watched.losses, migration, watched)
+        undeclared = _undeclared(watched.losses, migration.removes, watched)
         # Warned of is the sum, when the migration is done.
-        self._refuse_or_warn(undeclared, migration, "apply", False, retry, kept())
+        self._refuse(undeclared, migration, "apply", watched, retry=retry, kept=kept())
         past = watched.past.and_then(self._account(watched, migration.version, []), watched.dropped)
         watched.begin_anew(past)
         return past.facts()
@@ -151,10 +201,10 @@ class Guard:
             DataLossError: It lost what it does not declare.
         """
         findings = watched.findings
-        undeclared = _undeclared(watched.losses, migration, watched)
-        self._refuse_or_warn(undeclared, migration, "apply", together, retry, kept)
+        undeclared = _undeclared(watched.losses, migration.removes, watched)
+        self._refuse(undeclared, migration, "apply", watched, together=together, retry=retry, kept=kept)
         # Those of earlier parts had leave, or are warned of with these.
-        earlier = _undeclared(watched.past.losses, migration, watched)
+        earlier = _undeclared(watched.past.losses, migration.removes, watched)
         warnings = _worded(Account(tuple(earlier)).and_then(Account(tuple(undeclared))).losses, "apply")
         # Of one that was committed in parts it is not kept what each of them put in danger.
         assert findings is not None
@@ -190,18 +240,21 @@ class Guard:
                 for loss in beyond
             ]
         else:
-            warnings = self._refuse_or_warn(beyond, migration, "rollback", together, retry)
+            self._refuse(beyond, migration, "rollback", watched, together=together, retry=retry)
+            warnings = _worded(beyond, "rollback")
         return self._account(watched, migration.version, warnings)
 
-    def _refuse_or_warn(
+    def _refuse(
         self,
         losses: Sequence[Loss],
         migration: BaseMigration | LoadedMigration,
         operation: str,
-        together: bool,
+        watched: Watched,
+        *,
         retry: str,
+        together: bool = False,
         kept: str = "",
-    ) -> list[str]:
+    ) -> None:
         if losses and self.policy == "error":
             raise DataLossError(
                 migration.version,
@@ -212,14 +265,13 @@ class Guard:
                 retry=retry,
                 revision=migration.revision,
                 kept=kept,
+                permanent=watched.permanent,
             )
-        return _worded(losses, operation)
 
     def _account(self, watched: Watched, version: int, warnings: list[str]) -> Account:
         if watched.unseen:
             warnings.append(
-                f"migration {version:03} wrote {', '.join(watched.unseen)} by the driver's own cursor,"
-                " where nothing is counted"
+                f"migration {version:03} wrote {', '.join(watched.unseen)} {watched.blind}, where nothing is counted"
             )
         for warning in warnings:
             logger.warning("%s", warning)
@@ -230,10 +282,16 @@ class Guard:
         return Account(tuple(watched.losses), tuple(findings.created), findings.renamed, tuple(warnings))
 
 
-def _watch(session: Session, counting: bool) -> Watch | ServerWatch:
+def _watch(
+    session: Session, counting: bool, judge: Callable[[Sequence[Loss]], None]
+) -> Watch | ServerWatch | MySQLWatch:
     dialect = session.connection.dialect
     if dialect.name == "sqlite":
         return Watch(session.raw, dialect, session.shape, counting=counting)
+    if session.commits_ddl:
+        from .mysql.watch import MySQLWatch
+
+        return MySQLWatch(session.raw, judge, counting=counting)
     from .postgresql.watch import ServerWatch
 
     return ServerWatch(session.raw, counting=counting)
@@ -244,8 +302,8 @@ def _worded(losses: Sequence[Loss], operation: str) -> list[str]:
     return [f"migration {loss.version:03} {verb} not said to {loss}" for loss in losses]
 
 
-def _undeclared(losses: Sequence[Loss], migration: BaseMigration | LoadedMigration, watched: Watched) -> list[Loss]:
-    return [loss for loss in losses if not _covered(loss, migration.removes, watched.past.renamed)]
+def _undeclared(losses: Sequence[Loss], may_go: Sequence[str], watched: Watched) -> list[Loss]:
+    return [loss for loss in losses if not _covered(loss, may_go, watched.past.renamed)]
 
 
 def _covered(loss: Loss, names: Sequence[str], renamed: Mapping[str, str] = MappingProxyType({})) -> bool:

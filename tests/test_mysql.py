@@ -1,0 +1,1037 @@
+"""MariaDB and MySQL: what they commit by themselves is told honestly, with real processes really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from conftest import Folder, failures
+from native_databases import scratch_database
+from resumable_support import in_child
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.pool import NullPool, StaticPool
+
+from sqlmig import (
+    BaseMigration,
+    ConfigurationError,
+    DatabaseLocked,
+    DatabaseNotWritable,
+    DatabaseTooNew,
+    DatabaseUnavailable,
+    InterruptedMigration,
+    MigrationFailed,
+    Migrator,
+    NotAtomic,
+    TakenOver,
+    TransactionEnded,
+    UnsupportedDatabase,
+)
+
+Engines = Callable[..., Engine]
+
+
+@pytest.fixture
+def engines() -> Iterator[Engines]:
+    """Engines of a database of the test's own."""
+    made: list[Engine] = []
+    with scratch_database("mariadb") as database:
+        url = database.connection.engine.url
+
+        def make(**options: Any) -> Engine:
+            made.append(create_engine(options.pop("url", url), **options))
+            return made[-1]
+
+        yield make
+        for engine in made:
+            engine.dispose()
+
+
+@pytest.fixture
+def engine(engines: Engines) -> Engine:
+    return engines()
+
+
+@pytest.fixture
+def migrator(engine: Engine, folder: Folder) -> Migrator:
+    return of(engine, folder)
+
+
+def of(engine: Any, folder: Folder, **options: Any) -> Migrator:
+    return Migrator(engine, folder.path, **options)
+
+
+def tables(engine: Engine) -> list[str]:
+    return sorted(name for (name,) in rows(engine, "SHOW TABLES") if not name.startswith("migration_"))
+
+
+def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+MADE = "self.execute_sql('CREATE TABLE half (id INTEGER)')\n"
+WRITTEN = "self.execute_sql('INSERT INTO t1 VALUES (2, ?)', ('two',))\n"
+
+
+# Up, down, and what is told
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_up_at_head_and_down(engines: Engines, engine: Engine, folder: Folder, dialect: str) -> None:
+    engine = engines(url=engine.url.set(drivername=f"{dialect}+pymysql"))
+    migrator = of(engine, folder)
+    for version in (1, 2, 3):
+        folder.table(version)
+    assert (migrator.get_current_version(), migrator.needs_migration()) == (0, True)
+    assert tables(engine) == []
+    assert migrator.migrate().applied == [1, 2, 3]
+    assert tables(engine) == ["t1", "t2", "t3"]
+    assert (migrator.get_current_version(), migrator.needs_migration()) == (3, False)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    assert migrator.migrate().applied == []
+    # A boot at head is one read on the pool's connection, which SQLAlchemy does not see.
+    assert statements == []
+    assert migrator.rollback_to_version(1).rolled_back == [3, 2]
+    assert tables(engine) == ["t1"]
+    assert migrator.migrate_to_version(2).applied == [2]
+    done = [(entry["version"], entry["operation"]) for entry in reversed(migrator.get_migration_history())]
+    assert done == [(1, "apply"), (2, "apply"), (3, "apply"), (3, "rollback"), (2, "rollback"), (2, "apply")]
+    assert migrator.get_migration_status().pending_versions == [3]
+    folder.path.joinpath("003_step_3.py").unlink()
+    folder.path.joinpath("002_step_2.py").unlink()
+    with pytest.raises(DatabaseTooNew):
+        of(engine, folder).migrate()
+
+
+def test_versions_with_gaps_cost_one_read_as_well(engine: Engine, folder: Folder) -> None:
+    """And those of a clock, which no INT would hold."""
+    for version in range(20240101120000, 20240101120900, 3):
+        folder.add(version, name=f"{version}_step.py")
+    migrator = of(engine, folder, out_of_order="apply")
+    assert len(migrator.migrate().applied) == 300
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    assert of(engine, folder, out_of_order="apply").migrate().applied == []
+    assert statements == []
+    assert migrator.get_current_version() == 20240101120897
+
+
+def test_the_operations_and_data_methods(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    up = """from sqlalchemy import Column, Integer, String
+self.create_table("t", Column("id", Integer, primary_key=True, autoincrement=False), Column("n", String(40)))
+self.execute_sql("INSERT INTO t VALUES (?, ?)", [(k, "50% ?") for k in range(100)])
+self.execute_sql("INSERT INTO t VALUES (:id, ':id')", {"id": 100})
+self.add_column("t", Column("m", Integer))
+self.backfill("t", "m", lambda id: id * 2)
+for rows in self.batches("t", size=30):
+    self.update_rows("t", [{"id": row.id, "n": f"{row.n} {row.m}"} for row in rows])
+self.create_index("ix_m", "t", ["m"])"""
+    folder.add(1, up, "self.drop_table('t')")
+    migrator.migrate()
+    assert rows(engine, "SELECT n FROM t WHERE id IN (7, 100) ORDER BY id") == [("50% ? 14",), (":id 200",)]
+    assert [loss.count for loss in migrator.get_rollback_losses(0)] == [101]
+    assert migrator.rollback_to_version(0).rolled_back == [1]
+    assert tables(engine) == []
+
+
+# Whole or nothing, where nothing was committed
+
+
+def test_a_failure_before_any_ddl_is_undone(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}self.execute_sql('SELECT nothing')")
+    with pytest.raises(MigrationFailed, match=r"Unknown column 'nothing'") as caught:
+        migrator.migrate()
+    assert "statement: SELECT nothing" in str(caught.value)
+    assert "Everything that it did was undone" in str(caught.value)
+    assert (caught.value.undone, caught.value.permanent) == (True, "")
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+    assert failures(migrator)[0]["metadata"]["statement"] == "SELECT nothing"
+    assert migrator.get_migration_status().interrupted_versions == []
+    folder.table(2)
+    assert of(engine, folder).migrate().applied == [2]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE half (id NONSENSE)",
+        "ALTER TABLE nowhere ADD x INTEGER",
+        "ALTER TABLE t1 DROP nothing",
+        "CREATE TABLE t1 (id INTEGER)",
+        "DROP TABLE nowhere",
+    ],
+)
+def test_a_first_ddl_that_is_refused_leaves_nothing(
+    migrator: Migrator, folder: Folder, engine: Engine, statement: str
+) -> None:
+    """Some of them commit before they fail; but there was nothing to commit."""
+    folder.table(1)
+    folder.add(2, f"self.execute_sql({statement!r})")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    assert caught.value.undone
+    assert statement in str(caught.value)
+    assert migrator.get_migration_status().interrupted_versions == []
+    folder.table(2)
+    assert of(engine, folder).migrate().applied == [2]
+
+
+def test_what_only_looks_like_ddl_can_be_undone(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    """Whether a statement has committed is looked at, and not told by its first word."""
+    folder.table(1)
+    up = f"""self.execute_sql("DROP TEMPORARY TABLE IF EXISTS nowhere")
+self.execute_sql("CREATE TEMPORARY TABLE mine (id INTEGER)")
+self.execute_sql("BEGIN NOT ATOMIC INSERT INTO t1 VALUES (3, 'three'); END")
+{WRITTEN}
+self.execute_sql("EXECUTE IMMEDIATE 'INSERT INTO t1 VALUES (4, 4)'")
+raise ValueError"""
+    folder.add(2, up)
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    assert caught.value.undone
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+    assert migrator.get_migration_status().interrupted_versions == []
+
+
+def test_all_or_nothing_holds_without_ddl(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    migrator.migrate()
+    folder.add(2, WRITTEN)
+    folder.add(3, "self.execute_sql('DELETE FROM t1')\nraise ValueError")
+    with pytest.raises(MigrationFailed, match="All migrations of its transaction were undone"):
+        migrator.migrate(all_or_nothing=True)
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+    folder.add(3, "self.execute_sql('DELETE FROM t1')")
+    assert of(engine, folder).migrate(all_or_nothing=True).applied == [2, 3]
+
+
+@pytest.mark.parametrize("swallow", [False, True])
+def test_all_or_nothing_refuses_ddl_before_it_is_done(
+    migrator: Migrator, folder: Folder, engine: Engine, swallow: bool
+) -> None:
+    folder.table(1)
+    migrator.migrate()
+    folder.add(2, WRITTEN)
+    folder.add(3, f"try:\n    {MADE}except Exception:\n    pass" if swallow else MADE)
+    with pytest.raises(NotAtomic, match=r"CREATE TABLE half .*\n.*all migrations together.*\n.*--one-by-one"):
+        migrator.migrate(all_or_nothing=True)
+    assert (tables(engine), rows(engine, "SELECT id FROM t1")) == (["t1"], [(1,)])
+    assert of(engine, folder).migrate().applied == [2, 3]
+
+
+# What is permanent
+
+
+def test_a_failure_behind_ddl_says_what_is_permanent(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}{MADE}self.execute_sql('DELETE FROM t1')\nself.execute_sql('SELECT nothing')")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    said = str(caught.value)
+    assert "statement: SELECT nothing" in said
+    assert "permanent: 1 statement on the schema: CREATE TABLE half (id INTEGER)" in said
+    assert "permanent: rows that were written before" in said
+    assert "sqlmig repair --retry" in said
+    assert not caught.value.undone
+    # What came before the DDL is there with it; what came behind it is not.
+    assert (tables(engine), rows(engine, "SELECT id FROM t1")) == (["half", "t1"], [(1,), (2,)])
+    entry = failures(migrator)[0]
+    assert entry["metadata"]["permanent"] == {
+        "statements": ["CREATE TABLE half (id INTEGER)"],
+        "count": 1,
+        "rows": True,
+    }
+    assert "CREATE TABLE half" in entry["error_message"]
+
+
+def test_a_ddl_that_fails_is_named_beside_what_was_done(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.add(1, f"{MADE}self.execute_sql('ALTER TABLE half DROP nothing')")
+    with pytest.raises(MigrationFailed, match="it was at: ALTER TABLE half DROP nothing"):
+        migrator.migrate()
+    with pytest.raises(InterruptedMigration, match="it was at: ALTER TABLE half DROP nothing"):
+        of(engine, folder).migrate()
+
+
+def test_a_ddl_of_several_that_fails_may_be_half_done(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    folder.add(2, "self.execute_sql('DROP TABLE t1, nowhere')", extra="removes = ['t1']")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    assert not caught.value.undone
+    assert migrator.get_migration_status().interrupted_versions == [2]
+
+
+def test_rows_before_a_ddl_that_fails_are_permanent(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}self.execute_sql('ALTER TABLE nowhere ADD x INTEGER')")
+    with pytest.raises(MigrationFailed, match="permanent: rows that were written") as caught:
+        migrator.migrate()
+    assert not caught.value.undone
+    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)]
+
+
+def test_a_routine_that_commits_is_found_out(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    folder.add(2, "self.execute_sql('CREATE PROCEDURE p() BEGIN COMMIT; START TRANSACTION; END')")
+    folder.add(3, f"{WRITTEN}self.execute_sql('CALL p()')\nraise ValueError")
+    with pytest.raises(MigrationFailed, match=r"permanent: 1 statement on the schema: CALL p\(\)"):
+        migrator.migrate()
+    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)]
+
+
+def test_an_error_that_the_migration_catches(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    up = f"""{WRITTEN}
+try:
+    self.execute_sql("ALTER TABLE nowhere ADD x INTEGER")
+except Exception:
+    self.execute_sql("INSERT INTO t1 VALUES (3, 'three')")"""
+    folder.add(2, up)
+    assert migrator.migrate().applied == [1, 2]
+    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,), (3,)]
+    folder.add(3, up.replace("(2,", "(4,").replace("(3,", "(5,") + "\nraise ValueError")
+    with pytest.raises(MigrationFailed, match="permanent: rows"):
+        of(engine, folder).migrate()
+
+
+def test_ddl_inside_a_savepoint_is_refused_before_it_is_done(
+    migrator: Migrator, folder: Folder, engine: Engine
+) -> None:
+    folder.table(1)
+    folder.add(2, f"with self.db.transaction():\n    {MADE}")
+    with pytest.raises(NotAtomic, match=r"before or behind that block"):
+        migrator.migrate()
+    assert tables(engine) == ["t1"]
+    assert migrator.get_migration_status().interrupted_versions == []
+
+
+# The next boot, and the three ways out
+
+
+def interrupted(engine: Engine, folder: Folder) -> Migrator:
+    """Of a database in which migration 2 has failed behind its first statement."""
+    folder.table(1)
+    folder.add(2, f"{MADE}raise ValueError", "self.drop_table('half')")
+    with pytest.raises(MigrationFailed):
+        of(engine, folder).migrate()
+    migrator = of(engine, folder)
+    for ask in (migrator.migrate, lambda: migrator.rollback_to_version(0)):
+        with pytest.raises(InterruptedMigration, match="CREATE TABLE half") as caught:
+            ask()
+        for flag in ("--retry", "--mark-applied", "--mark-rolled-back"):
+            assert f"sqlmig repair {flag} " in str(caught.value)
+    return migrator
+
+
+def test_retry(engine: Engine, folder: Folder) -> None:
+    migrator = interrupted(engine, folder)
+    assert migrator.repair(interrupted="retry") == ["migration 2 is pending again"]
+    folder.add(2, MADE.replace("TABLE", "TABLE IF NOT EXISTS"), "self.drop_table('half')")
+    assert of(engine, folder).migrate().applied == [2]
+    assert migrator.repair(interrupted="retry") == []
+
+
+def test_mark_applied(engine: Engine, folder: Folder) -> None:
+    migrator = interrupted(engine, folder)
+    assert migrator.repair(interrupted="applied") == ["migration 2 counts as applied"]
+    assert (migrator.migrate().applied, migrator.get_current_version()) == ([], 2)
+    assert not migrator.needs_migration()
+    assert migrator.get_migration_history(1)[0]["operation"] == "repair"
+    assert of(engine, folder).rollback_to_version(1).rolled_back == [2]
+    assert tables(engine) == ["t1"]
+
+
+def test_mark_rolled_back(engine: Engine, folder: Folder) -> None:
+    migrator = interrupted(engine, folder)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE half")
+    assert migrator.repair(interrupted="rolled back") == ["migration 2 is pending again; nothing is left of it"]
+    assert migrator.get_migration_status().pending_versions == [2]
+    with pytest.raises(ConfigurationError, match="'retry', 'applied', 'rolled back'"):
+        migrator.repair(interrupted="sometimes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("said", "left"), [("retry", [1]), ("applied", [1]), ("rolled back", [])])
+def test_an_interrupted_rollback(engine: Engine, folder: Folder, said: Any, left: list[int]) -> None:
+    folder.add(1, MADE, "self.drop_table('half')\nraise ValueError")
+    migrator = of(engine, folder)
+    migrator.migrate()
+    with pytest.raises(MigrationFailed, match=r"failed to roll back(.|\n)*permanent: 1 statement.*DROP TABLE"):
+        migrator.rollback_to_version(0)
+    with pytest.raises(InterruptedMigration, match="DROP TABLE"):
+        migrator.migrate()
+    assert migrator.repair(interrupted=said)
+    assert migrator.get_migration_status().applied_versions == left
+
+
+def test_an_interrupted_rollback_is_whole_where_nothing_was_committed(engine: Engine, folder: Folder) -> None:
+    folder.add(1, MADE, "self.execute_sql('INSERT INTO half VALUES (1)')\nraise ValueError")
+    migrator = of(engine, folder)
+    migrator.migrate()
+    with pytest.raises(MigrationFailed, match="Everything that it did was undone"):
+        migrator.rollback_to_version(0)
+    assert rows(engine, "SELECT * FROM half") == []
+    assert migrator.get_migration_status().applied_versions == [1]
+
+
+def test_each_step_of_a_rollback_is_its_own(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, MADE, "raise ValueError")
+    folder.table(3)
+    migrator = of(engine, folder)
+    migrator.migrate()
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.rollback_to_version(0)
+    assert caught.value.result is not None
+    assert caught.value.result.rolled_back == [3]
+    assert migrator.get_migration_status().applied_versions == [1, 2]
+    assert tables(engine) == ["half", "t1"]
+
+
+def test_by_hand_nothing_is_recorded(engine: Engine) -> None:
+    class ByHand(BaseMigration):
+        version = 1
+
+        def up(self) -> None:
+            self.execute_sql("CREATE TABLE half (id INTEGER)")
+            self.execute_sql("SELECT nothing")
+
+    with pytest.raises(MigrationFailed, match=r"permanent: 1 statement(.|\n)*then: ByHand\(\.\.\.\)\.run\(\)"):
+        ByHand(engine).run()
+    assert rows(engine, "SHOW TABLES") == [("half",)]
+
+
+# What a migration must not do to its transaction
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "self.execute_sql('COMMIT')",
+        "self.execute_sql('/* at last */ commit work')",
+        "self.execute_sql('/*!40000 COMMIT */')",
+        "self.execute_sql('# x\\nROLLBACK')",
+        "self.execute_sql('-- x\\nROLLBACK AND CHAIN')",
+        "self.execute_sql('BEGIN')",
+        "self.execute_sql('START TRANSACTION')",
+        "self.execute_sql('SET autocommit = 1')",
+        "self.execute_sql('SET @x = 1, @@session.autocommit = ON')",
+        "self.execute_sql(\"XA START 'x'\")",
+        "self.connection.commit()",
+        "self.connection.rollback()",
+        "self.connection.close()",
+        "self.connection.connection.commit()",
+        "self.connection.connection.cursor().execute('COMMIT')",
+        "try: self.execute_sql('COMMIT')\nexcept Exception: pass",
+    ],
+)
+def test_a_migration_does_not_end_its_transaction(
+    migrator: Migrator, folder: Folder, engine: Engine, ending: str
+) -> None:
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}{ending}")
+    with pytest.raises(TransactionEnded) as caught:
+        migrator.migrate()
+    assert migrator.get_current_version() == 1
+    assert failures(migrator)
+    if "connection.connection" not in ending:
+        assert caught.value.undone
+        assert rows(engine, "SELECT id FROM t1") == [(1,)]
+        return
+    # The driver's own way ends it before anybody can say no; it is found out, and the next boot is told.
+    assert not caught.value.undone
+    with pytest.raises(InterruptedMigration, match="ended from inside"):
+        of(engine, folder).migrate()
+
+
+def test_savepoints_and_names_like_endings(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    up = r"""self.execute_sql("CREATE TABLE commit_log (id INTEGER PRIMARY KEY, `begin` TEXT, `end` TEXT)")
+self.execute_sql("SAVEPOINT a")
+self.execute_sql("INSERT INTO commit_log VALUES (1, 'COMMIT; ROLLBACK', NULL)")
+self.execute_sql("ROLLBACK TO SAVEPOINT a")
+self.execute_sql("INSERT INTO commit_log VALUES (2, 'it\\'s; COMMIT;', 'END')")
+self.execute_sql("ROLLBACK WORK TO a")
+self.execute_sql("INSERT INTO commit_log VALUES (2, \"; COMMIT\", 'END')")
+self.execute_sql("RELEASE SAVEPOINT a")
+self.execute_sql("PREPARE two FROM 'SELECT 2'")
+self.execute_sql("CREATE TRIGGER t AFTER INSERT ON commit_log FOR EACH ROW BEGIN SET @a = 1; SET @b = 2; END")
+try:
+    with self.db.transaction():
+        self.execute_sql("INSERT INTO commit_log VALUES (2, 'twice', NULL)")
+except Exception: pass"""
+    folder.add(1, up)
+    assert migrator.migrate().applied == [1]
+    assert rows(engine, "SELECT id, `begin` FROM commit_log") == [(2, "; COMMIT")]
+
+
+def test_settings_are_given_back(engine: Engine, engines: Engines, folder: Folder) -> None:
+    """Its records go where they belong, whatever it has set, and whatever database it uses."""
+    other = f"{engine.url.database}_2"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {other}")
+    up = f"""self.execute_sql("SET sql_mode = '', foreign_key_checks = 0, time_zone = '+05:00', unique_checks = 0")
+self.execute_sql("SET NAMES latin1")
+self.execute_sql("USE {other}")
+self.execute_sql("CREATE TABLE there (id INTEGER)")
+self.execute_sql("INSERT INTO there VALUES (1)")"""
+    folder.add(1, up)
+    folder.table(2)
+    engine = engines(pool_size=1, max_overflow=0)
+    asked = "SELECT @@sql_mode, @@foreign_key_checks, @@time_zone, @@unique_checks, @@character_set_client"
+    before = rows(engine, asked)
+    try:
+        assert of(engine, folder).migrate().applied == [1, 2]
+        assert rows(engine, asked) == before
+        assert tables(engine) == ["t2"]
+        assert rows(engine, f"SHOW TABLES FROM {other}") == [("there",)]
+        folder.add(
+            3, f"self.execute_sql('USE {other}')\nself.execute_sql('CREATE TABLE two (id INTEGER)')\nraise OSError"
+        )
+        with pytest.raises(MigrationFailed):
+            of(engine, folder).migrate()
+        assert of(engine, folder).get_migration_status().interrupted_versions == [3]
+        assert rows(engine, "SELECT DATABASE()") == [(engine.url.database,)]
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {other}")
+
+
+# Several at once, and the lock
+
+
+BOOT = """import sys
+from sqlalchemy import create_engine
+from sqlmig import Migrator
+url, folder = sys.argv[1:]
+print(len(Migrator(create_engine(url), folder).migrate().applied))"""
+
+
+def boot(engine: Engine, folder: Folder) -> subprocess.Popen[str]:
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", BOOT, url, str(folder.path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_eight_processes_at_once(engine: Engine, folder: Folder) -> None:
+    for version in range(1, 7):
+        folder.table(version)
+    processes = [boot(engine, folder) for _ in range(8)]
+    told = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, told
+    assert sum(int(out) for out, _ in told) == 6
+    assert [rows(engine, f"SELECT count(*) FROM t{n}") for n in range(1, 7)] == [[(1,)]] * 6
+    assert len(of(engine, folder).get_migration_history()) == 6
+
+
+def test_threads_at_once(engines: Engines, folder: Folder) -> None:
+    for version in range(1, 5):
+        folder.table(version)
+    for options in ({}, {"poolclass": NullPool}, {"poolclass": StaticPool}):
+        engine = engines(**options)
+        applied: list[int] = []
+
+        def migrate(engine: Engine = engine, applied: list[int] = applied) -> None:
+            applied += of(engine, folder).migrate().applied
+
+        threads = [threading.Thread(target=migrate) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(applied) == [1, 2, 3, 4]
+        of(engine, folder).rollback_to_version(0)
+
+
+def test_a_lock_that_is_not_had_in_time_names_its_holder(engines: Engines, folder: Folder) -> None:
+    folder.add(1, "import time\ntime.sleep(2.5)")
+    done = threading.Thread(target=lambda: of(engines(), folder).migrate())
+    done.start()
+    time.sleep(0.6)
+    for timeout in (0, 0.2, 1.2):
+        began = time.monotonic()
+        with pytest.raises(DatabaseLocked, match=r"server connection \d+ of \w+ at \S+ is migrating it"):
+            of(engines(), folder, lock_timeout=timeout).migrate()
+        assert timeout <= time.monotonic() - began < timeout + 0.6
+    # Another history of the same database waits for nobody.
+    other = Folder(folder.path.parent / "other")
+    other.table(1)
+    assert of(engines(), other, lock_timeout=0.2, versions_table="v", history_table="h").migrate().applied == [1]
+    done.join()
+
+
+def test_whoever_waited_finds_it_done(engines: Engines, folder: Folder) -> None:
+    """Under REPEATABLE READ, which is the server's default: a snapshot from before the lock would not show it."""
+    folder.add(1, "import time\ntime.sleep(0.7)\nself.execute_sql('CREATE TABLE t (id INTEGER)')")
+    first = threading.Thread(target=lambda: of(engines(), folder).migrate())
+    first.start()
+    time.sleep(0.3)
+    assert of(engines(isolation_level="REPEATABLE READ"), folder).migrate().applied == []
+    first.join()
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE", "READ COMMITTED"])
+def test_engines_of_another_isolation(engines: Engines, folder: Folder, level: str) -> None:
+    engine = engines(isolation_level=level, pool_size=1, max_overflow=0)
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}raise ValueError")
+    with pytest.raises(MigrationFailed):
+        of(engine, folder).migrate()
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT @@autocommit").scalar() == (level == "AUTOCOMMIT")
+        assert connection.get_isolation_level() == ("REPEATABLE READ" if level == "AUTOCOMMIT" else level)
+
+
+def test_a_row_that_somebody_else_has_locked(engine: Engine, engines: Engines, folder: Folder) -> None:
+    folder.table(1)
+    of(engine, folder).migrate()
+    up = "self.execute_sql('SET innodb_lock_wait_timeout = 1')\nself.execute_sql('DELETE FROM t1')"
+    folder.add(2, up)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE t1 SET n = 'x'")
+        with pytest.raises(DatabaseLocked, match="migration 2 was at: DELETE FROM t1"):
+            of(engines(), folder).migrate()
+    assert of(engine, folder).migrate().applied == [2]
+
+
+def test_a_deadlock(engine: Engine, engines: Engines, folder: Folder) -> None:
+    folder.table(1)
+    folder.table(2)
+    of(engine, folder).migrate()
+    up = """import time
+self.execute_sql("UPDATE t1 SET n = 'a'")
+time.sleep(0.8)
+self.execute_sql("UPDATE t2 SET n = 'a'")"""
+    folder.add(3, up)
+    caught: list[BaseException] = []
+
+    def migrate() -> None:
+        try:
+            of(engines(), folder).migrate()
+        except DatabaseLocked as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=migrate)
+    with engine.begin() as connection:
+        # The one who has written less is sacrificed.
+        connection.exec_driver_sql("INSERT INTO t2 (id, n) VALUES (7, 'x'), (8, 'x'), (9, 'x'), (10, 'x')")
+        connection.exec_driver_sql("UPDATE t2 SET n = 'b'")
+        thread.start()
+        time.sleep(0.4)
+        connection.exec_driver_sql("UPDATE t1 SET n = 'b'")
+    thread.join()
+    assert "Deadlock" in str(caught[0])
+    assert rows(engine, "SELECT n FROM t1") == [("b",)]
+
+
+# Killed
+
+
+class DeadlyEngine:
+    """Kills its process when the statement of a number is about to run; a raw read of the driver's does not count."""
+
+    def __init__(self, engine: Engine, at: int) -> None:
+        self.at, self.count = at, 0
+        event.listen(engine, "before_cursor_execute", self._look)
+        event.listen(engine, "after_cursor_execute", self._look)
+
+    def _look(self, *_: Any) -> None:
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_fork(engines: Engines, folder: Folder, at: int) -> int:
+    def migrate() -> None:
+        engine = engines(poolclass=NullPool)
+        DeadlyEngine(engine, at)
+        of(engine, folder).migrate()
+
+    return in_child(migrate)
+
+
+def kills(engines: Engines, engine: Engine, folder: Folder, first: int, made: str, start: int = 0) -> Iterator[int]:
+    """
+    The number of each event (a statement begins, a statement has ended) at which a process was killed, and of the
+    first that it did not come to.
+
+    Args:
+        made: The tables that are dropped after each.
+        start: The version from which the process migrates.
+    """
+    for at in count(first):
+        of(engine, folder).migrate_to_version(start)
+        ended = in_fork(engines, folder, at)
+        yield at
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {made}, migration_versions, migration_history")
+        if not ended:
+            return
+        assert ended == signal.SIGKILL
+
+
+def test_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
+    """What is there without a mark is complete, or not there at all; a mark names what was reached."""
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}{MADE}self.execute_sql('INSERT INTO half VALUES (1)')\n{WRITTEN.replace('2,', '3,')}")
+    engine = engines(poolclass=NullPool)
+    at, marked = 0, set()
+    for at in kills(engines, engine, folder, 1, "t1, half"):
+        migrator = of(engine, folder)
+        status = migrator.get_migration_status()
+        there = tables(engine)
+        if not status.interrupted_versions:
+            assert there == [[], ["t1"], ["half", "t1"]][len(status.applied_versions)], at
+            ids = [id for (id,) in rows(engine, "SELECT id FROM t1 ORDER BY id")] if there else []
+            assert ids == [[], [1], [1, 2, 3]][len(status.applied_versions)], at
+            assert migrator.migrate().applied == [v for v in (1, 2) if v not in status.applied_versions]
+            continue
+        version = status.interrupted_versions[0]
+        with pytest.raises(InterruptedMigration) as caught:
+            migrator.migrate()
+        said = str(caught.value)
+        made = {1: "t1", 2: "half"}[version]
+        assert f"CREATE TABLE {made}" in said
+        marked.add((version, "permanent: 1 statement" in said, made in there))
+        if "permanent: 1 statement" in said:
+            assert made in there, at
+            # Nothing that came behind it has stayed.
+            assert rows(engine, f"SELECT * FROM {made}") == [], at
+        if version == 2:
+            assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)], at
+    assert at > 40
+    # Killed when the statement had run, and before that could be written down, it is there and only named.
+    assert marked >= {(1, True, True), (2, True, True)}
+
+
+def test_the_server_ends_the_connection(engine: Engine, engines: Engines, folder: Folder) -> None:
+    folder.table(1)
+    up = f"{WRITTEN}self.execute_sql('KILL CONNECTION CONNECTION_ID()')\nself.execute_sql('SELECT 1')"
+    folder.add(2, up)
+    with pytest.raises(DatabaseUnavailable, match="migration 2 was at: KILL CONNECTION") as caught:
+        of(engine, folder).migrate()
+    assert not isinstance(caught.value, DatabaseLocked)
+    assert rows(engines(), "SELECT id FROM t1") == [(1,)]
+    assert of(engines(), folder).get_migration_status().interrupted_versions == []
+    assert "KILL CONNECTION" in failures(of(engines(), folder))[0]["error_message"]
+    folder.table(2)
+    assert of(engine, folder).migrate().applied == [2]
+
+
+@pytest.mark.parametrize("at", ["SELECT SLEEP(3)", "CREATE TABLE slow AS SELECT SLEEP(3) AS x"])
+def test_a_connection_that_is_killed_behind_ddl(engine: Engine, engines: Engines, folder: Folder, at: str) -> None:
+    """The process lives on: the next call does not wait for it, for it has not got the lock any more."""
+    folder.table(1)
+    folder.add(2, f"{MADE}self.execute_sql({at!r})\nself.execute_sql('SELECT 1')")
+    caught: list[BaseException] = []
+
+    def migrate() -> None:
+        try:
+            of(engine, folder).migrate()
+        except DatabaseUnavailable as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=migrate)
+    thread.start()
+    others = "db = DATABASE() AND id <> CONNECTION_ID()"
+    busy = f"SELECT id FROM information_schema.processlist WHERE {others} AND info LIKE '%%SLEEP(3)%%'"
+    watcher = engines()
+    until = time.monotonic() + 10
+    while not (found := rows(watcher, busy)) and time.monotonic() < until:
+        time.sleep(0.05)
+    with watcher.begin() as connection:
+        connection.exec_driver_sql(f"KILL CONNECTION {found[0][0]}")
+    thread.join(30)
+    said = str(caught[0])
+    assert f"was at: {at}" in said
+    assert "permanent: 1 statement on the schema: CREATE TABLE half (id INTEGER)" in said
+    began = time.monotonic()
+    with pytest.raises(InterruptedMigration, match="CREATE TABLE half"):
+        of(engine, folder).migrate()
+    assert time.monotonic() - began < 10
+    migrator = of(engines(), folder)
+    assert migrator.repair(interrupted="retry") == ["migration 2 is pending again"]
+
+
+# Outside of a transaction
+
+
+def test_outside_a_transaction(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(
+        2,
+        "self.execute_sql('CREATE INDEX ix ON t1 (n(10))')\nself.execute_sql('OPTIMIZE TABLE t1')",
+        "self.execute_sql('DROP INDEX ix ON t1')",
+        extra="transactional = False",
+    )
+    migrator = of(engine, folder)
+    assert migrator.migrate().applied == [1, 2]
+    assert migrator.rollback_to_version(0).rolled_back == [2, 1]
+
+
+def test_one_that_fails_outside_a_transaction_is_marked(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, f"{WRITTEN}raise ValueError", extra="transactional = False")
+    migrator = of(engine, folder)
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    assert not caught.value.undone
+    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)]
+    with pytest.raises(InterruptedMigration):
+        of(engine, folder).migrate()
+    migrator.repair()
+    with pytest.raises(NotAtomic):
+        of(engine, folder).migrate(all_or_nothing=True)
+    assert rows(engine, "SELECT @@autocommit") == [(0,)]
+
+
+def test_a_transaction_that_is_left_open_is_undone(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, f"self.execute_sql('BEGIN')\n{WRITTEN}", extra="transactional = False")
+    with pytest.raises(TransactionEnded, match="did not end it"):
+        of(engine, folder).migrate()
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+
+
+# Resumable
+
+
+COUNTED = """for rows in self.batches("t", size=4):
+    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))"""
+
+
+def counted(folder: Folder, stop: str = "", before: str = "") -> None:
+    up = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
+self.execute_sql("INSERT INTO t (id) VALUES (?)", [(n,) for n in range(1, 15)])"""
+    folder.add(1, up)
+    folder.add(2, before + COUNTED + stop, extra="resumable = True")
+
+
+def test_a_resumable_one_is_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
+    """Its DDL before the loop is there after the first try, and each row is written once."""
+    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\n")
+    engine = engines(poolclass=NullPool)
+    at = 0
+    for at in kills(engines, engine, folder, 11, "t", start=1):
+        assert of(engine, folder).migrate()
+        assert rows(engine, "SELECT DISTINCT done, m FROM t") == [(1, None)], at
+    assert at > 30
+
+
+def test_a_resumable_one_that_fails_goes_on(engine: Engine, folder: Folder) -> None:
+    counted(folder, "\n    if rows[0].id == 9: raise ValueError")
+    migrator = of(engine, folder)
+    with pytest.raises(MigrationFailed, match="8 of 14 rows"):
+        migrator.migrate()
+    assert migrator.get_migration_status().progress[2]["rows"] == 8
+    counted(folder)
+    assert of(engine, folder).migrate().applied == [2]
+    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
+
+
+def test_a_resumable_loop_that_only_reads_is_read_again(engine: Engine, folder: Folder) -> None:
+    counted(folder)
+    collect = "found = []\nfor rows in self.batches('t', size=4):\n    found += [row.id for row in rows]{}\n"
+    write = "self.execute_sql('UPDATE t SET done = done + 1 WHERE id = ?', [(one,) for one in found])"
+    folder.add(2, collect.format("\n    if rows[0].id == 9: raise ValueError") + write, extra="resumable = True")
+    with pytest.raises(MigrationFailed):
+        of(engine, folder).migrate()
+    folder.add(2, collect.format("") + write, extra="resumable = True")
+    of(engine, folder).migrate()
+    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
+
+
+def test_ddl_inside_a_batch_is_refused(engine: Engine, folder: Folder) -> None:
+    counted(folder, "\n    self.execute_sql('CREATE TABLE IF NOT EXISTS half (id INTEGER)')")
+    with pytest.raises(MigrationFailed, match=r"half a batch(.|\n)*CREATE TABLE IF NOT EXISTS half"):
+        of(engine, folder).migrate()
+    assert rows(engine, "SELECT DISTINCT done FROM t") == [(0,)]
+    assert tables(engine) == ["t"]
+    counted(folder)
+    assert of(engine, folder).migrate().applied == [2]
+
+
+def test_a_resumable_one_says_what_its_ddl_has_left(engine: Engine, folder: Folder) -> None:
+    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\nraise ValueError\n")
+    with pytest.raises(MigrationFailed, match="permanent: 1 statement on the schema: ALTER TABLE t"):
+        of(engine, folder).migrate()
+    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\n")
+    assert of(engine, folder).migrate().applied == [2]
+
+
+def test_whoever_was_taken_over_stops(
+    engine: Engine, engines: Engines, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was ended by the server: another has the lock, and goes on."""
+    counted(folder)
+    stolen: list[int] = []
+    holder: list[int] = []
+    event.listen(engine, "connect", lambda raw, _: holder.append(raw.thread_id()))
+
+    def steal(done: int, total: int, message: str) -> None:
+        if "rows/s" in message and not stolen:
+            with engines().begin() as connection:
+                connection.execute(text(f"KILL CONNECTION {holder[0]}"))
+            stolen.extend(of(engines(), folder, lock_timeout=30).migrate().applied)
+
+    monkeypatch.setattr("sqlmig.data.pace._EVERY", 0.0)
+    with pytest.raises((DatabaseUnavailable, MigrationFailed, TakenOver)):
+        of(engine, folder, progress=steal).migrate()
+    assert stolen == [2]
+    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
+
+
+# In a caller's transaction
+
+
+def test_a_joined_transaction_is_the_caller_s(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(NotAtomic, match="CREATE TABLE migration_versions"):
+            of(connection, folder).migrate()
+    assert tables(engine) == []
+    of(engine, folder).migrate()
+    folder.add(2, WRITTEN)
+    with engine.connect() as connection:
+        connection.execute(text("INSERT INTO t1 VALUES (7, 'theirs')"))
+        assert of(connection, folder).migrate().applied == [2]
+        assert connection.in_transaction()
+        connection.rollback()
+    assert rows(engine, "SELECT id FROM t1") == [(1,)]
+    folder.add(3, MADE)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO t1 VALUES (7, 'theirs')"))
+        with pytest.raises(NotAtomic, match="CREATE TABLE half"):
+            of(connection, folder).migrate()
+    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,), (7,)]
+    assert tables(engine) == ["t1"]
+    assert of(engine, folder).get_migration_status().applied_versions == [1, 2]
+
+
+# Places, and what cannot be
+
+
+def test_records_in_another_schema(engine: Engine, folder: Folder) -> None:
+    place = f"{engine.url.database}_records"
+    folder.table(1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {place}")
+    try:
+        migrator = of(engine, folder, schema=place)
+        assert migrator.migrate().applied == [1]
+        assert not migrator.needs_migration()
+        assert rows(engine, f"SELECT version FROM {place}.migration_versions") == [(1,)]
+        assert of(engine, folder).needs_migration()
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA {place}")
+
+
+def test_dependencies_and_what_appears_late(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    folder.table(3, extra="dependencies = [1]")
+    assert of(engine, folder, out_of_order="apply").migrate().applied == [1, 3]
+    folder.table(2)
+    assert of(engine, folder, out_of_order="ignore").migrate().applied == []
+    assert of(engine, folder, out_of_order="apply").migrate().applied == [2]
+
+
+def test_a_database_is_stamped(engine: Engine, folder: Folder) -> None:
+    for version in (1, 2):
+        folder.table(version)
+    migrator = of(engine, folder)
+    migrator.stamp(1)
+    assert migrator.migrate().applied == [2]
+    assert tables(engine) == ["t2"]
+
+
+def test_a_database_that_alembic_brought_here(engine: Engine, folder: Folder) -> None:
+    for version in (1, 2):
+        folder.table(version, extra=f'revision = "rev{version}"')
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('rev1')")
+    assert of(engine, folder).migrate().applied == [2]
+
+
+def test_a_server_that_takes_no_writes(engines: Engines, engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    reader = engines(connect_args={"init_command": "SET SESSION TRANSACTION READ ONLY"})
+    with pytest.raises(DatabaseNotWritable, match="READ ONLY"):
+        of(reader, folder).migrate()
+    of(engine, folder).migrate()
+    folder.table(2)
+    with pytest.raises(DatabaseNotWritable, match=r"READ ONLY(.|\n)*Look at the grants"):
+        of(reader, folder).migrate()
+    assert tables(engine) == ["t1"]
+
+
+def test_a_user_who_may_only_read(engines: Engines, engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    of(engine, folder).migrate()
+    folder.table(2)
+    name = str(engine.url.database)[-20:]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE USER {name} IDENTIFIED BY 'secret'")
+        connection.exec_driver_sql(f"GRANT SELECT ON {engine.url.database}.* TO {name}")
+    try:
+        reader = of(engines(url=engine.url.set(username=name, password="secret")), folder)
+        assert reader.get_current_version() == 1
+        with pytest.raises(DatabaseNotWritable, match="denied") as caught:
+            reader.migrate()
+        assert "secret" not in str(caught.value)
+        wrong = engines(url=engine.url.set(username=name, password="wrong"))
+        with pytest.raises(DatabaseUnavailable, match="Access denied"):
+            of(wrong, folder).migrate()
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP USER {name}")
+
+
+def test_a_server_that_is_not_there(engine: Engine, engines: Engines, folder: Folder) -> None:
+    folder.table(1)
+    for url in (engine.url.set(port=1), engine.url.set(database="nowhere_at_all")):
+        with pytest.raises(DatabaseUnavailable, match="refused or lost"):
+            of(engines(url=url), folder).migrate()
+
+
+def test_a_table_that_is_full(engine: Engine, folder: Folder) -> None:
+    """A table in memory has a size of its own, and says the same as a disk that is full."""
+    from sqlmig import DiskFull
+
+    up = """self.execute_sql("SET max_heap_table_size = 16384")
+self.execute_sql("CREATE TABLE small (n CHAR(200)) ENGINE = MEMORY")
+self.execute_sql("INSERT INTO small VALUES (?)", [("x" * 200,) for _ in range(2000)])"""
+    folder.add(1, up)
+    with pytest.raises(DiskFull, match=r"is full; migration 1 was at: INSERT INTO small.*permanent: 1 statement"):
+        of(engine, folder).migrate()
+
+
+def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
+        of(engine, folder).rehearse()
+    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
+        of(engine, folder).migrate(rehearse=True)
+    with pytest.raises(UnsupportedDatabase, match="napshot"):
+        of(engine, folder, snapshot=True).migrate()
+    with pytest.raises(UnsupportedDatabase, match="napshot"):
+        of(engine, folder).create_snapshot()
+    for ask in ("get_performance_statistics", "validate_schema", "optimize_database_performance"):
+        with pytest.raises(UnsupportedDatabase, match="for SQLite only"):
+            getattr(of(engine, folder), ask)()
+    assert tables(engine) == []
+    of(engine, folder).migrate()
+    info = of(engine, folder).get_schema_info()
+    assert info.tables["t1"].row_count == 1
