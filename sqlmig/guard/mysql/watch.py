@@ -49,10 +49,13 @@ class MySQLWatch(Watcher):
 
     def __init__(self, raw: Any, judge: Callable[[list[Loss]], None], *, counting: bool = True) -> None:
         self._census, self._judge, self._counting = MySQLCensus(raw), judge, counting
+        self._touched = True
         self._begin()
 
     def _begin(self) -> None:
-        self._names, self._ansi = Names(self._census.tables()), self._census.ansi()
+        if self._touched:
+            self._names, self._ansi = Names(self._census.tables()), self._census.ansi()
+            self._forget_schema()
         self._losses: list[Loss] = []
         self._ahead: list[Loss] = []
         self._renaming: list[Callable[[], None]] = []
@@ -61,7 +64,6 @@ class MySQLWatch(Watcher):
         self._touched = self._stale = False
         self._gone: set[str] = set()
         self._savepoints: list[tuple[str, list[Loss], dict[str, _Held]]] = []
-        self._forget_schema()
 
     def _begin_if_stale(self) -> None:
         if self._stale:
