@@ -320,7 +320,9 @@ class MigrationFailed(MigrationError):
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
         if permanent:
-            lines.append(f"  Its database commits with each statement on the schema; the rest was undone. {permanent}")
+            lines.append(
+                f"  Its database commits each statement on the schema, so that not all was undone: {permanent}"
+            )
             hint = hint and f"{hint}\n"
             hint += f"It goes on after the batches that are done: {retry}" if kept else how_to_settle(retry)
         elif not undone:

@@ -137,6 +137,7 @@ class StepsTaken:
             "count": len(self._statements),
             "rows": self._rows,
             "at": self.at,
+            "partly": self._partly,
             "unseen": self._unseen,
         }
         return {"permanent": {name: value for name, value in found.items() if value}}
@@ -170,7 +171,7 @@ def in_words(facts: Mapping[str, Any]) -> str:
     if told.get("unseen"):
         parts.append("its transaction was ended from inside, so that what it did before may have stayed")
     if told.get("at"):
-        parts.append(f"it was at: {told['at']}")
+        parts.append(f"it was at: {told['at']}" + (", of which a part may be done" if told.get("partly") else ""))
     return "; ".join(parts)
 
 

@@ -38,6 +38,7 @@ _DROPS_COLUMN = re.compile(
 _PARTITIONS = re.compile(
     rf"(?:drop|truncate)\s+partition\s+(?:if\s+exists\s+)?({_PART}(?:\s*,\s*{_PART})*)", re.IGNORECASE
 )
+_DISCARDS = re.compile(r"discard\s+tablespace\b", re.IGNORECASE)
 _RENAMES_TABLE = re.compile(rf"rename\s+(?:to\s+|as\s+|=\s*)?(?!(?:column|index|key)\b\s){_NAME}\s*\Z", re.IGNORECASE)
 _RENAMES_COLUMN = re.compile(rf"rename\s+column\s+(?:if\s+exists\s+)?({_PART})\s+to\s+({_PART})", re.IGNORECASE)
 _CHANGES = re.compile(
@@ -75,7 +76,12 @@ class Redefined(NamedTuple):
 
 
 class Altered(NamedTuple):
-    """What an ALTER TABLE says: the table, and what goes, gets another name or another type."""
+    """
+    What an ALTER TABLE says: the table, and what goes, gets another name or another type.
+
+    Attributes:
+        partitions: Those whose rows go; `ALL` is every one, also of a table that has none.
+    """
 
     table: str
     columns: list[str]
@@ -132,10 +138,14 @@ def altered(part: str) -> Altered | None:
     if found is None:
         return None
     said = Altered(_plain(found[1]), [], [], None, [], [])
-    for clause in map(str.strip, _at_commas(part[found.end() :])):
-        if match := _PARTITIONS.match(clause):
-            said.partitions.extend(_plain(name) for name in re.findall(_PART, match[1]))
-        elif match := _DROPS_COLUMN.match(clause):
+    clauses = [clause.strip() for clause in _at_commas(part[found.end() :])]
+    for place, clause in enumerate(clauses):
+        # Nothing but its own list comes behind it.
+        if match := _PARTITIONS.match(", ".join(clauses[place:])):
+            return said._replace(partitions=[_plain(name) for name in re.findall(_PART, match[1])])
+        if _DISCARDS.match(clause):
+            return said._replace(partitions=["ALL"])
+        if match := _DROPS_COLUMN.match(clause):
             said.columns.append(_plain(match[1]))
         elif match := _RENAMES_COLUMN.match(clause):
             said.renamed.append((_plain(match[1]), _plain(match[2])))

@@ -223,7 +223,8 @@ class MySQLWatch(Watcher):
                 if (was := names.first_column(table, column)) is not None:
                     self._lose(self._ahead, "column", was, self._census.count_if_there(table, column))
             if said.partitions and (first := names.first(table)) is not None:
-                self._lose(self._ahead, "rows", first, self._census.count_if_there(table, None, said.partitions))
+                parts_ = [] if [name.upper() for name in said.partitions] == ["ALL"] else said.partitions
+                self._lose(self._ahead, "rows", first, self._census.count_if_there(table, None, parts_))
             for change in said.redefined:
                 if (was := names.first_column(table, change.column)) is not None:
                     nulls, cut = self._census.changed_by(table, change.column, change.type)
