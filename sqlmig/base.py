@@ -245,7 +245,7 @@ class BaseMigration(SchemaMethods, DataMethods):
         script = file.read_text(encoding="utf-8-sig")
         # Relative, so that it is the same file when the application is installed elsewhere.
         self.sql_files[os.path.relpath(file, self._folder())] = sql_hash(script)
-        for statement in split_statements(script):
+        for statement in split_statements(script, self.db.engine.dialect.name):
             self.execute_sql(statement)
 
     def _folder(self) -> Path:

@@ -348,7 +348,8 @@ def _run(connection: Connection, sql: str | Executable, params: Parameters) -> C
         return _run_named(connection, sql, rows)
     from .sql_text import bind_positional
 
-    sql = bind_positional(sql, len(rows[0]), "%s" if _style(connection) in ("format", "pyformat") else "?")
+    placeholder = "%s" if _style(connection) in ("format", "pyformat") else "?"
+    sql = bind_positional(sql, len(rows[0]), placeholder, connection.dialect.name)
     values = [tuple(_plain(value) for value in row) for row in rows]
     return connection.exec_driver_sql(sql, values if many else values[0])
 
@@ -358,7 +359,7 @@ def _run_named(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any
     if _style(connection) in ("format", "pyformat"):
         from .sql_text import bind_named
 
-        sql = bind_named(sql, rows[0].keys())
+        sql = bind_named(sql, rows[0].keys(), connection.dialect.name)
     values = [{key: _plain(value) for key, value in row.items()} for row in rows]
     return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values)
 

@@ -28,30 +28,48 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# There a backslash escapes a quote, # begins a comment, and brackets and dollars stand around nothing.
+_MYSQL_TOKEN = re.compile(
+    r"""
+      (?P<comment> --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<quoted> '(?:[^'\\]|\\.|'')*(?:'|\Z) | "(?:[^"\\]|\\.|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) )
+    | (?P<word> [^\W\d][\w$]* )
+    | (?P<space> \s+ )
+    | (?P<other> \?\? | \?\d+ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_MYSQL = ("mysql", "mariadb")
 _READING = {"SELECT", "PRAGMA", "EXPLAIN", "VALUES"}
 _WRITING = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 _TRIGGER = re.compile(r"(EXPLAIN )?CREATE (TEMP |TEMPORARY )?TRIGGER\b")
+_ROUTINE = re.compile(
+    r"CREATE (OR REPLACE )?(DEFINER = \S+( @ \S+)? )?(AGGREGATE )?(TRIGGER|PROCEDURE|FUNCTION|EVENT)\b"
+)
 
 
-def _tokens(sql: str) -> Iterator[tuple[str, str]]:
-    for match in _TOKEN.finditer(sql):
+def _tokens(sql: str, dialect: str = "") -> Iterator[tuple[str, str]]:
+    for match in (_MYSQL_TOKEN if dialect in _MYSQL else _TOKEN).finditer(sql):
         yield match.lastgroup if match.lastgroup != "tag" else "dollar", match[0]  # type: ignore[misc]
 
 
-def split_statements(sql: str) -> list[str]:
+def split_statements(sql: str, dialect: str = "") -> list[str]:
     """
     The statements of a script, without their semicolons.
 
     A semicolon in a literal, a quoted name, a comment or the body of a trigger separates nothing. What is only
     comment is left out.
+
+    Args:
+        dialect: For which database it is written; MariaDB and MySQL have literals and comments of their own.
     """
     statements: list[str] = []
     parts: list[str] = []
-    body = _Body()
-    for kind, text in _tokens(sql):
+    body = _Body(dialect)
+    for kind, text in _tokens(sql, dialect):
         if kind == "other" and text == ";" and not body.open:
             _finish(statements, parts, body)
-            parts, body = [], _Body()
+            parts, body = [], _Body(dialect)
             continue
         parts.append(text)
         body.see(kind, text)
@@ -92,26 +110,33 @@ class _Body:
     Whether a statement is inside the body of a trigger, whose own statements end in semicolons.
 
     The rule is SQLite's own: only `;` END `;` ends it, for columns may be called begin and end
-    (https://sqlite.org/c3ref/complete.html).
+    (https://sqlite.org/c3ref/complete.html). On MariaDB and MySQL it is any routine's, which may be a single statement,
+    or have blocks in blocks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: str = "") -> None:
         self.started = False
+        self._nests, self._blocks = dialect in _MYSQL, 0
         self._head: list[str] = []
         self._last = ("", "")
 
     @property
     def open(self) -> bool:
         """Whether a semicolon here is the trigger's own."""
-        return bool(_TRIGGER.match(" ".join(self._head))) and self._last != (";", "END")
+        ends = self._last == (";", "END")
+        if self._nests:
+            self._blocks -= ends
+            return bool(_ROUTINE.match(" ".join(self._head))) and self._blocks > 0
+        return bool(_TRIGGER.match(" ".join(self._head))) and not ends
 
     def see(self, kind: str, text: str) -> None:
         if kind in ("comment", "space"):
             return
         self.started = True
         word = text.upper() if kind in ("word", "other") else text
-        if kind == "word" and len(self._head) < 4:
+        if (kind == "word" or self._nests) and len(self._head) < (10 if self._nests else 4):
             self._head.append(word)
+        self._blocks += kind == "word" and word == "BEGIN"
         self._last = (self._last[1], word)
 
 
@@ -130,10 +155,10 @@ def without_literals(sql: str) -> str:
     return "".join(parts)
 
 
-def bind_named(sql: str, names: Collection[str]) -> str:
+def bind_named(sql: str, names: Collection[str], dialect: str = "") -> str:
     """*sql* with each `:name` of *names* spelled `%(name)s`, and every other `%` doubled, as some drivers want it."""
     parts: list[str] = []
-    for kind, text in _tokens(sql):
+    for kind, text in _tokens(sql, dialect):
         # `a::text` is a cast, and no parameter of the name text.
         if kind == "word" and text in names and parts[-1:] == [":"] and parts[-2:-1] != [":"]:
             parts[-1] = f"%({text})s"
@@ -142,7 +167,7 @@ def bind_named(sql: str, names: Collection[str]) -> str:
     return "".join(parts)
 
 
-def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
+def bind_positional(sql: str, count: int, placeholder: str = "?", dialect: str = "") -> str:
     """
     *sql* with its `?` spelled as the driver wants them, and `??` as a literal `?`.
 
@@ -153,7 +178,7 @@ def bind_positional(sql: str, count: int, placeholder: str = "?") -> str:
     Raises:
         ValueError: There is another number of `?`, or a numbered one (Python 3.14 refuses those with a tuple).
     """
-    pieces = [(kind == "other", text) for kind, text in _tokens(sql)]
+    pieces = [(kind == "other", text) for kind, text in _tokens(sql, dialect)]
     if any(bare and text[0] == "?" and text[1:].isdigit() for bare, text in pieces):
         raise ValueError("a numbered placeholder (?1) takes no tuple; write ? for each value, or :name and a dict")
     found = sum(1 for bare, text in pieces if bare and text == "?")

@@ -114,8 +114,8 @@ def test_a_database_without_a_backend(folder: Folder) -> None:
         __version__ = "2.9"
         Error = sqlite3.Error
 
-    engine = create_engine("mysql+pymysql://", module=Other)
-    with pytest.raises(UnsupportedDatabase, match="mysql"):
+    engine = create_engine("mssql+pyodbc://", module=Other)
+    with pytest.raises(UnsupportedDatabase, match="mssql"):
         Migrator(engine, folder.path)
 
 

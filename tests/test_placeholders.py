@@ -51,6 +51,16 @@ def test_a_literal_survives_beside_values(db: DatabaseConnection, sql: str, valu
     assert db.fetch_one("SELECT a, b FROM t") == (7, ODD.replace("''", "'"))
 
 
+@pytest.mark.parametrize(("sql", "values"), [("?, {}", (7,)), (":a, {}", {"a": 7})])
+def test_a_backslash_where_it_escapes(db: DatabaseConnection, sql: str, values: object) -> None:
+    r"""On MariaDB `'it\'s ?'` is one literal; elsewhere it would end before the s."""
+    if db.engine.dialect.name not in ("mysql", "mariadb"):
+        pytest.skip("a backslash is a letter there")
+    said = r"'it\'s ? and :a \\'"
+    db.execute(f"INSERT INTO t VALUES ({sql.format(said)}) # 'not ? :a'", values)  # type: ignore[arg-type]
+    assert db.fetch_one("SELECT a, b FROM t") == (7, "it's ? and :a \\")
+
+
 def test_values_hold_anything(db: DatabaseConnection) -> None:
     db.execute("INSERT INTO t VALUES (?, ?)", (1, ODD))
     db.execute("INSERT INTO t VALUES (:a, :b)", {"a": 2, "b": ODD})
