@@ -83,7 +83,7 @@ class StepsTaken:
     def __init__(self, mark: Mark | None = None, in_batch: Callable[[], bool] = bool) -> None:
         self._mark, self._in_batch = mark, in_batch
         self._statements: list[str] = []
-        self._wrote = self._rows = self._partly = self._unseen = self._kept = self._open = False
+        self._wrote = self._rows = self._partly = self._unseen = self._stayed = self._kept = self._open = False
         self.at: str | None = None
 
     # What the session tells
@@ -122,12 +122,16 @@ class StepsTaken:
         """The transaction is not the one that was begun, and nobody has seen how it ended."""
         self._unseen = True
 
+    def has_stayed(self) -> None:
+        """The transaction was undone, but for rows of tables that know no transactions."""
+        self._stayed = True
+
     # What is told of it
 
     @property
     def permanent(self) -> bool:
         """Whether anything of the migration is, or may be, there to stay."""
-        return bool(self._statements) or self._rows or self._partly or self._unseen
+        return bool(self._statements) or self._rows or self._partly or self._unseen or self._stayed
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -139,6 +143,7 @@ class StepsTaken:
             "at": self.at,
             "partly": self._partly,
             "unseen": self._unseen,
+            "stayed": self._stayed,
         }
         return {"permanent": {name: value for name, value in found.items() if value}}
 
@@ -149,10 +154,10 @@ class StepsTaken:
 
     def record_failure(self) -> None:
         """Write into the mark, in a transaction of its own, that the migration has failed, so that nobody waits."""
-        if self._mark is None or not (self._kept or self._unseen or self._open):
+        if self._mark is None or not (self.permanent or self._open):
             return
-        # What was written in the transaction that is undone is not there; what it has committed is.
-        self._mark.there = self._kept or not self._unseen
+        # What stood in the transaction that was undone is not there; what nobody could look into may be.
+        self._mark.there = self._kept or self._open
         self._mark.write({**self.facts, "failed": True})
 
 
@@ -170,6 +175,8 @@ def in_words(facts: Mapping[str, Any]) -> str:
         parts.append("permanent: rows that were written before the schema was changed")
     if told.get("unseen"):
         parts.append("its transaction was ended from inside, so that what it did before may have stayed")
+    if told.get("stayed"):
+        parts.append("rows in tables that know no transactions (MyISAM, Aria, MEMORY) have stayed")
     if told.get("at"):
         parts.append(f"it was at: {told['at']}" + (", of which a part may be done" if told.get("partly") else ""))
     return "; ".join(parts)

@@ -306,6 +306,17 @@ def test_rows_before_a_ddl_that_fails_are_permanent(migrator: Migrator, folder: 
     assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)]
 
 
+def test_rows_of_tables_without_transactions_stay(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    folder.add(1, "self.execute_sql('CREATE TABLE loose (id INTEGER) ENGINE = MyISAM')")
+    folder.add(2, "self.execute_sql('INSERT INTO loose VALUES (1)')\nraise ValueError")
+    with pytest.raises(MigrationFailed, match="tables that know no transactions") as caught:
+        migrator.migrate()
+    assert not caught.value.undone
+    assert rows(engine, "SELECT * FROM loose") == [(1,)]
+    with pytest.raises(InterruptedMigration, match="tables that know no transactions"):
+        of(engine, folder).migrate()
+
+
 def test_a_routine_that_commits_is_found_out(migrator: Migrator, folder: Folder, engine: Engine) -> None:
     folder.table(1)
     folder.add(2, "self.execute_sql('CREATE PROCEDURE p() BEGIN COMMIT; START TRANSACTION; END')")
@@ -640,9 +651,10 @@ def test_a_deadlock(engine: Engine, engines: Engines, folder: Folder) -> None:
     folder.table(1)
     folder.table(2)
     of(engine, folder).migrate()
-    up = """import time
+    begun = folder.path.parent / "begun"
+    up = f"""import pathlib
 self.execute_sql("UPDATE t1 SET n = 'a'")
-time.sleep(0.8)
+pathlib.Path({str(begun)!r}).touch()
 self.execute_sql("UPDATE t2 SET n = 'a'")"""
     folder.add(3, up)
     caught: list[BaseException] = []
@@ -659,7 +671,8 @@ self.execute_sql("UPDATE t2 SET n = 'a'")"""
         connection.exec_driver_sql("INSERT INTO t2 (id, n) VALUES (7, 'x'), (8, 'x'), (9, 'x'), (10, 'x')")
         connection.exec_driver_sql("UPDATE t2 SET n = 'b'")
         thread.start()
-        time.sleep(0.4)
+        while not begun.exists():
+            time.sleep(0.02)
         connection.exec_driver_sql("UPDATE t1 SET n = 'b'")
     thread.join()
     assert "Deadlock" in str(caught[0])

@@ -52,6 +52,7 @@ _SETTINGS = (
 )
 _BEGINNING, _AHEAD, _TRIAL = "sqlmig_beginning", "sqlmig_ahead", "sqlmig_trial"
 _NO_SUCH_SAVEPOINT = 1305
+_NOT_UNDONE = 1196
 
 
 class MySQLSession(Session):
@@ -214,6 +215,9 @@ class MySQLSession(Session):
         if not self.joined:
             with suppress(Exception):
                 self._settle()
+                self._say("ROLLBACK")
+                if self._steps is not None and any(row[1] == _NOT_UNDONE for row in self._say("SHOW WARNINGS")):
+                    self._steps.has_stayed()
             self.abandon()
         elif self._nested is not None:
             nested, self._nested = self._nested, None
@@ -246,13 +250,9 @@ class MySQLSession(Session):
     @contextmanager
     def following(self, steps: Steps | None) -> Iterator[None]:
         """Tell *steps* of each statement that commits by itself; without any, such statements are refused."""
+        # They are kept until the next ones: `_rollback`, which comes after this, has something to tell them.
         self._steps, self._refused, self._ahead = steps, None, None
-        try:
-            yield
-        finally:
-            # What failed is looked into by `_rollback`, which comes after this.
-            if self._ahead is None:
-                self._steps = None
+        yield
 
     @contextmanager
     def guarded(self, observer: Observer | None = None) -> Iterator[None]:

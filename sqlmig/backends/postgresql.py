@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ..errors import MigrationError
     from .postgresql_session import PostgreSQLSession
 
-__all__ = ["PostgreSQLBackend"]
+__all__ = ["READ_ONLY_HINT", "PostgreSQLBackend"]
+
+READ_ONLY_HINT = "Connect to a server that takes writes, as a user who may write there."
 
 T = TypeVar("T")
 
@@ -89,8 +91,7 @@ class PostgreSQLBackend(Backend):
         if code == "55P03":
             return self.locked(f"{where}; {reason}" if where else reason)
         if code in ("25006", "42501") and where is None:
-            hint = "Connect to a server that takes writes, as a user who may write there."
-            return DatabaseNotWritable(self.name, reason, hint)
+            return DatabaseNotWritable(self.name, reason, READ_ONLY_HINT)
         if code == "53100":
             return DiskFull(self.name, f"{reason}; {where}" if where else reason)
         lost = isinstance(error, DBAPIError) and error.connection_invalidated

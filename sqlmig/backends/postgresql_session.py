@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from ..errors import DatabaseNotWritable, TransactionMisused
 from ..sql_text import split_statements, without_literals
+from .postgresql import READ_ONLY_HINT
 from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class PostgreSQLSession(Session):
             DatabaseNotWritable: It is one.
         """
         if self._value("SHOW transaction_read_only") == "on":
-            raise DatabaseNotWritable(self._backend.name, "its transactions may only read (a standby, perhaps)")
+            raise DatabaseNotWritable(
+                self._backend.name, "its transactions may only read (a standby, perhaps)", READ_ONLY_HINT
+            )
 
     # A migration's own code
 

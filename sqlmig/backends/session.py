@@ -69,6 +69,9 @@ class Steps(Protocol):
     def ended_unseen(self) -> None:
         """The transaction is not the one that was begun, and nobody has seen how it ended."""
 
+    def has_stayed(self) -> None:
+        """The transaction was undone, but for rows of tables that know no transactions."""
+
 
 class Writes(NamedTuple):
     """
