@@ -12,12 +12,13 @@ Source: https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAtomic, TransactionMisused, shorten
 from .mysql import code_of
+from .mysql_settings import MySQLSettings, use
 from .mysql_statements import ends_transaction, is_read, may_commit
 from .session import LOSING_METHODS, Session
 
@@ -29,27 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MySQLSession"]
 
-# What a migration may set for a connection that is the application's again afterwards.
-_SETTINGS = (
-    "sql_mode",
-    "foreign_key_checks",
-    "unique_checks",
-    "check_constraint_checks",
-    "time_zone",
-    "character_set_client",
-    "character_set_connection",
-    "character_set_results",
-    "collation_connection",
-    "innodb_lock_wait_timeout",
-    "lock_wait_timeout",
-    "max_statement_time",
-    "max_execution_time",
-    "group_concat_max_len",
-    "sql_safe_updates",
-    "sql_auto_is_null",
-    "default_storage_engine",
-    "system_versioning_alter_history",
-)
 _BEGINNING, _AHEAD, _TRIAL = "sqlmig_beginning", "sqlmig_ahead", "sqlmig_trial"
 _NO_SUCH_SAVEPOINT = 1305
 _NOT_UNDONE = 1196
@@ -70,8 +50,7 @@ class MySQLSession(Session):
 
     def __init__(self, backend: MySQLBackend) -> None:
         super().__init__(backend)
-        self._settings: dict[str, str] = {}
-        self._database: str | None = None
+        self._settings: MySQLSettings | None = None
         self._nested: NestedTransaction | None = None
         self._steps: Steps | None = None
         self._ahead: str | None = None
@@ -84,11 +63,10 @@ class MySQLSession(Session):
         given = self._backend.database.connection
         self.connection = given if given is not None else stack.enter_context(self._backend.engine.connect())
         self.joined = given is not None and given.in_transaction()
-        self._database = self._value("SELECT DATABASE()")
+        self._settings = MySQLSettings(self._say)
         if not self.joined:
             stack.enter_context(self._transactional())
         stack.enter_context(self._locked())
-        self._settings = self._read_settings()
         self._rest()
         stack.enter_context(self._backend.database.at_work(self.connection))
         stack.enter_context(self._listening())
@@ -323,18 +301,14 @@ class MySQLSession(Session):
         elsewhere = self._value("SELECT DATABASE()")
         moved = elsewhere != self._database and self._database is not None
         if moved:
-            self._use(self._database)
+            use(self._say, self._database)
         try:
             with self.unobserved():
                 yield
         finally:
             self._guarding = guarding
             if moved:
-                self._use(elsewhere)
-
-    def _use(self, database: str | None) -> None:
-        if database is not None:
-            self._say(f"USE `{database.replace('`', '``')}`")
+                use(self._say, elsewhere)
 
     def _commits(self, statement: str) -> NotAtomic:
         if self.joined:
@@ -394,27 +368,18 @@ class MySQLSession(Session):
         if left:
             raise TransactionMisused("it began a transaction and did not end it, so that this was undone")
 
-    def _read_settings(self) -> dict[str, str]:
-        listed = ", ".join(f"'{name}'" for name in _SETTINGS)
-        return dict(self._say(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({listed})"))
+    @property
+    def _database(self) -> str | None:
+        """The one that the connection came with."""
+        return self._settings.database if self._settings is not None else None
 
     def restore_settings(self, but: str = "") -> None:
         """Give the connection back the settings that it came with, *but* one, whatever a migration has set."""
         with suppress(Exception):
-            if self._value("SELECT DATABASE()") != self._database:
-                self._use(self._database)
-            now: Mapping[str, str] = self._read_settings()
-            for name, value in self._settings.items():
-                if name != but and now.get(name) != value:
-                    self._say(f"SET SESSION {name} = {_literal(value)}")
+            assert self._settings is not None
+            self._settings.restore(but)
 
     def commit_so_far(self, between: Callable[[], None]) -> None:
         """As every session does; the lock is held on."""
         self._settle()
         super().commit_so_far(between)
-
-
-def _literal(value: str) -> str:
-    if value.replace(".", "", 1).isdigit():
-        return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

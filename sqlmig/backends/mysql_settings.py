@@ -1,0 +1,73 @@
+"""What a migration may set for a connection to MariaDB or MySQL that is the application's again afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["MySQLSettings", "use"]
+
+_NAMES = (
+    "sql_mode",
+    "foreign_key_checks",
+    "unique_checks",
+    "check_constraint_checks",
+    "time_zone",
+    "character_set_client",
+    "character_set_connection",
+    "character_set_results",
+    "collation_connection",
+    "innodb_lock_wait_timeout",
+    "lock_wait_timeout",
+    "max_statement_time",
+    "max_execution_time",
+    "group_concat_max_len",
+    "sql_safe_updates",
+    "sql_auto_is_null",
+    "default_storage_engine",
+    "system_versioning_alter_history",
+)
+
+Say = Callable[[str], list[tuple[Any, ...]]]
+
+
+class MySQLSettings:
+    """
+    The settings of one connection, as they are now, and its database.
+
+    Args:
+        say: Runs a statement and gives its rows.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self.database: str | None = say("SELECT DATABASE()")[0][0]
+        self._values = self._read()
+
+    def _read(self) -> Mapping[str, str]:
+        # Those that a server does not know are not in its answer.
+        listed = ", ".join(f"'{name}'" for name in _NAMES)
+        return {row[0]: row[1] for row in self._say(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({listed})")}
+
+    def restore(self, but: str = "") -> None:
+        """Have them as they were, *but* one."""
+        if self._say("SELECT DATABASE()")[0][0] != self.database:
+            use(self._say, self.database)
+        now = self._read()
+        for name, value in self._values.items():
+            if name != but and now.get(name) != value:
+                with suppress(Exception):
+                    self._say(f"SET SESSION {name} = {_literal(value)}")
+
+
+def use(say: Say, database: str | None) -> None:
+    """Go to a database, where there is one to go to."""
+    if database is not None:
+        say(f"USE `{database.replace('`', '``')}`")
+
+
+def _literal(value: str) -> str:
+    if value.replace(".", "", 1).isdigit():
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
