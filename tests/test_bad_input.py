@@ -114,7 +114,7 @@ def test_a_database_without_a_backend(folder: Folder) -> None:
         __version__ = "2.9"
         Error = sqlite3.Error
 
-    engine = create_engine("mssql+pyodbc://", module=Other)
+    engine = create_engine("mssql+pymssql://", module=Other)
     with pytest.raises(UnsupportedDatabase, match="mssql"):
         Migrator(engine, folder.path)
 

@@ -173,13 +173,22 @@ def test_an_error_is_a_message_of_three_lines(invoke: Invoke, folder: Folder) ->
     assert invoke("to", "9", "--traceback").exit_code == 2
 
 
+def test_a_server_that_is_not_there_ends_with_1(folder: Folder) -> None:
+    folder.table(1)
+    url = "mysql+pymysql://u:secret@127.0.0.1:1/d"
+    called = CliRunner().invoke(app, ["up", "--url", url, "--path", str(folder.path)])
+    assert called.exit_code == 1
+    assert "The connection to mysql+pymysql://u:***@127.0.0.1:1/d was refused or lost" in called.stderr
+    assert "secret" not in called.output
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["to", "9"], "There is no migration with version 9."),
         (["up", "--path", "/nowhere/at/all"], "There is no migrations folder /nowhere/at/all"),
         (["up", "--url", "nonsense://u:secret@h/d"], "No engine can be made for a URL that begins with nonsense://"),
-        (["up", "--url", "mysql+pymysql://u:secret@h/d"], ""),
+        (["up", "--url", "mssql+pymssql://u:secret@h/d"], "its driver pymssql is not installed"),
         (["down", "0"], "Invalid value"),
         (["to", "three"], "not a valid integer"),
         (["nothing"], "No such command"),
