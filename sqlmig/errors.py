@@ -321,7 +321,7 @@ class MigrationFailed(MigrationError):
             lines.append(f"  statement: {shorten(statement)}")
         if permanent:
             lines.append(
-                f"  Its database commits each statement on the schema, so that not all was undone: {permanent}"
+                f"  Its database commits each statement on the schema, so that not all was undone; {permanent}"
             )
             hint = hint and f"{hint}\n"
             hint += f"It goes on after the batches that are done: {retry}" if kept else how_to_settle(retry)
