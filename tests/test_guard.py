@@ -340,6 +340,27 @@ LOSSES = {
         ),
         [("truncated", "settings.value", 1)],
     ),
+    "rows that a rebuild left out, of a table that then goes": Case(
+        lines(
+            "CREATE TABLE new (document_id INTEGER, body TEXT)",
+            "INSERT INTO new SELECT document_id, body FROM notes ORDER BY rowid LIMIT 1",
+            "DROP TABLE notes",
+            "DELETE FROM new",
+            "DROP TABLE new",
+        ),
+        [("table", "notes", 2)],
+    ),
+    "rows that a trigger took out of a rebuilt table that then goes": Case(
+        lines(
+            "CREATE TABLE new (document_id INTEGER, body TEXT)",
+            "INSERT INTO new SELECT document_id, body FROM notes",
+            "DROP TABLE notes",
+            "CREATE TRIGGER sweep AFTER INSERT ON settings BEGIN DELETE FROM new; END",
+            "INSERT INTO settings VALUES ('on', 'yes')",
+            "DROP TABLE new",
+        ),
+        [("table", "notes", 3)],
+    ),
 }
 
 
@@ -540,6 +561,14 @@ HARMLESS = {
     ),
     "a key that is renamed": lines(
         "REPLACE INTO settings VALUES ('size', '3')", "ALTER TABLE settings RENAME COLUMN key TO name"
+    ),
+    "a rebuild whose rows it then takes out": lines(
+        "CREATE TABLE new (document_id INTEGER, body TEXT, extra)",
+        "INSERT INTO new (document_id, body) SELECT document_id, body FROM notes",
+        "DROP TABLE notes",
+        "ALTER TABLE new RENAME TO notes",
+        "DELETE FROM notes",
+        "DROP TABLE notes",
     ),
     "texts about tables": lines("INSERT INTO settings VALUES ('sql', 'DROP TABLE documents; DELETE FROM notes')"),
 }

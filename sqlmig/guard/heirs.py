@@ -81,6 +81,9 @@ def heir_dropped(census: Census, ledger: Ledger, made: Made) -> None:
         was.lost += lost_since(made, own.rows)
         was.lost += max(0, own.rows - own.copied) if own.copied is not None else 0
         was.heir = own.heir
+        if own.heir is None and was.copied is not None and None not in (made.inserted, made.deleted):
+            # What its migration took out of it by statements of its own is its own affair, as without a rebuild.
+            was.rows = min(was.rows, max(0, was.rows - was.copied) + was.lost + own.rows)
 
 
 def lost_since(made: Made, count: int) -> int:
