@@ -57,11 +57,14 @@ class Dump:
         self._total, self._done = max(1, sum(self._sizes.values())), 0
         self._waits, self._asked, self._since = _WAITS.format(literal(name)), time.monotonic(), 0.0
         self.place = address(raw, url)
-        [[database, login, user]] = ask(raw, "SELECT current_database(), session_user, current_user")
+        [[database, login, user, encoding]] = ask(
+            raw, "SELECT current_database(), session_user, current_user, current_setting('server_encoding')"
+        )
         self.role: Sequence[str] = [f"--role={user}"] if user != login else []
         # What waits for a table when this process is killed waits no longer than that.
         wait = f"--lock-wait-timeout={int((patience + _MARGIN) * 1000)}"
-        usual = ["pg_dump", "--format=custom", "--verbose", "--no-password", wait, *self.role]
+        # In the environment there may be another, into which not every text can be converted.
+        usual = ["pg_dump", "--format=custom", "--verbose", "--no-password", f"--encoding={encoding}", wait, *self.role]
         self.tool = Tool([*usual, *options, target(self.place, database)], self.place, name=name)
 
     def look(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ __all__ = ["Restore"]
 
 _BY_HAND = "See which snapshots there are: sqlmig snapshots. If it is meant, use pg_restore while nothing runs."
 _SETTINGS = "SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser')"
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"""
 
 
 class Restore:
@@ -117,6 +123,7 @@ class Restore:
             if row.done and row.checksum is not None and checksums.get(row.version, row.checksum) != row.checksum:
                 why = f"its migration {row.version} is another than that of the database"
                 raise SnapshotUnusable(self.path, why, _BY_HAND)
+        self._refuse_parts(session, bool(checksums))
         for row in live.interrupted:
             if is_running(row.metadata) and not row.metadata.get("failed"):
                 raise DatabaseLocked(
@@ -136,6 +143,15 @@ class Restore:
             )
         return live
 
+    def _refuse_parts(self, session: Session, tracked: bool) -> None:
+        """Refuse an archive of another database, or without the rows of one: what is there would be gone for it."""
+        there = {f"{schema} {table}" for schema, table in ask(session.raw, _TABLES)} & self._archive.named("TABLE")
+        for name in sorted(there - self._archive.named("TABLE DATA")):
+            why = f"it has the table {name.replace(' ', '.', 1)} without its rows"
+            raise SnapshotUnusable(self.path, why, _BY_HAND)
+        if tracked and not self._state.tracked and not there:
+            raise SnapshotUnusable(self.path, "it shares no table with the database: it is another one's", _BY_HAND)
+
     def _past(self, connection: Connection) -> list[dict[str, Any]]:
         """The rows of the history, in the order in which they were written."""
         history = self.tracker.history
@@ -146,21 +162,26 @@ class Restore:
     def _replace(self, raw: Any) -> None:
         """Drop what is there, and make what was there."""
         patience = max(1, int(self.backend.lock_timeout * 1000))
-        # Whoever uses a table keeps it from being dropped; what the statements of the archive say themselves is "0".
+        # Whoever uses a table keeps it from being dropped, and whoever is making one of its name from its being made.
         run(raw, f"SET LOCAL lock_timeout = {patience}; SET LOCAL statement_timeout = 0")
         self._run.tell("restore: clearing the database")
-        clear(raw, self._archive.extensions)
+        self._archive.leave_out(*clear(raw, self._archive.extensions))
         self._run.tell("restore: making its tables")
-        run(raw, self._archive.section("pre-data"))
+        self._send(raw, self._archive.section("pre-data"))
         with self._archive.rows() as statements:
             for sql, lines in statements:
                 if sql.startswith(b"COPY "):
-                    self._run.tell(f"restore: {sql.decode().split(' ', 2)[1]}")
+                    self._run.tell(f"restore: {sql.decode(errors='replace').split(' ', 2)[1]}")
                     _copy(raw, sql, lines)
                 else:
                     run(raw, sql)
         self._run.tell("restore: making its indexes")
-        run(raw, self._archive.section("post-data"))
+        self._send(raw, self._archive.section("post-data"))
+        self._send(raw, self._archive.last())
+
+    def _send(self, raw: Any, statements: Iterator[bytes]) -> None:
+        for sql in statements:
+            run(raw, sql)
 
     def _settle(self, connection: Connection, live: DatabaseState, past: list[dict[str, Any]]) -> DatabaseState:
         """
@@ -249,12 +270,19 @@ def _settings_kept(raw: Any) -> Iterator[None]:
     """Give the connection back the settings that it came with: an archive sets some for the session."""
     before = dict(ask(raw, _SETTINGS))
     yield
+    # Before anything is read: under SQL_ASCII psycopg takes no name for a text.
+    run(raw, f"SET client_encoding = {literal(before['client_encoding'])}")
     for name, setting in ask(raw, _SETTINGS):
         if before.get(name, setting) != setting:
             run(raw, f"SELECT set_config({literal(name)}, {literal(before[name])}, false)")
 
 
 def _copy(raw: Any, sql: bytes, lines: Iterator[bytes]) -> None:
+    first = next(lines, None)
+    if first is None:
+        # An extension's table may be another user's, who gives nobody the right to write.
+        return
+    lines = chain([first], lines)
     cursor = raw.cursor()
     try:
         if hasattr(cursor, "copy"):
