@@ -69,8 +69,9 @@ SELECT quote_ident(o.rolname), CASE WHEN pg_has_role(o.oid, 'USAGE') THEN quote_
     ARRAY(SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
         FROM aclexplode(n.nspacl))
 FROM pg_namespace n, pg_roles o
-WHERE n.nspname = 'public' AND pg_has_role(n.nspowner, 'USAGE') AND o.oid = coalesce(
-    (SELECT oid FROM pg_roles WHERE rolname = 'pg_database_owner'), 10)"""
+WHERE n.nspname = 'public' AND pg_has_role(n.nspowner, 'USAGE')
+    AND CASE WHEN current_setting('server_version_num')::integer >= 150000
+        THEN o.rolname = 'pg_database_owner' ELSE o.oid = 10 END"""
 
 
 def clear(raw: Any, extensions: Mapping[str, str]) -> tuple[set[str], set[str]]:
