@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -13,6 +14,12 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from sqlmig import Migrator
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, with `-n auto`: tests wait for disks, servers and processes more than they compute."""
+    return 2 * (os.cpu_count() or 1)
 
 
 class Folder:
