@@ -291,7 +291,7 @@ class BaseMigration(SchemaMethods, DataMethods):
         where: str | None = None,
     ) -> bool:
         """
-        Create an index unless there is one of that name.
+        Create an index unless there is one of that name that queries can use.
 
         Args:
             definition: CREATE INDEX text; or the table, when *columns* are given.
@@ -302,7 +302,7 @@ class BaseMigration(SchemaMethods, DataMethods):
             Whether it was created.
         """
         with self._operations() as operations:
-            if operations.index_exists(name):
+            if operations.has_usable_index(name):
                 return False
             if columns is None and isinstance(definition, str):
                 self.execute_sql(definition)

@@ -17,6 +17,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "all_or_nothing": (bool,),
     "on_data_loss": (str,),
     "lock_timeout": (int, float),
+    "statement_timeout": (int, float),
     "versions_table": (str,),
     "history_table": (str,),
     "schema": (str,),

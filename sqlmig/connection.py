@@ -225,6 +225,12 @@ def atomic(connection: Connection) -> Iterator[None]:
     if not connection.in_transaction():
         # The "begin" event of an engine may issue BEGIN.
         connection.begin()
+    if connection.dialect.name != "sqlite":
+        from .autocommit import by_hand, each_commits
+
+        with by_hand(connection) if each_commits(connection) else connection.begin_nested():
+            yield
+        return
     raw = _idle_sqlite(connection)
     if raw is None or not in_autocommit(_driver(connection)):
         begin(connection)

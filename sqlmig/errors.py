@@ -18,6 +18,7 @@ Every error that sqlmig raises on purpose.
     ├── RestoreFailed             a restore did not come to its end
     ├── MigrationFailed           a migration raised, or its checks said no
     │   ├── TransactionEnded      it ended, or tried to end, its own transaction
+    │   ├── StatementTimeout      a statement of it took longer than statement_timeout
     │   └── DataLossError         it would remove data that it does not say it removes
     ├── SchemaError               an operation on the schema was refused; it changed nothing
     │   ├── NoSuchObject          there is no such table, column, constraint, index, view or trigger
@@ -25,6 +26,7 @@ Every error that sqlmig raises on purpose.
     │   ├── WrongObject           it is there, and is not of the kind that the operation is for
     │   ├── ObjectInUse           something else needs what would go or change
     │   ├── DataContradicts       rows that are there contradict what was asked for
+    │   ├── InvalidIndex          an index was left that no query can use
     │   ├── UnsupportedChange     the database cannot have it, or sqlmig cannot prove it
     │   └── DataError             rows cannot be read or written as it was asked
     │       ├── WrongKey          the key does not tell the rows apart
@@ -59,6 +61,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DiskFull",
     "InterruptedMigration",
+    "InvalidIndex",
     "MigrationError",
     "MigrationFailed",
     "NoSuchObject",
@@ -73,6 +76,7 @@ __all__ = [
     "SchemaError",
     "SnapshotFailed",
     "SnapshotUnusable",
+    "StatementTimeout",
     "TakenOver",
     "TransactionEnded",
     "UnknownRevision",
@@ -184,6 +188,7 @@ class InterruptedMigration(MigrationError):
         *,
         kept: str = "",
         permanent: str = "",
+        left: str = "",
     ) -> None:
         self.version, self.permanent = version, permanent
         how = permanent or (
@@ -194,6 +199,7 @@ class InterruptedMigration(MigrationError):
         super().__init__(
             f"Migration {version} ({description}) was started and never finished.\n"
             f"  started {started}; {how}\n"
+            + (f"  {left}\n" if left else "")
             + (
                 "Have it go on to its end first: sqlmig up. To give up what it has done in the records: sqlmig repair"
                 if kept
@@ -309,6 +315,7 @@ class MigrationFailed(MigrationError):
         revision: str | None = None,
         kept: str = "",
         permanent: str = "",
+        left: str = "",
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
         self.revision, self.permanent = revision, permanent
@@ -327,6 +334,7 @@ class MigrationFailed(MigrationError):
             hint += f"It goes on after the batches that are done: {retry}" if kept else how_to_settle(retry)
         elif not undone:
             lines.append("  It runs outside a transaction, so what it did before the error has stayed.")
+            lines += [f"  {left}"] if left else []
             retry = f"{'sqlmig repair' if retry.startswith('sqlmig') else 'repair()'}, then {retry}"
         elif kept:
             lines.append(f"  Its finished batches have stayed, and it goes on after them: {kept}.")
@@ -340,6 +348,10 @@ class MigrationFailed(MigrationError):
 
 class TransactionEnded(MigrationFailed):
     """A migration ended, or tried to end, the transaction that it runs in."""
+
+
+class StatementTimeout(MigrationFailed):
+    """A statement of a migration took longer than statement_timeout."""
 
 
 class DataLossError(MigrationFailed):
@@ -383,6 +395,14 @@ class DataLossError(MigrationFailed):
 
 class TransactionMisused(MigrationError):
     """What `TransactionEnded` is raised from: said before it is known which migration runs."""
+
+
+class StatementOverdue(MigrationError):
+    """What `StatementTimeout` is raised from: said before it is known which migration runs."""
+
+    def __init__(self, seconds: float, statement: object) -> None:
+        self.statement = statement
+        super().__init__(f"a statement took longer than {seconds:g} s (statement_timeout)")
 
 
 class SchemaError(MigrationError):
@@ -472,6 +492,24 @@ class DataContradicts(SchemaError):
             table=table,
             facts="; ".join(part for part in (facts, keys) if part),
             hint=hint or "Mend these rows first, in the same migration.",
+        )
+
+
+class InvalidIndex(SchemaError):
+    """
+    An index was left that the database keeps up to date and no query can use.
+
+    Attributes:
+        name: Its name.
+    """
+
+    def __init__(self, name: str, table: str, drop: str) -> None:
+        self.name = name
+        super().__init__(
+            f"the index {name} of {table} is invalid: no query can use it",
+            table=table,
+            facts="CREATE INDEX CONCURRENTLY leaves such a one where it fails, and IF NOT EXISTS takes it for whole",
+            hint=f"Drop it: {drop}.",
         )
 
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import MigrationError, MigrationFailed, SchemaError, TransactionEnded, TransactionMisused, shorten
+from .errors import (
+    MigrationError,
+    MigrationFailed,
+    SchemaError,
+    StatementOverdue,
+    StatementTimeout,
+    TransactionEnded,
+    TransactionMisused,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from .backends.session import Session
@@ -146,6 +155,7 @@ def explain(
     together: bool = False,
     at_commit: bool = False,
     permanent: str = "",
+    left: str = "",
 ) -> MigrationError:
     """
     The typed error for what a migration raised.
@@ -157,10 +167,11 @@ def explain(
         together: Whether other migrations shared its transaction.
         at_commit: Whether it was the COMMIT that failed, after the last of them.
         permanent: What it did that its database committed by itself, in words.
+        left: What the database has that is of no use, in words.
     """
-    if isinstance(error, MigrationError) and not isinstance(error, TransactionMisused | SchemaError):
+    if isinstance(error, MigrationError) and not isinstance(error, _RAISED_INSIDE):
         return error
-    kind = TransactionEnded if isinstance(error, TransactionMisused) else MigrationFailed
+    kind = _KINDS.get(type(error), MigrationFailed)
     why = reason(error)
     if at_commit and together:
         why = f"{why}, at the COMMIT of all, so that one before it may be the cause"
@@ -178,7 +189,15 @@ def explain(
         revision=getattr(said, "revision", None),
         kept=how_far(ran),
         permanent=permanent,
+        left=left,
     )
+
+
+_RAISED_INSIDE = (TransactionMisused, StatementOverdue, SchemaError)
+_KINDS: dict[type, type[MigrationFailed]] = {
+    TransactionMisused: TransactionEnded,
+    StatementOverdue: StatementTimeout,
+}
 
 
 def how_far(ran: BaseMigration | None) -> str:
@@ -190,6 +209,8 @@ def how_far(ran: BaseMigration | None) -> str:
 def _hint(error: Exception, loose: bool, retry: str) -> str:
     if isinstance(error, SchemaError) and error.hint:
         return f"{error.hint} Then run it again: {retry}"
+    if isinstance(error, StatementOverdue):
+        return f"Give it more time, or have it done in batches (`resumable = True`), then run it again: {retry}"
     return f"Say `transactional = False` in the migration, then: {retry}" if loose else ""
 
 
@@ -199,7 +220,7 @@ _REFUSED_IN_TRANSACTIONS = ("from within a transaction", "inside a transaction",
 
 def reason(error: BaseException) -> str:
     """What went wrong in one line, without the parameters, which may be somebody's data."""
-    if isinstance(error, TransactionMisused | ChecksFailed):
+    if isinstance(error, TransactionMisused | StatementOverdue | ChecksFailed):
         return str(error)
     if isinstance(error, SchemaError):
         return "\n".join([error.what, *([f"  {error.facts}"] if error.facts else [])])

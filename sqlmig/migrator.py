@@ -52,7 +52,10 @@ class Migrator:
         all_or_nothing: One transaction around all pending migrations.
         on_data_loss: A migration that removes data without saying so in `removes` is an `"error"` and undone, or to
             `"warn"` about, or to `"ignore"`, which counts nothing.
-        lock_timeout: Seconds to wait for another process that migrates.
+        lock_timeout: Seconds to wait for another process that migrates, and a statement of a migration for a table
+            that another connection has locked. A shorter time of the connection's own stays.
+        statement_timeout: Seconds that one statement of a migration may take; any time by default, or what the
+            connection has. The one that takes longer fails with its migration.
         progress: Called with (done, total, message).
         snapshot: Whether a verified copy of the database is made before the first pending migration, and where:
             True, a folder, or `SnapshotPolicy(folder, keep=3)`.
@@ -71,6 +74,7 @@ class Migrator:
         all_or_nothing: bool = False,
         on_data_loss: OnDataLoss = "error",
         lock_timeout: float = 60.0,
+        statement_timeout: float | None = None,
         progress: Callable[[int, int, str], object] | None = None,
         snapshot: SnapshotPolicy | bool | str | os.PathLike[str] | Mapping[str, Any] | None = None,
         versions_table: str = "migration_versions",
@@ -79,12 +83,14 @@ class Migrator:
     ) -> None:
         if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float) or not lock_timeout >= 0:
             raise _wrong("lock_timeout", lock_timeout, "a number of seconds", "0 or more")
+        if statement_timeout is not None and not _is_time(statement_timeout):
+            raise _wrong("statement_timeout", statement_timeout, "a number of seconds", "more than 0, or None")
         if out_of_order not in ("error", "apply", "ignore"):
             raise _wrong("out_of_order", out_of_order, "a policy", "'error', 'apply' or 'ignore'")
         if on_data_loss not in ("error", "warn", "ignore"):
             raise _wrong("on_data_loss", on_data_loss, "a policy", "'error', 'warn' or 'ignore'")
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
-        self.backend = backend_for(self.db, lock_timeout)
+        self.backend = backend_for(self.db, lock_timeout, statement_timeout=statement_timeout)
         self._sources = Sources(migrations)
         self._out_of_order: OutOfOrder = out_of_order
         self._all_or_nothing, self._progress = all_or_nothing, progress
@@ -116,7 +122,7 @@ class Migrator:
             from .manager import MigrationManager
             from .version_tracker import VersionTracker
 
-            tracker = VersionTracker(self.db, **self._tables, lock_timeout=self.backend.lock_timeout)
+            tracker = VersionTracker(self.db, **self._tables, **self._limits)
             self._manager = MigrationManager(self.db, self._sources, tracker=tracker, out_of_order=self._out_of_order)
         return self._manager
 
@@ -263,6 +269,10 @@ class Migrator:
 
         return rehearse(self, target, together=all_or_nothing, folder=folder, room=room, thorough=thorough).report
 
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"lock_timeout": self.backend.lock_timeout, "statement_timeout": self.backend.statement_timeout}
+
     def _target(self, version: int) -> int:
         """What a version means: here, itself."""
         return version
@@ -271,7 +281,7 @@ class Migrator:
         """The same, with every option, on another database."""
         twin = copy.copy(self)
         twin.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
-        twin.backend = backend_for(twin.db, self.backend.lock_timeout)
+        twin.backend = backend_for(twin.db, **self._limits)
         twin._progress = twin._head = twin._manager = twin._runner = twin._snapshot = None
         return twin
 
@@ -476,6 +486,10 @@ def _nothing_done(version: int) -> MigrationResult:
         rolled_back=[],
         execution_time_ms=0.0,
     )
+
+
+def _is_time(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
 
 
 def _wrong(option: str, value: object, kind: str, use: str) -> Exception:

@@ -216,7 +216,7 @@ class Run:
             at_commit = bool(self._uncommitted) and not self._running
             self.forget()
             session.restore_settings()
-            raised = self._worded(error, at_commit=at_commit)
+            raised = self._worded(error, session, at_commit=at_commit)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
             description = self._migration.description if self._migration else "refused"
             # Before its first migration a locked database takes no row, and a newer one must get none from here.
@@ -247,7 +247,7 @@ class Run:
                 logger.warning("the refusal could not be written to the history: %s", reason(second))
             raise
 
-    def _worded(self, error: BaseException, *, at_commit: bool) -> BaseException:
+    def _worded(self, error: BaseException, session: Session, *, at_commit: bool) -> BaseException:
         if isinstance(error, SystemExit) and self._running:
             # A migration must not end the program, least of all as if all were well.
             error = RuntimeError(f"it called sys.exit({error.code!r})")
@@ -263,7 +263,8 @@ class Run:
             kept = how_far(self._instance)
             where += f"; its finished batches have stayed, and it goes on after them: {kept}" if kept else ""
             where += f"; {self._permanent}" if self._permanent else ""
-        unavailable = self.backend.translate(error, where)
+            where += "" if self._migration.transactional else "; it runs outside a transaction, and may be half done"
+        unavailable = session.translate(error, where)
         lost = bool(getattr(error, "connection_invalidated", False)) or getattr(unavailable, "lost", False)
         if unavailable is not None and (where is None or lost or isinstance(unavailable, DiskFull | DatabaseLocked)):
             unavailable.version = self._migration.version
@@ -277,6 +278,7 @@ class Run:
             together=self.together,
             at_commit=at_commit,
             permanent=self._permanent,
+            left="" if self._migration.transactional else self.backend.left_behind(session.connection),
         )
 
     @property

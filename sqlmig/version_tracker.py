@@ -108,6 +108,7 @@ class VersionTracker:
         database: Whatever DatabaseConnection takes.
         versions_table, history_table, schema: Where the two tables are.
         lock_timeout: Seconds to wait for a database that is busy.
+        statement_timeout: Seconds that a statement of a migration may take.
     """
 
     def __init__(
@@ -118,9 +119,11 @@ class VersionTracker:
         history_table: str = HISTORY_TABLE,
         schema: str | None = None,
         lock_timeout: float = 60.0,
+        statement_timeout: float | None = None,
     ) -> None:
         self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
-        self.backend = backend_for(self.db, lock_timeout, f"{schema}.{versions_table}" if schema else versions_table)
+        records = f"{schema}.{versions_table}" if schema else versions_table
+        self.backend = backend_for(self.db, lock_timeout, records, statement_timeout)
         for name, value in (("versions_table", versions_table), ("history_table", history_table)):
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"{name}={value!r} cannot be used.\n  it names a table\nUse a text.")

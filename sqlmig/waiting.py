@@ -61,7 +61,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         mine = bool(facts.get("resumable")) and row.version in resumable
         if run.backend.locks_whole_calls or _is_over(row):
             if not mine:
-                raise _interruption(row, after_repair)
+                raise _interruption(row, after_repair, run.backend.left_behind(connection))
             run.resumes[facts["token"]] = _reached(row)
             continue
         if seen is not None and _reached(row) != seen:
@@ -69,7 +69,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         seen = _reached(row)
         if now - began >= timeout:
             if not facts.get("resumable"):
-                raise _interruption(row, after_repair)
+                raise _interruption(row, after_repair, run.backend.left_behind(connection))
             running = is_running(facts)
             patience = timeout if running is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
             # On one host its clock is ours, and tells how long it has stood still before.
@@ -92,12 +92,12 @@ def _is_over(row: AppliedVersion) -> bool:
     return bool(facts.get("resumable")) and own and same and not running_here(facts.get("token"))
 
 
-def _interruption(row: AppliedVersion, again: str) -> InterruptedMigration:
+def _interruption(row: AppliedVersion, again: str, left: str) -> InterruptedMigration:
     facts = row.metadata
     started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
     kept = in_words(loops_of(facts)) if facts.get("resumable") else ""
     permanent = steps.in_words(facts)
-    return InterruptedMigration(row.version, row.description, started, again, kept=kept, permanent=permanent)
+    return InterruptedMigration(row.version, row.description, started, again, kept=kept, permanent=permanent, left=left)
 
 
 def _at_work(row: AppliedVersion, run: Run) -> DatabaseLocked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
+from three_databases import engines, place  # noqa: F401 - fixtures of all modules
 
 from sqlmig import Migrator
 
@@ -20,6 +22,14 @@ from sqlmig import Migrator
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, with `-n auto`: tests wait for disks, servers and processes more than they compute."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Databases of tests lie in memory where there is room: a killed process needs no disk to be undone from."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    if usable and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 class Folder:
@@ -83,17 +93,17 @@ def migrator(engine: Engine, folder: Folder) -> Migrator:
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A disk of two megabytes, or of as many as its parameter says."""
-    place = tmp_path / "small"
-    place.mkdir()
+    disk = tmp_path / "small"
+    disk.mkdir()
     size = f"size={getattr(request, 'param', 2)}m"
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(place)], check=False)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)], check=False)
     except OSError as error:
         pytest.skip(f"no disk can be mounted: {error}")
     if mounted.returncode:
         pytest.skip("this user may not mount a disk")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture
@@ -122,12 +132,16 @@ def failures(migrator: Migrator) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """Alembic's own fileConfig(), in tests that run it, switches off every logger of the process."""
-    known = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
-    before = [(one, one.disabled, one.level, one.propagate) for one in known]
+    before = {one: (one.disabled, one.level, one.propagate) for one in _loggers()}
     handlers, level = list(logging.root.handlers), logging.root.level
     yield
-    for one, disabled, own, propagate in before:
-        one.disabled, one.propagate = disabled, propagate
+    for one in _loggers():
+        # Also one that a module has brought that was imported meanwhile.
+        one.disabled, own, one.propagate = before.get(one, (False, logging.NOTSET, True))
         one.setLevel(own)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+
+
+def _loggers() -> list[logging.Logger]:
+    return [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import Folder, contents
-from sqlalchemy import Engine, create_engine
+from resumable_support import Deadly, in_child
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from sqlmig import DatabaseLocked, InterruptedMigration, Migrator
@@ -27,6 +29,16 @@ url, folder = sys.argv[1:3]
 engine = create_engine(url)
 sys.stdin.readline()
 Migrator(engine, folder).migrate()
+"""
+BOOTS = """
+import sys
+from sqlmig import Migrator
+for url in sys.stdin:
+    try:
+        Migrator(url.strip(), sys.argv[1]).migrate()
+        print("migrated", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
 """
 PROCESSES = 8
 
@@ -52,7 +64,7 @@ def boot_together(url: str, folder: Path, processes: int = PROCESSES) -> list[st
 
 @pytest.mark.parametrize("pending_only", [False, True], ids=["empty", "pending"])
 def test_eight_processes_apply_each_migration_once(folder: Folder, tmp_path: Path, pending_only: bool) -> None:
-    """Twenty rounds; a migration applied twice would fail, or leave a second row in the history."""
+    """Forty rounds; a migration applied twice would fail, or leave a second row in the history."""
     for version in (1, 2):
         folder.table(version)
     start = f"sqlite:///{tmp_path / 'start.db'}"
@@ -60,16 +72,23 @@ def test_eight_processes_apply_each_migration_once(folder: Folder, tmp_path: Pat
         Migrator(start, folder.path).migrate()
     for version in (3, 4, 5):
         folder.table(version)
-    for round_ in range(20):
-        file = tmp_path / f"round{round_}.db"
-        if pending_only:
-            file.write_bytes((tmp_path / "start.db").read_bytes())
-        url = f"sqlite:///{file}"
-        assert boot_together(url, folder.path) == []
-        migrator = Migrator(url, folder.path)
-        applied = [entry["version"] for entry in migrator.get_migration_history()]
-        assert applied == [5, 4, 3, 2, 1]
-        assert contents(migrator.db.engine)["rows"] == {f"t{n}": [(1, "row")] for n in range(1, 6)}
+    command = [sys.executable, "-c", BOOTS, str(folder.path)]
+    with ExitStack() as stack:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        running = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(PROCESSES)]
+        for round_ in range(40):
+            file = tmp_path / f"round{round_}.db"
+            if pending_only:
+                file.write_bytes((tmp_path / "start.db").read_bytes())
+            url = f"sqlite:///{file}"
+            for process in running:
+                print(url, file=process.stdin, flush=True)
+            told = [process.stdout.readline().strip() for process in running]
+            assert told == ["migrated"] * PROCESSES
+            migrator = Migrator(url, folder.path)
+            applied = [entry["version"] for entry in migrator.get_migration_history()]
+            assert applied == [5, 4, 3, 2, 1]
+            assert contents(migrator.db.engine)["rows"] == {f"t{n}": [(1, "row")] for n in range(1, 6)}
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
@@ -123,31 +142,10 @@ def test_a_waiter_goes_on_when_the_lock_is_free(engine: Engine, folder: Folder, 
     holder.close()
 
 
-KILLED = """
-import os, signal, sys
-from sqlalchemy import create_engine, event
-from sqlmig import Migrator
-url, folder, deadly = sys.argv[1], sys.argv[2], int(sys.argv[3])
-engine = create_engine(url)
-count = 0
-
-def trace(statement):
-    global count
-    if statement.startswith("--"):
-        return
-    count += 1
-    if count == deadly:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-event.listen(engine, "connect", lambda raw, _: raw.set_trace_callback(trace))
-Migrator(engine, folder).migrate()
-print(count)
-"""
-
-
-def _kill_at(url: str, folder: Path, statement: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED, url, str(folder), str(statement)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def _migrate_traced(url: str, folder: Path, trace: Deadly) -> None:
+    engine = create_engine(url)
+    event.listen(engine, "connect", lambda raw, _: raw.set_trace_callback(trace))
+    Migrator(engine, folder).migrate()
 
 
 def test_killed_at_every_statement_and_booted_again(folder: Folder, tmp_path: Path) -> None:
@@ -163,13 +161,14 @@ self.execute_sql("ALTER TABLE t1 ADD COLUMN more TEXT DEFAULT 'x'")
 self.execute_sql("DROP TABLE part1")""",
     )
     folder.table(3)
-    undisturbed = f"sqlite:///{tmp_path / 'undisturbed.db'}"
-    total = int(_kill_at(undisturbed, folder.path, 0).stdout)
+    undisturbed, counted = f"sqlite:///{tmp_path / 'undisturbed.db'}", Deadly(0)
+    _migrate_traced(undisturbed, folder.path, counted)
     expected = contents(create_engine(undisturbed))
-    assert total > 30
-    for statement in range(1, total + 1):
+    assert counted.count > 30
+    for statement in range(1, counted.count + 1):
         url = f"sqlite:///{tmp_path / f'killed{statement}.db'}"
-        assert _kill_at(url, folder.path, statement).returncode == -signal.SIGKILL
+        ended = in_child(lambda url=url, at=statement: _migrate_traced(url, folder.path, Deadly(at)))
+        assert ended == signal.SIGKILL
         migrator = Migrator(url, folder.path)
         assert migrator.migrate()
         assert contents(migrator.db.engine) == expected, f"killed at statement {statement}"
@@ -180,7 +179,7 @@ self.execute_sql("DROP TABLE part1")""",
 
 def test_an_interrupted_loose_migration_is_named_at_the_next_boot(folder: Folder, url: str) -> None:
     folder.add(1, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", extra="transactional = False")
-    assert _kill_at(url, folder.path, 0).returncode == -signal.SIGKILL
+    assert in_child(lambda: Migrator(url, folder.path).migrate()) == signal.SIGKILL
     migrator = Migrator(url, folder.path)
     with pytest.raises(InterruptedMigration, match=r"Migration 1 \(step 1\) was started and never finished"):
         migrator.migrate()
@@ -196,15 +195,14 @@ def test_a_loose_migration_that_still_runs_is_waited_for(folder: Folder, url: st
         f"import pathlib, time; pathlib.Path({str(flag)!r}).touch(); time.sleep(1)",
         extra="transactional = False",
     )
-    process = subprocess.Popen([sys.executable, "-c", KILLED, url, str(folder.path), "0"], stdout=subprocess.PIPE)
+    boot = "import sys; from sqlmig import Migrator; Migrator(*sys.argv[1:]).migrate()"
+    process = subprocess.Popen([sys.executable, "-c", boot, url, str(folder.path)])
     while not flag.exists():
         assert process.poll() is None
         time.sleep(0.01)
     result = Migrator(url, folder.path).migrate()
     assert result.applied == []
     assert process.wait(timeout=30) == 0
-    assert process.stdout is not None
-    process.stdout.close()
 
 
 def test_a_loose_migration_of_a_live_process_is_not_waited_for_longer_than_lock_timeout(

@@ -110,7 +110,7 @@ def test_killed_between_any_two_statements_the_database_is_as_it_was(tmp_path: P
         """
     )
     killed = 0
-    for left in range(20, 10_000, 29):
+    for left in range(20, 10_000, 37):
         ended = subprocess.run([sys.executable, "-c", script, str(left)], capture_output=True, check=False)
         if ended.returncode == 0:
             break

@@ -30,7 +30,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = tempfile.TemporaryDirectory()
+        self.home = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
         self.folder = Folder(Path(self.home.name) / "versions")
         self.url = f"sqlite:///{self.home.name}/app.db"
         self.files: list[bool] = []  # whether each has a way back

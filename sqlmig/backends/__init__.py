@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["as_sqlite", "backend_for", "require_sqlite"]
 
 
-def backend_for(database: DatabaseConnection, lock_timeout: float, records: str = "migration_versions") -> Backend:
+def backend_for(
+    database: DatabaseConnection,
+    lock_timeout: float,
+    records: str = "migration_versions",
+    statement_timeout: float | None = None,
+) -> Backend:
     """
     The backend of *database*.
 
     Args:
+        lock_timeout, statement_timeout: Seconds, as in `Migrator`.
         records: What the versions table is called, with its schema where it has one.
 
     Raises:
@@ -27,11 +33,11 @@ def backend_for(database: DatabaseConnection, lock_timeout: float, records: str 
     if dialect == "postgresql" and not database.engine.dialect.is_async:
         from .postgresql import PostgreSQLBackend
 
-        return PostgreSQLBackend(database, lock_timeout, records)
+        return PostgreSQLBackend(database, lock_timeout, records, statement_timeout)
     if dialect in ("mysql", "mariadb") and not database.engine.dialect.is_async:
         from .mysql import MySQLBackend
 
-        return MySQLBackend(database, lock_timeout, records)
+        return MySQLBackend(database, lock_timeout, records, statement_timeout)
     if dialect != "sqlite" or database.engine.dialect.is_async:
         from ..errors import UnsupportedDatabase
 
@@ -44,7 +50,7 @@ def backend_for(database: DatabaseConnection, lock_timeout: float, records: str 
         )
     from .sqlite import SQLiteBackend
 
-    return SQLiteBackend(database, lock_timeout)
+    return SQLiteBackend(database, lock_timeout, statement_timeout)
 
 
 def as_sqlite(session: Session, what: str) -> SQLiteSession:

@@ -27,6 +27,8 @@ class Backend(ABC):
 
     Attributes:
         file: The file of the URL; None for one in memory, for a URI, and for what a server keeps.
+        lock_timeout: Seconds to wait for what another connection has locked.
+        statement_timeout: Seconds that a statement of a migration may take; None for any.
     """
 
     file: str | None = None
@@ -34,8 +36,11 @@ class Backend(ABC):
     locks_whole_calls = False
     """Whether the lock is held from the first read of a call to its end: whoever has it finds nobody else at work."""
 
-    def __init__(self, database: DatabaseConnection, lock_timeout: float) -> None:
-        self.database, self.engine, self.lock_timeout = database, database.engine, lock_timeout
+    def __init__(
+        self, database: DatabaseConnection, lock_timeout: float, statement_timeout: float | None = None
+    ) -> None:
+        self.database, self.engine = database, database.engine
+        self.lock_timeout, self.statement_timeout = lock_timeout, statement_timeout
 
     @property
     def name(self) -> str:
@@ -66,6 +71,10 @@ class Backend(ABC):
     @abstractmethod
     def non_atomic_files(self, connection: Connection) -> list[str]:
         """Files that a crash can leave behind the main one, where a transaction is of several."""
+
+    def left_behind(self, connection: Connection) -> str:
+        """What interrupted migrations outside transactions have left there that is of no use, in words."""
+        return ""
 
     @contextmanager
     def translating(self) -> Iterator[None]:

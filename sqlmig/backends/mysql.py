@@ -49,8 +49,10 @@ class MySQLBackend(Backend):
 
     locks_whole_calls = True
 
-    def __init__(self, database: DatabaseConnection, lock_timeout: float, records: str) -> None:
-        super().__init__(database, lock_timeout)
+    def __init__(
+        self, database: DatabaseConnection, lock_timeout: float, records: str, statement_timeout: float | None = None
+    ) -> None:
+        super().__init__(database, lock_timeout, statement_timeout)
         self.records = records
 
     def lock_name(self, schema: str) -> str:

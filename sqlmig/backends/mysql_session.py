@@ -33,6 +33,7 @@ __all__ = ["MySQLSession"]
 _BEGINNING, _AHEAD, _TRIAL = "sqlmig_beginning", "sqlmig_ahead", "sqlmig_trial"
 _NO_SUCH_SAVEPOINT = 1305
 _NOT_UNDONE = 1196
+_OVERDUE = (1969, 3024)
 
 
 class MySQLSession(Session):
@@ -67,6 +68,8 @@ class MySQLSession(Session):
         if not self.joined:
             stack.enter_context(self._transactional())
         stack.enter_context(self._locked())
+        stack.callback(self._settings.give_back)
+        self._settings.limit(self._backend.lock_timeout, self._backend.statement_timeout)
         self._rest()
         stack.enter_context(self._backend.database.at_work(self.connection))
         stack.enter_context(self._listening())
@@ -348,7 +351,7 @@ class MySQLSession(Session):
         return self._writing, self._say(f"SHOW SESSION STATUS WHERE Variable_name IN ({names})")
 
     @contextmanager
-    def loosely(self) -> Iterator[None]:
+    def _outside_transactions(self) -> Iterator[None]:
         self.abandon()
         self._say("SET autocommit = 1")
         left = False
@@ -367,6 +370,9 @@ class MySQLSession(Session):
                 self.restore_settings()
         if left:
             raise TransactionMisused("it began a transaction and did not end it, so that this was undone")
+
+    def _is_overdue(self, error: Exception) -> bool:
+        return code_of(getattr(error, "orig", None) or error) in _OVERDUE
 
     @property
     def _database(self) -> str | None:

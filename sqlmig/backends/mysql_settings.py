@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 __all__ = ["MySQLSettings", "use"]
@@ -43,12 +44,37 @@ class MySQLSettings:
     def __init__(self, say: Say) -> None:
         self._say = say
         self.database: str | None = say("SELECT DATABASE()")[0][0]
-        self._values = self._read()
+        self._given = self._values = self._read()
 
     def _read(self) -> Mapping[str, str]:
         # Those that a server does not know are not in its answer.
         listed = ", ".join(f"'{name}'" for name in _NAMES)
         return {row[0]: row[1] for row in self._say(f"SHOW SESSION VARIABLES WHERE Variable_name IN ({listed})")}
+
+    def limit(self, lock_timeout: float, statement_timeout: float | None) -> None:
+        """
+        Have no statement wait or run longer than it may; a shorter limit of the connection's own stays.
+
+        MySQL knows no limit for statements that write: there it holds for those that read.
+
+        Source: https://mariadb.com/kb/en/server-system-variables/#max_statement_time
+        """
+        limits: dict[str, float] = dict.fromkeys(("lock_wait_timeout", "innodb_lock_wait_timeout"), ceil(lock_timeout))
+        if statement_timeout is not None:
+            limits |= {"max_statement_time": statement_timeout, "max_execution_time": ceil(statement_timeout * 1000)}
+        for name, value in limits.items():
+            own = float(self._given.get(name, -1))
+            # 0 is any time, but of the locks; and 1 s is the shortest that every release has for them.
+            if own > value or (own == 0 and name.startswith("max_")):
+                value = max(1, value) if "lock" in name else value
+                self._values = {**self._values, name: f"{value:f}" if name == "max_statement_time" else str(int(value))}
+                self._say(f"SET SESSION {name} = {self._values[name]}")
+
+    def give_back(self) -> None:
+        """Have them as the connection came with them."""
+        self._values = self._given
+        with suppress(Exception):
+            self.restore()
 
     def restore(self, but: str = "") -> None:
         """Have them as they were, *but* one."""

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from ..errors import MigrationError
     from .postgresql_session import PostgreSQLSession
 
-__all__ = ["READ_ONLY_HINT", "PostgreSQLBackend"]
+__all__ = ["LOCK_NOT_AVAILABLE", "QUERY_CANCELED", "READ_ONLY_HINT", "PostgreSQLBackend", "sqlstate"]
 
 READ_ONLY_HINT = "Connect to a server that takes writes, as a user who may write there."
+
+LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+_HOLDER_HINT = (
+    "Find the holder, end its transaction, and start again: SELECT pid, query, xact_start FROM pg_stat_activity"
+)
 
 T = TypeVar("T")
 
@@ -40,8 +45,10 @@ class PostgreSQLBackend(Backend):
             each other.
     """
 
-    def __init__(self, database: DatabaseConnection, lock_timeout: float, records: str) -> None:
-        super().__init__(database, lock_timeout)
+    def __init__(
+        self, database: DatabaseConnection, lock_timeout: float, records: str, statement_timeout: float | None = None
+    ) -> None:
+        super().__init__(database, lock_timeout, statement_timeout)
         self.records = records
 
     def lock_key(self, schema: str) -> int:
@@ -72,6 +79,17 @@ class PostgreSQLBackend(Backend):
         """None: a transaction is of one database."""
         return []
 
+    def left_behind(self, connection: Connection) -> str:
+        """The invalid indexes."""
+        from .postgresql_indexes import in_words, invalid_indexes
+
+        try:
+            found = invalid_indexes(connection)
+        except Exception:
+            # Something worse is being told already.
+            return ""
+        return f"No query can use what is left of an index: {in_words(found)}" if found else ""
+
     def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
         """
         The typed error for what PostgreSQL said, or None where it is the migration's own affair.
@@ -83,20 +101,19 @@ class PostgreSQLBackend(Backend):
         """
         from ..errors import DatabaseNotWritable, DatabaseUnavailable, DiskFull
 
-        origin = getattr(error, "orig", error)
-        code = str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")
+        origin, code = getattr(error, "orig", error), sqlstate(error)
         if not isinstance(origin, self.engine.dialect.loaded_dbapi.Error):
             return None
         reason = str(origin).strip().partition("\n")[0]
-        if code == "55P03":
-            return self.locked(f"{where}; {reason}" if where else reason)
+        if code == LOCK_NOT_AVAILABLE:
+            return self.locked(f"{where}; {reason}" if where else reason, _HOLDER_HINT)
         if code in ("25006", "42501") and where is None:
             return DatabaseNotWritable(self.name, reason, READ_ONLY_HINT)
         if code == "53100":
             return DiskFull(self.name, f"{reason}; {where}" if where else reason)
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         # Of a connection that was never had there is no code; a statement that was cancelled is the migration's.
-        refused = code != "57014" and code[:2] in ("08", "28", "3D", "57") if code else where is None
+        refused = code != QUERY_CANCELED and code[:2] in ("08", "28", "3D", "57") if code else where is None
         if lost or refused:
             said = f"  {where}: what it had not committed was undone by the server.\n" if where else ""
             return DatabaseUnavailable(
@@ -104,3 +121,9 @@ class PostgreSQLBackend(Backend):
                 "Look whether the server runs and lets this user in, and start again."
             )
         return None
+
+
+def sqlstate(error: BaseException) -> str:
+    """The server's code for an error; empty where there is none."""
+    origin = getattr(error, "orig", error)
+    return str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")

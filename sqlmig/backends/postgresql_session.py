@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from ..errors import DatabaseNotWritable, TransactionMisused
+from ..autocommit import in_transaction
+from ..errors import DatabaseNotWritable, InvalidIndex, TransactionMisused
 from ..sql_text import split_statements, without_literals
-from .postgresql import READ_ONLY_HINT
+from .postgresql import LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_HINT, sqlstate
+from .postgresql_indexes import invalid_indexes, named_in
 from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import NestedTransaction
 
+    from ..errors import MigrationError
     from .postgresql import PostgreSQLBackend
     from .session import Observer
 
@@ -50,6 +53,9 @@ _ENDS = re.compile(
     r"|rollback(?!\s+(work\s+|transaction\s+)?to\b))\b",
     re.IGNORECASE,
 )
+_OLDEST = """
+SELECT pid, usename, application_name, extract(epoch FROM now() - xact_start)::bigint FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1"""
 
 
 class PostgreSQLSession(Session):
@@ -66,7 +72,10 @@ class PostgreSQLSession(Session):
 
     def __init__(self, backend: PostgreSQLBackend) -> None:
         super().__init__(backend)
+        # What the connection came with, and what it has between migrations.
+        self._given: dict[str, str] = {}
         self._settings: dict[str, str] = {}
+        self._concurrent: list[str] | None = None
         self._nested: NestedTransaction | None = None
         self._number: Any = None
 
@@ -78,8 +87,9 @@ class PostgreSQLSession(Session):
         if not self.joined:
             stack.enter_context(self._transactional())
         stack.enter_context(self._locked())
-        self._settings = self._read_settings()
-        self._rest()
+        self._given = self._settings = self._read_settings()
+        stack.callback(self._give_back)
+        self._limit()
         stack.enter_context(self._backend.database.at_work(self.connection))
         stack.enter_context(self._listening())
 
@@ -157,6 +167,35 @@ class PostgreSQLSession(Session):
         if not self.joined:
             self.connection.rollback()
 
+    # Limits
+
+    def _limit(self) -> None:
+        """Have no statement wait or run longer than it may; a shorter limit of the connection's own stays."""
+        limits = {"lock_timeout": self._backend.lock_timeout, "statement_timeout": self._backend.statement_timeout}
+        for name, seconds in limits.items():
+            own = int(self._given[name])
+            if seconds is not None and (own == 0 or seconds * 1000 < own):
+                # 0 would be any time.
+                milliseconds = str(max(1, int(min(seconds * 1000, 2**31 - 1))))
+                self._settings = {**self._settings, name: milliseconds}
+                self._set(name, milliseconds)
+        if not self.joined:
+            # With a ROLLBACK they would be gone.
+            self.connection.commit()
+
+    def _give_back(self) -> None:
+        """The connection as it came."""
+        self._settings = self._given
+        if not self.connection.invalidated and not self.connection.closed:
+            self.abandon()
+            self.restore_settings()
+            if not self.joined:
+                with suppress(Exception):
+                    self.connection.commit()
+
+    def _set(self, name: str, value: str) -> None:
+        self.connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+
     def _value(self, sql: str) -> Any:
         return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar()
 
@@ -204,6 +243,26 @@ class PostgreSQLSession(Session):
             with suppress(Exception):
                 self.connection.rollback()
 
+    def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
+        """As every session does; of a lock that was not had, who may have it."""
+        if where is not None and sqlstate(error) == LOCK_NOT_AVAILABLE:
+            where += self._oldest()
+        return super().translate(error, where)
+
+    def _oldest(self) -> str:
+        """The transaction of somebody else that has been open longest, as far as this user may see it."""
+        with suppress(Exception):
+            found = self.connection.exec_driver_sql(_OLDEST, execution_options={"no_parameters": True}).first()
+            self._rest()
+            if found is not None:
+                program = f" ({found[2]})" if found[2] else ""
+                since = f"open for {found[3]} s"
+                return f"; the oldest transaction is that of server process {found[0]} of {found[1]}{program}, {since}"
+        return ""
+
+    def _is_overdue(self, error: Exception) -> bool:
+        return sqlstate(error) == QUERY_CANCELED and "statement timeout" in str(error)
+
     def require_writable(self) -> None:
         """
         Refuse a server that takes no writes: a standby, or a transaction that may only read.
@@ -250,16 +309,15 @@ class PostgreSQLSession(Session):
         )
 
     @contextmanager
-    def loosely(self) -> Iterator[None]:
+    def _outside_transactions(self) -> Iterator[None]:
         self.abandon()
         before = self.connection.get_isolation_level()
         self.connection.execution_options(isolation_level="AUTOCOMMIT")
         left = False
         try:
-            with self._refusing(*LOSING_METHODS):
+            with self._refusing(*LOSING_METHODS), self._valid_indexes():
                 yield
-            # Outside of one, each statement is the beginning of its transaction.
-            left = bool(self._value("SELECT now() <> statement_timestamp()"))
+            left = in_transaction(self.connection)
         finally:
             if not self.connection.invalidated:
                 self._end_by_hand()
@@ -269,6 +327,29 @@ class PostgreSQLSession(Session):
                 self.connection.commit()
         if left:
             raise TransactionMisused("it began a transaction and did not end it, so that this was undone")
+
+    @contextmanager
+    def _valid_indexes(self) -> Iterator[None]:
+        """
+        Refuse to take a migration for done that has left an index invalid, or has taken such a one for whole.
+
+        Raises:
+            InvalidIndex: It did.
+        """
+        before = {index.oid for index in invalid_indexes(self.connection)}
+        self._concurrent = []
+        try:
+            yield
+            said = self._concurrent
+        finally:
+            self._concurrent = None
+        for index in invalid_indexes(self.connection):
+            if index.oid not in before or named_in(index, said):
+                raise InvalidIndex(index.name, index.table, f"DROP INDEX {index.sql}")
+
+    def _begins(self, statement: str) -> None:
+        if self._concurrent is not None and "concurrently" in statement.lower():
+            self._concurrent.append(statement)
 
     def _end_by_hand(self) -> None:
         """Under AUTOCOMMIT, SQLAlchemy sends no ROLLBACK, and a migration may have sent BEGIN."""
@@ -287,9 +368,7 @@ class PostgreSQLSession(Session):
         with suppress(Exception):
             for name, setting in self._read_settings().items():
                 if name != but and setting != self._settings[name]:
-                    self.connection.execute(
-                        text("SELECT set_config(:name, :value, false)"), {"name": name, "value": self._settings[name]}
-                    )
+                    self._set(name, self._settings[name])
 
     def _check(self, statement: str) -> None:
         if _MAY_END.search(statement):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy import event
 
-from ..errors import NotAtomic, TransactionMisused
+from ..errors import NotAtomic, StatementOverdue, TransactionMisused
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -130,9 +130,14 @@ class Session(ABC):
         if unavailable is not None:
             raise unavailable from error
 
-    def translate(self, error: BaseException) -> MigrationError | None:
-        """The typed error for what the database said; None where it is the migration's own affair."""
-        return self._backend.translate(error)
+    def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
+        """
+        The typed error for what the database said; None where it is the migration's own affair.
+
+        Args:
+            where: The migration and the statement that met it, where that is undone by now.
+        """
+        return self._backend.translate(error, where)
 
     @property
     @abstractmethod
@@ -219,6 +224,7 @@ class Session(ABC):
 
         Raises:
             TransactionMisused: It tried, or the transaction has ended, or is another one, afterwards.
+            StatementOverdue: A statement took longer than statement_timeout.
         """
         self._attempted, self._guarding, self._left = None, True, False
         try:
@@ -227,8 +233,9 @@ class Session(ABC):
                 self._observer = observer
                 self.connection.info[OBSERVER] = observer
                 yield
-        except BaseException as error:
-            if isinstance(error, Exception) and not self._left and (self._attempted or self._lost_to(error)):
+        except Exception as error:
+            self._raise_if_overdue(error)
+            if not self._left and (self._attempted or self._lost_to(error)):
                 raise self._ended() from error
             raise
         finally:
@@ -270,14 +277,34 @@ class Session(ABC):
         finally:
             self._guarding = True
 
-    @abstractmethod
-    def loosely(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def loosely(self) -> Iterator[None]:
         """
         Run a migration's own code outside a transaction; its statements wait as long as anybody's for a lock.
 
         Raises:
             TransactionMisused: It left a transaction open; what it had not committed was undone.
+            StatementOverdue: A statement took longer than statement_timeout.
         """
+        try:
+            with self._outside_transactions():
+                yield
+        except Exception as error:
+            self._raise_if_overdue(error)
+            raise
+
+    @abstractmethod
+    def _outside_transactions(self) -> AbstractContextManager[None]:
+        """What `loosely` needs of the database."""
+
+    def _raise_if_overdue(self, error: Exception) -> None:
+        seconds = self._backend.statement_timeout
+        if seconds is not None and self._is_overdue(error):
+            raise StatementOverdue(seconds, getattr(error, "statement", None)) from error
+
+    @abstractmethod
+    def _is_overdue(self, error: Exception) -> bool:
+        """Whether it is the database's word for a statement that took too long."""
 
     @contextmanager
     def unobserved(self) -> Iterator[None]:
@@ -356,12 +383,14 @@ class Session(ABC):
             if self._guarding:
                 self._check(statement)
             note_undone(self.connection, statement)
+            self._begins(statement)
             if self._observer is not None:
                 self._observer.before(statement, parameters, many)
             if self._guarding or self.joined:
                 self._about_to_run(statement)
 
         def after(_: object, cursor: Any, statement: str, *__: object) -> None:
+            self._ends()
             if self._guarding:
                 self._has_run(statement, cursor.rowcount)
             if self._observer is not None:
@@ -384,6 +413,12 @@ class Session(ABC):
     @abstractmethod
     def _check(self, statement: str) -> None:
         """Refuse a statement of a guarded migration that would end its transaction, or come after its end."""
+
+    def _begins(self, statement: str) -> None:  # noqa: B027 - most databases need not know
+        """Any statement is about to run."""
+
+    def _ends(self) -> None:  # noqa: B027 - the same
+        """Any statement has run, and has not failed."""
 
     def _about_to_run(self, statement: str) -> None:  # noqa: B027 - most databases need not know
         """A statement of a guarded migration is about to run that was not refused."""

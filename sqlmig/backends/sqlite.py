@@ -44,8 +44,10 @@ T = TypeVar("T")
 class SQLiteBackend(Backend):
     """Reads, locks and transactions of one SQLite database."""
 
-    def __init__(self, database: DatabaseConnection, lock_timeout: float) -> None:
-        super().__init__(database, lock_timeout)
+    def __init__(
+        self, database: DatabaseConnection, lock_timeout: float, statement_timeout: float | None = None
+    ) -> None:
+        super().__init__(database, lock_timeout, statement_timeout)
         named = self.engine.url.database or ""
         # An engine knows where its file is from when it was made, whatever folder the process goes to.
         self.file = os.path.abspath(named) if named and not named.startswith((":", "file:")) else None

@@ -8,8 +8,10 @@ off and puts them back when it ends; in a caller's transaction it touches none a
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, TransactionMisused
 from .session import LOSING_METHODS, Session
-from .sqlite import ask, is_busy, pragma, quoted
+from .sqlite import ask, driver_error, is_busy, pragma, primary_code, quoted
 
 if TYPE_CHECKING:
     from .sqlite import SQLiteBackend
@@ -33,6 +35,8 @@ _ROLLBACK = f"ROLLBACK /* {_OURS} */"
 _SAVE = f"SAVEPOINT {_SAVEPOINT} /* {_OURS} */"
 _RELEASE = f"RELEASE {_SAVEPOINT} /* {_OURS} */"
 _ROLLBACK_TO = f"ROLLBACK TO {_SAVEPOINT} /* {_OURS} */"
+# Of SQLite's virtual machine, between two looks at the clock: about a millisecond.
+_INSTRUCTIONS = 10_000
 # What a migration may change of a connection that is the application's again afterwards.
 _SETTINGS = (
     "query_only",
@@ -81,6 +85,9 @@ class SQLiteSession(Session):
         # What an engine's connections always ask; None but in a rehearsal.
         self._at_rest: Any = backend.engine.get_execution_options().get("sqlmig_authorizer")
         self._timeout = 0
+        # When the statement that runs has run too long, by time.monotonic().
+        self._deadline = math.inf
+        self._overdue = False
 
     def _enter(self, stack: ExitStack) -> None:
         stack.enter_context(self._backend.one_thread())
@@ -106,6 +113,8 @@ class SQLiteSession(Session):
         # Some of them read the schema, which a writer may keep locked.
         self._settings = self._backend.patiently(lambda: {name: self._pragma(name) for name in _SETTINGS})
         stack.callback(self.restore_settings)
+        if self._backend.statement_timeout is not None:
+            stack.enter_context(self._clocked())
         stack.enter_context(self._backend.database.at_work(self.connection))
         stack.enter_context(self._listening())
 
@@ -193,6 +202,38 @@ class SQLiteSession(Session):
         # After INSERT OR ROLLBACK the next statement would commit by itself.
         return sqlite3.SQLITE_OK if self._raw.in_transaction else sqlite3.SQLITE_DENY
 
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """
+        Have a statement interrupted that takes too long.
+
+        Source: https://sqlite.org/c3ref/progress_handler.html
+        """
+        self._raw.set_progress_handler(self._out_of_time, _INSTRUCTIONS)
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.ProgrammingError):
+                self._raw.set_progress_handler(None, 0)
+
+    def _out_of_time(self) -> bool:
+        if time.monotonic() < self._deadline or (self._observer is not None and self._observer.busy):
+            return False
+        # What comes next, to undo it, has all the time that it needs.
+        self._deadline, self._overdue = math.inf, True
+        return True
+
+    def _begins(self, statement: str) -> None:
+        if self._backend.statement_timeout is not None:
+            self._deadline, self._overdue = time.monotonic() + self._backend.statement_timeout, False
+
+    def _ends(self) -> None:
+        self._deadline = math.inf
+
+    def _is_overdue(self, error: Exception) -> bool:
+        origin = driver_error(error)
+        return self._overdue and origin is not None and primary_code(origin) == sqlite3.SQLITE_INTERRUPT
+
     def _lost_to(self, error: Exception) -> bool:
         """Whether SQLite ended the transaction, and not because of a full disk, which says so itself."""
         return not self.in_transaction and self._backend.translate(error) is None
@@ -224,13 +265,7 @@ class SQLiteSession(Session):
         self._execute(f"PRAGMA main.user_version = {self._pragma('main.user_version')}")
 
     @contextmanager
-    def loosely(self) -> Iterator[None]:
-        """
-        Run a migration's own code outside a transaction; its statements wait as long as anybody's for a lock.
-
-        Raises:
-            TransactionMisused: It left a transaction open; what it had not committed was undone.
-        """
+    def _outside_transactions(self) -> Iterator[None]:
         self._wait_for(max(self._timeout, int(min(self._backend.lock_timeout, 86_400) * 1000)))
         try:
             with self._refusing(*LOSING_METHODS):

@@ -69,6 +69,20 @@ class Operations:
         schema, name = _split(index)
         return self._find_index(name, schema, None)
 
+    def has_usable_index(self, index: str) -> bool:
+        """
+        Whether any table has the index, for queries to use.
+
+        One that an interrupted CREATE INDEX CONCURRENTLY left on PostgreSQL is of no use, and is dropped here.
+        """
+        if not self.index_exists(index):
+            return False
+        if self.connection.dialect.name != "postgresql":
+            return True
+        from ..backends.postgresql_indexes import make_room
+
+        return not make_room(self.connection, *_split(index))
+
     def _find_index(self, index: str, schema: str | None, table: str | None) -> bool:
         if self.connection.dialect.name == "sqlite":
             # The inspector leaves out indexes on expressions.
@@ -425,9 +439,11 @@ class Operations:
             ObjectExists: There is an index of that name.
             DataContradicts: It is unique, and rows share their values.
         """
-        if self.index_exists(self._beside(index, table)):
-            if if_not_exists:
+        place = self._beside(index, table)
+        if if_not_exists:
+            if self.has_usable_index(place):
                 return False
+        elif self.index_exists(place):
             raise ObjectExists("index", index, table=table)
         create_index(self.connection, index, table, columns, unique=unique, where=where)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ _LOCKED = "SELECT relation FROM pg_locks WHERE pid = pg_backend_pid() AND mode =
 _CATALOGUE = f"""
 SELECT c.oid, CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END,
     format('%I.%I', n.nspname, c.relname), coalesce(pg_partition_root(c.oid)::oid, c.oid), pg_relation_filenode(c.oid),
-    c.oid IN ({_LOCKED}), a.attnum, a.attname
+    c.oid IN ({_LOCKED}), a.attnum, a.attname, a.attnotnull
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
@@ -49,6 +49,7 @@ class Table(NamedTuple):
     Attributes:
         root: The partitioned table that it is a part of; else itself.
         ours: Whether this transaction has it for itself, as what it has made; what others make meanwhile is theirs.
+        required: The columns that hold no NULL.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table(NamedTuple):
     file: int | None
     ours: bool
     columns: dict[int, str]
+    required: set[str]
 
     def number_of(self, column: str) -> int | None:
         """Of a column of that name."""
@@ -107,10 +109,12 @@ class ServerCensus:
     def tables(self) -> dict[int, Table]:
         """All that are not temporary, by number."""
         found: dict[int, Table] = {}
-        for oid, name, sql, root, file, ours, number, column in self.rows(_CATALOGUE):
-            table = found.setdefault(oid, Table(name, sql, root, file, bool(ours), {}))
+        for oid, name, sql, root, file, ours, number, column, required in self.rows(_CATALOGUE):
+            table = found.setdefault(oid, Table(name, sql, root, file, bool(ours), {}, set()))
             if number is not None:
                 table.columns[number] = column
+            if required:
+                table.required.add(column)
         return found
 
     def locked(self) -> set[int]:
@@ -144,12 +148,14 @@ class ServerCensus:
         """How many rows a table has, or how many values, other than NULL, a column holds."""
         return int(self.value(f"SELECT count({'*' if column is None else quoted(column)}) FROM {table}"))
 
-    def filled(self, table: Table) -> tuple[int, dict[str, int]]:
-        """How many rows it has, and how many values each column holds: one pass."""
-        names = list(table.columns.values())
+    def filled(self, table: Table, columns: Collection[str] | None = None) -> tuple[int, dict[str, int]]:
+        """How many rows it has, and how many values *columns* hold, by default each: one pass."""
+        asked = table.columns.values() if columns is None else columns
+        # A column that may hold no NULL needs no counting, which is what a wide table costs.
+        names = [name for name in asked if name not in table.required]
         counted = ", ".join(["count(*)", *(f"count({quoted(name)})" for name in names)])
         rows, *values = self.rows(f"SELECT {counted} FROM {table.sql}")[0]
-        return rows, dict(zip(names, values, strict=True))
+        return rows, dict.fromkeys(asked, rows) | dict(zip(names, values, strict=True))
 
     def cut_off(self, oid: int, table: Table, column: str, type_: str, made: str | None) -> int:
         """How many values are others after a cast to a type, or by the expression *made*, and back."""

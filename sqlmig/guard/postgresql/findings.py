@@ -57,13 +57,19 @@ class ServerFindings:
         ledger, heir, name = self._ledger, self._then[oid], was.table.name
         # What the migration itself has deleted of the heir, or of one between, is its own affair.
         own = ledger.own[oid] + ledger.own_of[name]
-        gone = max(0, was.rows - self._census.count(heir.sql) - own)
+        kept = [
+            column
+            for column in was.filled
+            if heir.number_of(column) is not None and (oid, column.lower()) not in ledger.set_itself
+        ]
+        rows, values = self._census.filled(heir, kept)
+        gone = max(0, was.rows - rows - own)
         self._lose("rows", name, 0 if oid in ledger.uncounted or name in ledger.uncounted_of else gone)
         for column, filled in was.filled.items():
             if heir.number_of(column) is None:
                 self._lose("column", f"{name}.{column}", filled)
-            elif (oid, column.lower()) not in ledger.set_itself:
-                self._lose("nulls", f"{name}.{column}", filled - self._census.count(heir.sql, column) - gone - own)
+            elif column in values:
+                self._lose("nulls", f"{name}.{column}", filled - values[column] - gone - own)
 
     def _of_rows(self, lost: dict[int, int]) -> None:
         ledger = self._ledger

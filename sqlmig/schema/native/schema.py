@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from ...connection import atomic
 from ...errors import NoSuchObject, ObjectExists, ObjectInUse, SchemaError, UnsupportedDatabase, WrongObject
 from ..changes import Change, TableName
 from ..ddl import Statement, raw
@@ -175,11 +176,8 @@ class NativeSchema:
         with translated(str(about), lambda kind: self._known(kind, about)):
             if not self.catalogue.transactional_ddl:
                 yield
-            elif _idle(self.connection):
-                with _own_transaction(self.connection):
-                    yield
             else:
-                with self.connection.begin_nested():
+                with atomic(self.connection):
                     yield
 
 
@@ -189,22 +187,3 @@ def _ambiguous(kind: str, name: str, tables: Sequence[TableName]) -> SchemaError
         facts=f"there is one of {', '.join(sorted(map(str, tables)))}",
         hint="Say which table is meant.",
     )
-
-
-def _idle(connection: Connection) -> bool:
-    """Whether the connection commits each statement, and no transaction was begun by hand."""
-    driver = connection.connection.driver_connection
-    status = getattr(getattr(driver, "info", None), "transaction_status", None)
-    return bool(getattr(driver, "autocommit", False)) and status == 0
-
-
-@contextmanager
-def _own_transaction(connection: Connection) -> Iterator[None]:
-    """A transaction of its own where the driver begins none: a savepoint needs one around it."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")

@@ -1,0 +1,60 @@
+"""Connections to a server on which each statement commits by itself: there a savepoint is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+__all__ = ["by_hand", "each_commits", "in_transaction"]
+
+_PROBE = "sqlmig_probe"
+_NO_TRANSACTION = "25P01"
+
+
+def each_commits(connection: Connection) -> bool:
+    """Whether each statement commits by itself, and no transaction was begun by hand."""
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.dbapi_connection
+        return driver.autocommit is True and not in_transaction(connection)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return bool(_say(connection, "SELECT @@autocommit").scalar()) and not in_transaction(connection)
+    return False
+
+
+def in_transaction(connection: Connection) -> bool:
+    """Whether the server has a transaction open, by the only way that every server and driver has to tell."""
+    try:
+        _say(connection, f"SAVEPOINT {_PROBE}")
+    except DBAPIError as error:
+        # Else it is one that has failed.
+        return getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) != _NO_TRANSACTION
+    try:
+        _say(connection, f"RELEASE SAVEPOINT {_PROBE}")
+    except DBAPIError:
+        # MariaDB takes it, and has forgotten it at once.
+        return False
+    return True
+
+
+@contextmanager
+def by_hand(connection: Connection) -> Iterator[None]:
+    """A transaction that is begun and ended by statements."""
+    _say(connection, "BEGIN")
+    try:
+        yield
+    except BaseException:
+        # Of a connection that is lost, the server undoes it.
+        with suppress(Exception):
+            _say(connection, "ROLLBACK")
+        raise
+    _say(connection, "COMMIT")
+
+
+def _say(connection: Connection, sql: str) -> Any:
+    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})

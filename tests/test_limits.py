@@ -1,0 +1,148 @@
+"""How long a statement of a migration waits and runs at most, on every database; connections keep their own limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from conftest import Folder, failures
+from sqlalchemy import Engine
+from three_databases import Engines
+
+from sqlmig import ConfigurationError, DatabaseLocked, MigrationFailed, Migrator, StatementTimeout
+
+SLOW = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 99999999) SELECT sum(i) FROM n",
+    "postgresql": "SELECT pg_sleep(30)",
+    "mariadb": "SELECT sleep(30) FROM t1",
+}
+
+
+def settings(engine: Engine) -> dict[str, str]:
+    """What the one connection of an engine has by now."""
+    query = {
+        "postgresql": "SELECT name, setting FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout')",
+        "mysql": "SHOW SESSION VARIABLES WHERE Variable_name IN"
+        " ('lock_wait_timeout', 'innodb_lock_wait_timeout', 'max_statement_time')",
+        "sqlite": "SELECT 'busy_timeout', timeout FROM pragma_busy_timeout",
+    }[engine.dialect.name]
+    with engine.connect() as connection:
+        return {row[0]: str(row[1]) for row in connection.exec_driver_sql(query)}
+
+
+def test_a_statement_that_takes_too_long_fails_with_its_migration(engines: Engines, folder: Folder, place: str) -> None:
+    folder.table(1)
+    folder.add(2, f"self.execute_sql('INSERT INTO t1 VALUES (9, 9)')\nself.execute_sql({SLOW[place]!r})")
+    engine = engines()
+    before = settings(engine)
+    migrator = Migrator(engine, folder.path, statement_timeout=0.2)
+    with pytest.raises(StatementTimeout) as caught:
+        migrator.migrate()
+    said = str(caught.value)
+    assert "Migration 2 (step 2) failed: a statement took longer than 0.2 s (statement_timeout)" in said
+    assert f"statement: {SLOW[place]}" in said
+    assert "Give it more time" in said
+    assert isinstance(caught.value, MigrationFailed)
+    assert caught.value.undone
+    assert failures(migrator)[0]["metadata"]["error"] == "StatementTimeout"
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM t1").scalar() == 1
+    assert settings(engine) == before
+    folder.table(2)
+    assert Migrator(engine, folder.path, statement_timeout=5).migrate().applied == [2]
+
+
+def test_many_statements_may_take_longer_together(engines: Engines, folder: Folder, place: str) -> None:
+    nap = {
+        "sqlite": "import time; time.sleep(0.06); self.execute_sql('SELECT 1')",
+        "postgresql": "self.execute_sql('SELECT pg_sleep(0.06)')",
+        "mariadb": "self.execute_sql('DO sleep(0.06)')",
+    }
+    folder.add(1, f"for _ in range(6):\n    {nap[place]}")
+    assert Migrator(engines(), folder.path, statement_timeout=0.3).migrate().applied == [1]
+
+
+def test_outside_a_transaction_as_well(engines: Engines, folder: Folder, place: str) -> None:
+    folder.table(1)
+    folder.add(2, f"self.execute_sql({SLOW[place]!r})", extra="transactional = False")
+    engine = engines()
+    before = settings(engine)
+    with pytest.raises(StatementTimeout, match="outside a transaction"):
+        Migrator(engine, folder.path, statement_timeout=0.2).migrate()
+    assert settings(engine) == before
+
+
+@pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
+def test_a_table_that_another_has_locked_is_waited_for_no_longer_than_lock_timeout(
+    engines: Engines, folder: Folder, place: str
+) -> None:
+    folder.table(1)
+    folder.add(2, "self.execute_sql('ALTER TABLE t1 ADD more INTEGER')")
+    engine = engines()
+    before = settings(engine)
+    Migrator(engine, folder.path).migrate_to_version(1)
+    with holding(engines(), "SELECT * FROM t1"), pytest.raises(DatabaseLocked) as caught:
+        Migrator(engine, folder.path, lock_timeout=1).migrate()
+    said = str(caught.value)
+    assert "ALTER TABLE t1 ADD more" in said
+    assert "stayed so for 1 s (lock_timeout)" in said
+    if place == "postgresql":
+        assert "the oldest transaction is that of server process" in said
+    assert settings(engine) == before
+    assert Migrator(engine, folder.path, lock_timeout=1).migrate().applied == [2]
+
+
+@contextmanager
+def holding(engine: Engine, query: str) -> Iterator[None]:
+    with engine.connect() as connection:
+        connection.exec_driver_sql(query)
+        yield
+
+
+OWN: dict[str, list[str]] = {
+    "postgresql": ["SET lock_timeout = '700ms'", "SET statement_timeout = '900ms'"],
+    "mariadb": ["SET SESSION lock_wait_timeout = 2, innodb_lock_wait_timeout = 3, max_statement_time = 0.9"],
+}
+
+
+@pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
+def test_a_shorter_limit_of_the_connection_s_own_stays(engines: Engines, folder: Folder, place: str) -> None:
+    look = {
+        "postgresql": "SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')",
+        "mariadb": "SELECT concat(@@lock_wait_timeout, ' ', @@innodb_lock_wait_timeout, ' ', @@max_statement_time)",
+    }[place]
+    folder.add(
+        1,
+        f"self.execute_sql('CREATE TABLE seen (said VARCHAR(99))')\nself.execute_sql({f'INSERT INTO seen {look}'!r})",
+    )
+    engine = engines(*OWN[place])
+    before = settings(engine)
+    Migrator(engine, folder.path, lock_timeout=50, statement_timeout=40).migrate()
+    with engine.connect() as connection:
+        said = connection.exec_driver_sql("SELECT said FROM seen").scalar()
+    assert said == {"postgresql": "700ms 900ms", "mariadb": "2 3 0.900000"}[place]
+    assert settings(engine) == before
+
+
+@pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
+def test_what_a_migration_sets_is_for_itself(engines: Engines, folder: Folder, place: str) -> None:
+    """The next one has the limits of the Migrator again, and the application its own."""
+    setting = {"postgresql": "SET statement_timeout = 0", "mariadb": "SET SESSION max_statement_time = 0"}[place]
+    nap = {"postgresql": "SELECT pg_sleep(0.4)", "mariadb": "DO sleep(0.4)"}[place]
+    folder.add(1, f"self.execute_sql({setting!r})\nself.execute_sql({nap!r})")
+    folder.table(2)
+    folder.add(3, f"self.execute_sql({SLOW[place].replace('t1', 't2')!r})")
+    engine = engines()
+    before = settings(engine)
+    with pytest.raises(StatementTimeout) as caught:
+        Migrator(engine, folder.path, statement_timeout=0.2).migrate()
+    assert caught.value.version == 3
+    assert settings(engine) == before
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5", True])
+def test_a_time_that_is_none(folder: Folder, seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)statement_timeout=.*more than 0, or None"):
+        Migrator(":memory:", folder.path, statement_timeout=seconds)
