@@ -8,7 +8,7 @@ __all__ = ["STATEMENTS", "UNDO", "write_alembic", "write_sqlmig"]
 
 STATEMENTS = (
     "CREATE TABLE t{n} (id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT)",
-    "INSERT INTO t{n} (name) VALUES ('row')",
+    "INSERT INTO t{n} (id, name) VALUES (1, 'row')",
 )
 UNDO = ("DROP TABLE t{n}",)
 

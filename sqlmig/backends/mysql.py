@@ -6,7 +6,6 @@ Source: https://mariadb.com/kb/en/get_lock/
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -57,6 +56,8 @@ class MySQLBackend(Backend):
 
     def lock_name(self, schema: str) -> str:
         """The name of the lock; names are the server's own, and have at most 64 characters."""
+        import hashlib
+
         name = self.records if "." in self.records else f"{schema}.{self.records}"
         return f"sqlmig {hashlib.sha256(name.lower().encode()).hexdigest()[:40]}"
 

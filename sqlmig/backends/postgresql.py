@@ -6,7 +6,6 @@ Source: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-L
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +52,8 @@ class PostgreSQLBackend(Backend):
 
     def lock_key(self, schema: str) -> int:
         """The number of the advisory lock, 64 bits; locks are a database's own, so that its name is no part of it."""
+        import hashlib
+
         name = self.records if "." in self.records else f"{schema}.{self.records}"
         return int.from_bytes(hashlib.sha256(f"sqlmig {name}".encode()).digest()[:8], "big", signed=True)
 
