@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import postgresql_server
 import pytest
+from places import KINDS, Engines, Place, opened
 from sqlalchemy import Engine, create_engine
-from three_databases import engines, place  # noqa: F401 - fixtures of all modules
 
 from sqlmig import Migrator
 
@@ -30,6 +31,41 @@ def pytest_configure(config: pytest.Config) -> None:
     usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
     if usable and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+    if not hasattr(config, "workerinput"):
+        postgresql_server.start_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    postgresql_server.end_run()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that `proves` something of a place runs on the databases of which it does."""
+    proved = {database for mark in metafunc.definition.iter_markers("proves") for database in mark.kwargs}
+    if proved and "place" in metafunc.fixturenames:
+        names = [name for name, kind in KINDS.items() if kind.database in proved]
+        metafunc.parametrize("place", names, indirect=True)
+
+
+@pytest.fixture(params=list(KINDS))
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with opened(KINDS[request.param], tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def engines(place: Place) -> Engines:
+    """Makes engines of one connection each; its arguments are what that says when it is new."""
+
+    def engine(*statements: str) -> Engine:
+        made: Engine = place.engine(pool_size=1, max_overflow=0)
+        with made.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            connection.commit()
+        return made
+
+    return engine
 
 
 class Folder:

@@ -7,8 +7,10 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import postgresql_server
 import pytest
 from sqlalchemy import Column, MetaData, Table, create_engine, make_url
 from sqlalchemy.engine import URL, Connection
@@ -17,10 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlmig.schema.changes import AddColumn, Change, TableName
 from sqlmig.schema.native.schema import NativeSchema
 
-_SERVERS = {
-    "postgresql": ("SQLMIG_TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test"),
-    "mariadb": ("SQLMIG_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/test"),
-}
+_VARIABLES = {"postgresql": "SQLMIG_TEST_POSTGRESQL_URL", "mariadb": "SQLMIG_TEST_MYSQL_URL"}
+_MARIADB = "mysql+pymysql://root@127.0.0.1:3306/test"
 
 
 class Database:
@@ -96,24 +96,64 @@ def _inside(url: URL, server: str, name: str) -> tuple[Sequence[URL], dict[str, 
 
 
 def server_url(server: str) -> URL:
-    """Where the server is; skips where there is none."""
-    variable, default = _SERVERS[server]
+    """
+    Where the server is: what the variable of its URL says, else PostgreSQL from its wheel, MariaDB on 127.0.0.1.
+
+    Skips where there is none; under `CI=true`, a PostgreSQL that does not start is a failure, and so is a MariaDB that
+    was named, or is there, and does not let us in.
+    """
+    found = _found(server)
+    if isinstance(found, URL):
+        return found
+    reason, is_there = found
+    if is_there and os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@cache
+def _found(server: str) -> URL | tuple[str, bool]:
+    """Its URL; or why there is none, and whether there should be one."""
+    variable = _VARIABLES[server]
     given = os.environ.get(variable)
-    url = make_url(given or default)
     try:
+        url = make_url(given or _MARIADB) if given or server == "mariadb" else postgresql_server.running()
         url.get_dialect().import_dbapi()
-    except ImportError as error:
-        pytest.skip(f"the driver for {server} is not installed: {error}")
-    if not given:
-        try:
-            socket.create_connection((url.host or "127.0.0.1", url.port or 0), timeout=1).close()
-            create_engine(url).connect().close()
-        except (OSError, DBAPIError) as error:
-            if isinstance(error, DBAPIError) and os.environ.get("CI") == "true":
-                # A server that is there is there to be tested on.
-                raise
-            pytest.skip(f"no {server} that lets us in at {url.host}:{url.port} ({error}); name one in {variable}")
+    except (ImportError, postgresql_server.NoServer) as error:
+        return f"no {server}, and none is named in {variable}: {error}", server == "postgresql" or bool(given)
+    try:
+        if not given and server == "mariadb":
+            socket.create_connection((url.host, url.port), timeout=1).close()
+    except OSError as error:
+        return f"no {server} at {url.host}:{url.port} ({error}); name one in {variable}", False
+    try:
+        engine = create_engine(url)
+        engine.connect().close()
+        engine.dispose()
+    except DBAPIError as error:
+        return f"the {server} at {url} does not let us in ({error}); name one in {variable}", True
     return url
+
+
+def needs_extensions(url: URL, *names: str) -> None:
+    """Skip where the server of *url* has not got them all: the wheel's has no contrib modules."""
+    if missing := sorted(set(names) - available_extensions(url)):
+        pytest.skip(f"the PostgreSQL at {url.host}:{url.port} has no extension {', '.join(missing)}")
+
+
+def some_extension(url: URL) -> str:
+    """One that is there, and makes a type of its own name; the wheel's server has but the second."""
+    return "citext" if "citext" in available_extensions(url) else "vector"
+
+
+def available_extensions(url: URL) -> set[str]:
+    """The extensions that can be created there."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return set(connection.exec_driver_sql("SELECT name::text FROM pg_available_extensions").scalars())
+    finally:
+        engine.dispose()
 
 
 def fill(db: Database) -> None:

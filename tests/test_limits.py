@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from conftest import Folder, failures
+from places import Engines, Place
 from sqlalchemy import Engine
-from three_databases import Engines
 
 from sqlmig import ConfigurationError, DatabaseLocked, MigrationFailed, Migrator, StatementTimeout
 
@@ -32,9 +32,11 @@ def settings(engine: Engine) -> dict[str, str]:
         return {row[0]: str(row[1]) for row in connection.exec_driver_sql(query)}
 
 
-def test_a_statement_that_takes_too_long_fails_with_its_migration(engines: Engines, folder: Folder, place: str) -> None:
+def test_a_statement_that_takes_too_long_fails_with_its_migration(
+    engines: Engines, folder: Folder, place: Place
+) -> None:
     folder.table(1)
-    folder.add(2, f"self.execute_sql('INSERT INTO t1 VALUES (9, 9)')\nself.execute_sql({SLOW[place]!r})")
+    folder.add(2, f"self.execute_sql('INSERT INTO t1 VALUES (9, 9)')\nself.execute_sql({SLOW[place.database]!r})")
     engine = engines()
     before = settings(engine)
     migrator = Migrator(engine, folder.path, statement_timeout=0.2)
@@ -42,7 +44,7 @@ def test_a_statement_that_takes_too_long_fails_with_its_migration(engines: Engin
         migrator.migrate()
     said = str(caught.value)
     assert "Migration 2 (step 2) failed: a statement took longer than 0.2 s (statement_timeout)" in said
-    assert f"statement: {SLOW[place]}" in said
+    assert f"statement: {SLOW[place.database]}" in said
     assert "Give it more time" in said
     assert isinstance(caught.value, MigrationFailed)
     assert caught.value.undone
@@ -54,19 +56,19 @@ def test_a_statement_that_takes_too_long_fails_with_its_migration(engines: Engin
     assert Migrator(engine, folder.path, statement_timeout=5).migrate().applied == [2]
 
 
-def test_many_statements_may_take_longer_together(engines: Engines, folder: Folder, place: str) -> None:
+def test_many_statements_may_take_longer_together(engines: Engines, folder: Folder, place: Place) -> None:
     nap = {
         "sqlite": "import time; time.sleep(0.06); self.execute_sql('SELECT 1')",
         "postgresql": "self.execute_sql('SELECT pg_sleep(0.06)')",
         "mariadb": "self.execute_sql('DO sleep(0.06)')",
     }
-    folder.add(1, f"for _ in range(6):\n    {nap[place]}")
+    folder.add(1, f"for _ in range(6):\n    {nap[place.database]}")
     assert Migrator(engines(), folder.path, statement_timeout=0.3).migrate().applied == [1]
 
 
-def test_outside_a_transaction_as_well(engines: Engines, folder: Folder, place: str) -> None:
+def test_outside_a_transaction_as_well(engines: Engines, folder: Folder, place: Place) -> None:
     folder.table(1)
-    folder.add(2, f"self.execute_sql({SLOW[place]!r})", extra="transactional = False")
+    folder.add(2, f"self.execute_sql({SLOW[place.database]!r})", extra="transactional = False")
     engine = engines()
     before = settings(engine)
     with pytest.raises(StatementTimeout, match="outside a transaction"):
@@ -76,7 +78,7 @@ def test_outside_a_transaction_as_well(engines: Engines, folder: Folder, place: 
 
 @pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
 def test_a_table_that_another_has_locked_is_waited_for_no_longer_than_lock_timeout(
-    engines: Engines, folder: Folder, place: str
+    engines: Engines, folder: Folder, place: Place
 ) -> None:
     folder.table(1)
     folder.add(2, "self.execute_sql('ALTER TABLE t1 ADD more INTEGER')")
@@ -88,7 +90,7 @@ def test_a_table_that_another_has_locked_is_waited_for_no_longer_than_lock_timeo
     said = str(caught.value)
     assert "ALTER TABLE t1 ADD more" in said
     assert "stayed so for 1 s (lock_timeout)" in said
-    if place == "postgresql":
+    if place.database == "postgresql":
         assert "the oldest transaction is that of server process" in said
     assert settings(engine) == before
     assert Migrator(engine, folder.path, lock_timeout=1).migrate().applied == [2]
@@ -108,32 +110,34 @@ OWN: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
-def test_a_shorter_limit_of_the_connection_s_own_stays(engines: Engines, folder: Folder, place: str) -> None:
+def test_a_shorter_limit_of_the_connection_s_own_stays(engines: Engines, folder: Folder, place: Place) -> None:
     look = {
         "postgresql": "SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')",
         "mariadb": "SELECT concat(@@lock_wait_timeout, ' ', @@innodb_lock_wait_timeout, ' ', @@max_statement_time)",
-    }[place]
+    }[place.database]
     folder.add(
         1,
         f"self.execute_sql('CREATE TABLE seen (said VARCHAR(99))')\nself.execute_sql({f'INSERT INTO seen {look}'!r})",
     )
-    engine = engines(*OWN[place])
+    engine = engines(*OWN[place.database])
     before = settings(engine)
     Migrator(engine, folder.path, lock_timeout=50, statement_timeout=40).migrate()
     with engine.connect() as connection:
         said = connection.exec_driver_sql("SELECT said FROM seen").scalar()
-    assert said == {"postgresql": "700ms 900ms", "mariadb": "2 3 0.900000"}[place]
+    assert said == {"postgresql": "700ms 900ms", "mariadb": "2 3 0.900000"}[place.database]
     assert settings(engine) == before
 
 
 @pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
-def test_what_a_migration_sets_is_for_itself(engines: Engines, folder: Folder, place: str) -> None:
+def test_what_a_migration_sets_is_for_itself(engines: Engines, folder: Folder, place: Place) -> None:
     """The next one has the limits of the Migrator again, and the application its own."""
-    setting = {"postgresql": "SET statement_timeout = 0", "mariadb": "SET SESSION max_statement_time = 0"}[place]
-    nap = {"postgresql": "SELECT pg_sleep(0.4)", "mariadb": "DO sleep(0.4)"}[place]
+    setting = {"postgresql": "SET statement_timeout = 0", "mariadb": "SET SESSION max_statement_time = 0"}[
+        place.database
+    ]
+    nap = {"postgresql": "SELECT pg_sleep(0.4)", "mariadb": "DO sleep(0.4)"}[place.database]
     folder.add(1, f"self.execute_sql({setting!r})\nself.execute_sql({nap!r})")
     folder.table(2)
-    folder.add(3, f"self.execute_sql({SLOW[place].replace('t1', 't2')!r})")
+    folder.add(3, f"self.execute_sql({SLOW[place.database].replace('t1', 't2')!r})")
     engine = engines()
     before = settings(engine)
     with pytest.raises(StatementTimeout) as caught:

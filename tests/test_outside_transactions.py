@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from conftest import Folder
+from places import Engines
 from sqlalchemy import Engine, inspect
-from three_databases import Engines
 
 from sqlmig import MigrationFailed, Migrator
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Folder
-from native_databases import server_url
+from native_databases import needs_extensions, server_url
 from scratch_databases import own_database
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
@@ -101,9 +101,8 @@ def test_a_client_of_another_encoding(folder: Folder, tmp_path: Path, encoding: 
     """No text is read as if it were in the client's, and the connection has its own again."""
     name, admin = f"sqlmig_test_{random.randrange(10**9)}", create_engine(server_url("postgresql"), poolclass=NullPool)
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as server:
-        server.exec_driver_sql(
-            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-        )
+        locale = "LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+        server.exec_driver_sql(f"CREATE DATABASE {name} ENCODING '{encoding}' {locale} TEMPLATE template0")
         url = admin.url.set(database=name)
         engine = create_engine(url, connect_args={"client_encoding": "utf8"}, pool_size=1, max_overflow=0)
         try:
@@ -165,6 +164,7 @@ def test_the_schema_public(
 
 def test_extensions_of_another_user(url: URL, engine: Engine, folder: Folder, tmp_path: Path, role: str) -> None:
     """They stay, with their schemas; the rows in them that are the user's are what they were."""
+    needs_extensions(url, "pageinspect", "hstore")
     run(
         engine,
         "CREATE EXTENSION pageinspect",
@@ -188,6 +188,7 @@ def test_extensions_of_another_user(url: URL, engine: Engine, folder: Folder, tm
 
 
 def test_an_extension_that_has_moved(url: URL, engine: Engine, folder: Folder, tmp_path: Path) -> None:
+    needs_extensions(url, "pg_trgm")
     before = ["CREATE SCHEMA ext", "CREATE EXTENSION pg_trgm SCHEMA ext", "CREATE TABLE t (a text)"]
     before += ["CREATE INDEX ON t USING gin (a ext.gin_trgm_ops)"]
     after = ["ALTER EXTENSION pg_trgm SET SCHEMA public", "DROP SCHEMA ext"]

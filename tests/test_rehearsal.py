@@ -45,7 +45,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
+def room(tmp_path: Path) -> Iterator[Path]:
     """A folder for copies, which must be empty afterwards."""
     folder = tmp_path / "copies"
     folder.mkdir()
@@ -71,9 +71,9 @@ self.execute_sql("UPDATE t1 SET x = n")""",
 # What it finds out
 
 
-def test_a_rehearsal_tells_what_each_migration_does(pending: Migrator, tmp_path: Path, place: Path) -> None:
+def test_a_rehearsal_tells_what_each_migration_does(pending: Migrator, tmp_path: Path, room: Path) -> None:
     before = files(tmp_path)
-    report = pending.rehearse(folder=place)
+    report = pending.rehearse(folder=room)
     assert files(tmp_path) == before
     assert isinstance(report, Rehearsal)
     assert report
@@ -376,14 +376,14 @@ def test_calls_that_are_wrong_raise(pending: Migrator, engine: Engine, folder: F
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_removes_the_copy(
-    folder: Folder, migrator: Migrator, place: Path, error: type[BaseException]
+    folder: Folder, migrator: Migrator, room: Path, error: type[BaseException]
 ) -> None:
     folder.add(1, f"raise {error.__name__}")
     if error is KeyboardInterrupt:
         with pytest.raises(KeyboardInterrupt):
-            migrator.rehearse(folder=place)
+            migrator.rehearse(folder=room)
     else:
-        assert "sys.exit" in str(migrator.rehearse(folder=place).error)
+        assert "sys.exit" in str(migrator.rehearse(folder=room).error)
 
 
 def test_a_progress_callback_may_fail(pending: Migrator, folder: Folder, engine: Engine) -> None:
@@ -589,19 +589,19 @@ def test_one_connection_is_enough(folder: Folder, pending: Migrator, url: str) -
 
 
 @pytest.mark.parametrize("said", ["[]", "null", '{"host": "another", "pid": 1}', '{"pid": 1}', ""])
-def test_what_is_left_over_is_told_by_a_lock(pending: Migrator, place: Path, said: str) -> None:
-    left = place / f"{PREFIX}left"
+def test_what_is_left_over_is_told_by_a_lock(pending: Migrator, room: Path, said: str) -> None:
+    left = room / f"{PREFIX}left"
     left.mkdir()
     (left / "owner.json").write_text(said)
-    assert pending.rehearse(folder=place)
-    assert leftovers(place) == []
+    assert pending.rehearse(folder=room)
+    assert leftovers(room) == []
 
 
-def test_a_copy_of_another_container_is_left_alone(pending: Migrator, place: Path) -> None:
-    with folder_of_its_own(str(place)) as used:
+def test_a_copy_of_another_container_is_left_alone(pending: Migrator, room: Path) -> None:
+    with folder_of_its_own(str(room)) as used:
         (Path(used) / "owner.json").write_text('{"host": "another", "pid": 1, "pid_started": "then"}')
-        assert pending.rehearse(folder=place)
-        assert [str(place / name) for name in leftovers(place)] == [used]
+        assert pending.rehearse(folder=room)
+        assert [str(room / name) for name in leftovers(room)] == [used]
 
 
 def test_a_migration_knows_that_it_is_rehearsed(folder: Folder, migrator: Migrator, tmp_path: Path) -> None:
@@ -616,7 +616,7 @@ def test_a_migration_knows_that_it_is_rehearsed(folder: Folder, migrator: Migrat
 # Connections as the application's
 
 
-def test_the_copy_is_connected_to_as_the_application_does(folder: Folder, tmp_path: Path, place: Path) -> None:
+def test_the_copy_is_connected_to_as_the_application_does(folder: Folder, tmp_path: Path, room: Path) -> None:
     """Functions, collations, PRAGMAs, attached files, WAL, options of the driver and of the engine."""
     folder.table(1)
     main, other = tmp_path / "app.db", tmp_path / "other.db"
@@ -653,12 +653,12 @@ self.execute_sql("CREATE INDEX ix ON t1 (n COLLATE reverse)")""",
     )
     before = {path: path.read_bytes() for path in (main, other)}
     begun.clear()
-    report = migrator.rehearse(folder=place)
+    report = migrator.rehearse(folder=room)
     assert report, str(report)
     assert sorted(report.steps[0].schema_difference) == ["+ index ix", "+ table other.o"]
     assert {path: path.read_bytes() for path in (main, other)} == before
-    assert any(str(place) in path for path in begun)
-    assert migrator.migrate(rehearse=place).applied == [2]
+    assert any(str(room) in path for path in begun)
+    assert migrator.migrate(rehearse=room).applied == [2]
     engine.dispose()
 
 
@@ -755,14 +755,14 @@ def test_one_connection_that_the_application_keeps(folder: Folder) -> None:
 # Room
 
 
-def test_no_room_is_found_out_before(pending: Migrator, tmp_path: Path, place: Path) -> None:
+def test_no_room_is_found_out_before(pending: Migrator, tmp_path: Path, room: Path) -> None:
     before = files(tmp_path)
     with pytest.raises(DiskFull, match="may need") as caught:
-        pending.rehearse(room=1e12, folder=place)
+        pending.rehearse(room=1e12, folder=room)
     assert caught.value.needed is not None
     assert caught.value.free is not None
     assert caught.value.free < caught.value.needed
-    assert caught.value.folder == str(place)
+    assert caught.value.folder == str(room)
     with pytest.raises(DiskFull, match="cannot be written"):
         pending.rehearse(folder=tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="no such folder"):
@@ -808,7 +808,7 @@ self.execute_sql(
 # Others
 
 
-def test_others_write_meanwhile(pending: Migrator, tmp_path: Path, place: Path) -> None:
+def test_others_write_meanwhile(pending: Migrator, tmp_path: Path, room: Path) -> None:
     """Writers go on, in both kinds of journal, and each copy is of one moment: the two tables agree."""
     file = tmp_path / "app.db"
     setup = sqlite3.connect(file, isolation_level=None)
@@ -844,7 +844,7 @@ def test_others_write_meanwhile(pending: Migrator, tmp_path: Path, place: Path) 
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            report = pending.rehearse(folder=place)
+            report = pending.rehearse(folder=room)
         finally:
             stop.set()
             writer.join()
@@ -887,15 +887,15 @@ def test_threads_rehearse_side_by_side(pending: Migrator, folder: Folder, engine
 REHEARSE = """
 import sys
 from sqlmig import Migrator
-url, folder, place = sys.argv[1:4]
-print(bool(Migrator(url, folder).rehearse(folder=place)), flush=True)
+url, folder, room = sys.argv[1:4]
+print(bool(Migrator(url, folder).rehearse(folder=room)), flush=True)
 """
 MIGRATE = """
 import sys
 from sqlmig import Migrator
-url, folder, place = sys.argv[1:4]
+url, folder, room = sys.argv[1:4]
 sys.stdin.readline()
-print(Migrator(url, folder).migrate(rehearse=place).applied, flush=True)
+print(Migrator(url, folder).migrate(rehearse=room).applied, flush=True)
 """
 
 
@@ -907,7 +907,7 @@ def _process(code: str, *arguments: object) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("when", ["up", "down"])
 @pytest.mark.parametrize("code", [REHEARSE, MIGRATE], ids=["rehearse", "migrate"])
 def test_a_killed_rehearsal_leaves_the_database_and_is_tidied_up(
-    folder: Folder, url: str, tmp_path: Path, place: Path, code: str, when: str
+    folder: Folder, url: str, tmp_path: Path, room: Path, code: str, when: str
 ) -> None:
     folder.table(1)
     Migrator(url, folder.path).migrate()
@@ -917,46 +917,46 @@ def test_a_killed_rehearsal_leaves_the_database_and_is_tidied_up(
     before = (tmp_path / "app.db").read_bytes()
     os.environ["DEADLY"] = "1"
     try:
-        killed = _process(code, url, folder.path, place)
+        killed = _process(code, url, folder.path, room)
         killed.communicate("go\n", timeout=60)
     finally:
         del os.environ["DEADLY"]
     assert killed.returncode == -signal.SIGKILL
-    assert len(leftovers(place)) == 1
+    assert len(leftovers(room)) == 1
     if code is REHEARSE:
         assert (tmp_path / "app.db").read_bytes() == before
     assert Migrator(url, folder.path).get_current_version() == 1
-    assert Migrator(url, folder.path).rehearse(folder=place)
-    assert leftovers(place) == []
-    assert Migrator(url, folder.path).migrate(rehearse=place).applied == [2]
+    assert Migrator(url, folder.path).rehearse(folder=room)
+    assert leftovers(room) == []
+    assert Migrator(url, folder.path).migrate(rehearse=room).applied == [2]
 
 
-def test_a_copy_that_is_in_use_is_left_alone(pending: Migrator, folder: Folder, url: str, place: Path) -> None:
+def test_a_copy_that_is_in_use_is_left_alone(pending: Migrator, folder: Folder, url: str, room: Path) -> None:
     """And so is what is no copy at all."""
     slow = Folder(folder.path.parent / "slow")
     for file in folder.path.glob("*.py"):
         slow.write(file.name, file.read_text())
     slow.add(4, "print('here', flush=True)\nimport sys; sys.stdin.readline()")
-    other = _process(REHEARSE, url, slow.path, place)
+    other = _process(REHEARSE, url, slow.path, room)
     assert other.stdout is not None
     assert other.stdin is not None
     assert other.stdout.readline() == "here\n"
-    (theirs,) = leftovers(place)
-    (place / f"{PREFIX}file").write_text("mine")
-    assert pending.rehearse(folder=place)
-    assert sorted(leftovers(place)) == sorted([theirs, f"{PREFIX}file"])
+    (theirs,) = leftovers(room)
+    (room / f"{PREFIX}file").write_text("mine")
+    assert pending.rehearse(folder=room)
+    assert sorted(leftovers(room)) == sorted([theirs, f"{PREFIX}file"])
     out, error = other.communicate("go\n", timeout=60)
     assert out.strip() == "True", error
-    (place / f"{PREFIX}file").unlink()
+    (room / f"{PREFIX}file").unlink()
 
 
-def test_of_eight_processes_those_rehearse_that_migrate(folder: Folder, url: str, tmp_path: Path, place: Path) -> None:
+def test_of_eight_processes_those_rehearse_that_migrate(folder: Folder, url: str, tmp_path: Path, room: Path) -> None:
     """Each before the first migration that it applies, under the lock: who comes later finds nothing to do."""
     for version in (1, 2, 3):
         folder.table(version)
     told = tmp_path / "rehearsals"
     folder.add(4, f"if self.rehearsing:\n    open({str(told)!r}, 'a').write('x')", "pass")
-    running = [_process(MIGRATE, url, folder.path, place) for _ in range(8)]
+    running = [_process(MIGRATE, url, folder.path, room) for _ in range(8)]
     for process in running:
         assert process.stdin is not None
         process.stdin.write("go\n")
