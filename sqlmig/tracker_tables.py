@@ -75,7 +75,8 @@ def tables(versions_table: str, history_table: str, schema: str | None, dialect:
     # On MariaDB and MySQL a TEXT has at most 65,535 bytes, and on MySQL no default.
     long = Text().with_variant(Text(16_000_000), "mysql", "mariadb")
     short = Text().with_variant(String(2000), "mysql", "mariadb")
-    number = Integer().with_variant(BigInteger(), "mysql", "mariadb")
+    # A version that is a date has 14 digits; SQLite's INTEGER holds them.
+    number = Integer().with_variant(BigInteger(), "postgresql", "mysql", "mariadb")
     # Whatever the server's defaults are: with transactions, and texts compared as they are.
     options = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
     kept: dict[str, Any] = {
