@@ -40,14 +40,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that `proves` something of a place runs on the databases of which it does."""
-    proved = {database for mark in metafunc.definition.iter_markers("proves") for database in mark.kwargs}
-    if proved and "place" in metafunc.fixturenames:
-        names = [name for name, kind in KINDS.items() if kind.database in proved]
+    """A test of a place runs on every database, or on those of which it `proves` something."""
+    marks = metafunc.definition.iter_markers
+    if "place" in metafunc.fixturenames and not any("place" in str(mark.args[0]) for mark in marks("parametrize")):
+        proved = {database for mark in marks("proves") for database in mark.kwargs}
+        names = [name for name, kind in KINDS.items() if not proved or kind.database in proved]
         metafunc.parametrize("place", names, indirect=True)
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     with opened(KINDS[request.param], tmp_path) as found:
         yield found

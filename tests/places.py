@@ -201,8 +201,11 @@ class Deadly:
 
 
 def _only_reads(statement: str) -> bool:
+    """Whether nothing is there after it that was not before: settings and savepoints are gone with a connection."""
     words = statement.lstrip().upper()
-    return words.startswith(("SELECT", "DESCRIBE", "SHOW")) or (words.startswith("PRAGMA") and "=" not in words)
+    if words.startswith("PRAGMA"):
+        return "=" not in words
+    return words.startswith(("SELECT", "DESCRIBE", "SHOW", "SET ", "SAVEPOINT", "RELEASE"))
 
 
 def at_once(processes: int, action: Callable[[], Any]) -> list[int]:

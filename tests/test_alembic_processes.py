@@ -69,6 +69,7 @@ def test_a_process_killed_after_the_end_of_its_transaction(project: Project, url
 # Processes and threads
 
 
+@pytest.mark.proves("`AlembicMigrator`", sqlite="yes")
 def test_eight_processes_apply_each_revision_once(project: Project, url: str) -> None:
     """A revision applied twice would fail, or leave a second row."""
     project.add("work2", COMMITS["session.commit"] + '\nop.execute("CREATE TABLE other (n)")', head=SESSION)

@@ -10,13 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import Folder, contents
-from resumable_support import Deadly, in_child
-from sqlalchemy import Engine, create_engine, event
+from resumable_support import in_child
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from sqlmig import DatabaseLocked, InterruptedMigration, Migrator
@@ -30,65 +29,6 @@ engine = create_engine(url)
 sys.stdin.readline()
 Migrator(engine, folder).migrate()
 """
-BOOTS = """
-import sys
-from sqlmig import Migrator
-for url in sys.stdin:
-    try:
-        Migrator(url.strip(), sys.argv[1]).migrate()
-        print("migrated", flush=True)
-    except Exception as error:
-        print(repr(error), flush=True)
-"""
-PROCESSES = 8
-
-
-def boot_together(url: str, folder: Path, processes: int = PROCESSES) -> list[str]:
-    """Boot that many processes at one moment; what those said that failed."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", BOOT, url, str(folder)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(processes)
-    ]
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    told = [process.communicate(timeout=120)[1] for process in running]
-    return [text for process, text in zip(running, told, strict=True) if process.returncode]
-
-
-@pytest.mark.parametrize("pending_only", [False, True], ids=["empty", "pending"])
-def test_eight_processes_apply_each_migration_once(folder: Folder, tmp_path: Path, pending_only: bool) -> None:
-    """Forty rounds; a migration applied twice would fail, or leave a second row in the history."""
-    for version in (1, 2):
-        folder.table(version)
-    start = f"sqlite:///{tmp_path / 'start.db'}"
-    if pending_only:
-        Migrator(start, folder.path).migrate()
-    for version in (3, 4, 5):
-        folder.table(version)
-    command = [sys.executable, "-c", BOOTS, str(folder.path)]
-    with ExitStack() as stack:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        running = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(PROCESSES)]
-        for round_ in range(40):
-            file = tmp_path / f"round{round_}.db"
-            if pending_only:
-                file.write_bytes((tmp_path / "start.db").read_bytes())
-            url = f"sqlite:///{file}"
-            for process in running:
-                print(url, file=process.stdin, flush=True)
-            told = [process.stdout.readline().strip() for process in running]
-            assert told == ["migrated"] * PROCESSES
-            migrator = Migrator(url, folder.path)
-            applied = [entry["version"] for entry in migrator.get_migration_history()]
-            assert applied == [5, 4, 3, 2, 1]
-            assert contents(migrator.db.engine)["rows"] == {f"t{n}": [(1, "row")] for n in range(1, 6)}
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
@@ -140,41 +80,6 @@ def test_a_waiter_goes_on_when_the_lock_is_free(engine: Engine, folder: Folder, 
     assert Migrator(engine, folder.path).migrate().applied == [1]
     release.join()
     holder.close()
-
-
-def _migrate_traced(url: str, folder: Path, trace: Deadly) -> None:
-    engine = create_engine(url)
-    event.listen(engine, "connect", lambda raw, _: raw.set_trace_callback(trace))
-    Migrator(engine, folder).migrate()
-
-
-def test_killed_at_every_statement_and_booted_again(folder: Folder, tmp_path: Path) -> None:
-    """The trace callback runs as a statement begins: every boundary, sqlmig's own statements included."""
-    folder.table(1)
-    folder.add(
-        2,
-        """for n in range(3):
-    self.execute_sql(f"CREATE TABLE part{n} (id INTEGER PRIMARY KEY, v TEXT)")
-    self.execute_sql(f"INSERT INTO part{n} (v) SELECT n FROM t1")
-self.execute_sql("UPDATE t1 SET n = n || '!'")
-self.execute_sql("ALTER TABLE t1 ADD COLUMN more TEXT DEFAULT 'x'")
-self.execute_sql("DROP TABLE part1")""",
-    )
-    folder.table(3)
-    undisturbed, counted = f"sqlite:///{tmp_path / 'undisturbed.db'}", Deadly(0)
-    _migrate_traced(undisturbed, folder.path, counted)
-    expected = contents(create_engine(undisturbed))
-    assert counted.count > 30
-    for statement in range(1, counted.count + 1):
-        url = f"sqlite:///{tmp_path / f'killed{statement}.db'}"
-        ended = in_child(lambda url=url, at=statement: _migrate_traced(url, folder.path, Deadly(at)))
-        assert ended == signal.SIGKILL
-        migrator = Migrator(url, folder.path)
-        assert migrator.migrate()
-        assert contents(migrator.db.engine) == expected, f"killed at statement {statement}"
-        done = [e["version"] for e in migrator.get_migration_history() if e["operation"] == "apply"]
-        assert done == [3, 2, 1]
-        assert migrator.validate_schema()
 
 
 def test_an_interrupted_loose_migration_is_named_at_the_next_boot(folder: Folder, url: str) -> None:

@@ -12,91 +12,10 @@ from sqlmig import (
     ConfigurationError,
     MigrationFailed,
     Migrator,
-    NotAtomic,
     RollbackNotSupported,
     UnknownVersion,
     ValidationFailed,
 )
-
-
-def test_a_failure_undoes_its_migration_and_keeps_those_before(
-    migrator: Migrator, folder: Folder, engine: Engine
-) -> None:
-    folder.table(1)
-    migrator.migrate()
-    before = contents(engine)
-    folder.add(
-        2,
-        """self.execute_sql("CREATE TABLE a (id INTEGER)")
-self.execute_sql("INSERT INTO t1 (n) VALUES (?)", ("secret",))
-self.execute_sql("INSERT INTO nowhere VALUES (?)", ("secret",))""",
-    )
-    folder.table(3)
-    with pytest.raises(MigrationFailed) as caught:
-        migrator.migrate()
-    error = caught.value
-    assert (error.version, error.statement, error.undone) == (2, "INSERT INTO nowhere VALUES (?)", True)
-    assert "no such table: nowhere" in str(error)
-    assert "sqlmig up" in str(error)
-    assert contents(engine) == before
-    (failure,) = failures(migrator)
-    assert failure["version"] == 2
-    assert failure["metadata"]["statement"] == error.statement
-    assert "nowhere" in failure["error_message"]
-    assert "secret" not in str(failure)
-
-
-def test_what_was_applied_before_the_failure_is_told(migrator: Migrator, folder: Folder) -> None:
-    folder.table(1)
-    folder.add(2, "raise OSError('no network')")
-    with pytest.raises(MigrationFailed, match="OSError: no network") as caught:
-        migrator.migrate()
-    assert caught.value.result is not None
-    assert not caught.value.result
-    assert caught.value.result.applied == [1]
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-def test_a_failed_check_afterwards_undoes_everything(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1, extra="def post_migrate_checks(self): return False")
-    with pytest.raises(MigrationFailed, match="post_migrate_checks"):
-        migrator.migrate()
-    assert contents(engine)["schema"] == []
-    assert len(failures(migrator)) == 1
-
-
-def test_a_check_before_skips_and_the_next_go_on(migrator: Migrator, folder: Folder) -> None:
-    folder.table(1, extra="def pre_migrate_checks(self): return False")
-    folder.table(2)
-    result = migrator.migrate()
-    assert (result.applied, result.skipped) == ([2], [1])
-    assert [e["operation"] for e in migrator.get_migration_history()] == ["apply", "skip"]
-    assert migrator.get_migration_status().skipped_versions == [1]
-    assert migrator.migrate().skipped == []
-    # Nothing was done, so nothing is undone: its down, which would fail, is not called.
-    assert migrator.rollback_to_version(0).rolled_back == [2, 1]
-
-
-def test_all_or_nothing_undoes_those_before_the_failure(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.table(2)
-    folder.add(3, "raise ValueError")
-    with pytest.raises(MigrationFailed) as caught:
-        migrator.migrate(all_or_nothing=True)
-    assert caught.value.version == 3
-    assert caught.value.result is not None
-    assert caught.value.result.applied == []
-    assert contents(engine) == {"schema": [], "rows": {}, "version": 0}
-    folder.table(3)
-    assert Migrator(engine, folder.path, all_or_nothing=True).migrate().applied == [1, 2, 3]
-
-
-def test_all_or_nothing_refuses_what_it_cannot_keep(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, 'self.execute_sql("VACUUM")', extra="transactional = False")
-    with pytest.raises(NotAtomic, match="Migration 2"):
-        migrator.migrate(all_or_nothing=True)
-    assert contents(engine)["schema"] == []
 
 
 def test_up_and_down_to_versions(migrator: Migrator, folder: Folder, engine: Engine) -> None:
@@ -113,19 +32,6 @@ def test_up_and_down_to_versions(migrator: Migrator, folder: Folder, engine: Eng
     assert migrator.migrate_to_version(0).direction == "none"
 
 
-def test_a_failing_down_undoes_the_whole_rollback(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, "pass", "self.execute_sql('DROP TABLE t1'); raise ValueError('no way')")
-    folder.table(3)
-    migrator.migrate()
-    before = contents(engine)
-    with pytest.raises(MigrationFailed, match="failed to roll back: ValueError: no way") as caught:
-        migrator.rollback_to_version(0)
-    assert caught.value.version == 2
-    assert contents(engine) == before
-    assert [(e["version"], e["operation"]) for e in failures(migrator)] == [(2, "rollback")]
-
-
 def test_a_down_that_only_says_no_is_no_way_back(migrator: Migrator, folder: Folder) -> None:
     """As the template writes it; what does anything else is carried out."""
     folder.add(1, "pass", "raise NotImplementedError('it would lose data')")
@@ -135,23 +41,6 @@ def test_a_down_that_only_says_no_is_no_way_back(migrator: Migrator, folder: Fol
         migrator.rollback_to_version(0)
     with pytest.raises(MigrationFailed, match="NotImplementedError"):
         migrator.rollback_to_version(1)
-
-
-def test_a_rollback_across_an_unsupported_one_does_nothing(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, "pass", "pass", extra="rollback_supported = False")
-    folder.add(3, "pass")
-    folder.table(4)
-    migrator.migrate()
-    before = contents(engine)
-    ok, issues = migrator.manager.can_rollback_to(1)
-    assert (ok, [issue.version for issue in issues]) == (False, [3, 2])
-    assert migrator.manager.can_rollback_to(3) == (True, [])
-    with pytest.raises(RollbackNotSupported, match="Migration 3") as caught:
-        migrator.rollback_to_version(1)
-    assert "migration 2 (step 2)" in str(caught.value)
-    assert contents(engine) == before
-    assert len(failures(migrator)) == 1
 
 
 def test_targets_that_do_not_exist(migrator: Migrator, folder: Folder, engine: Engine) -> None:
@@ -229,28 +118,9 @@ def test_outside_a_transaction(migrator: Migrator, folder: Folder, engine: Engin
     assert migrator.migrate().applied == [1, 2]
 
 
-def test_a_failure_outside_a_transaction_is_visible_until_repaired(migrator: Migrator, folder: Folder) -> None:
-    folder.add(1, "self.execute_sql('CREATE TABLE t1 (id INTEGER)'); raise ValueError", extra="transactional = False")
-    with pytest.raises(MigrationFailed, match="has stayed") as caught:
-        migrator.migrate()
-    assert not caught.value.undone
-    assert migrator.get_migration_status().interrupted_versions == [1]
-    assert migrator.manager.validate_migration_sequence()[0].kind == "interrupted"
-    assert "pending again" in migrator.repair()[0]
-    assert migrator.get_migration_status().interrupted_versions == []
-
-
 def test_skipping_outside_a_transaction(migrator: Migrator, folder: Folder) -> None:
     folder.add(1, "raise ValueError", extra="transactional = False\ndef pre_migrate_checks(self): return False")
     assert migrator.migrate().skipped == [1]
-
-
-def test_an_interrupt_is_undone_recorded_and_passed_on(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.add(1, "self.execute_sql('CREATE TABLE half (id INTEGER)'); raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
-        migrator.migrate()
-    assert contents(engine)["schema"] == []
-    assert failures(migrator)[0]["metadata"]["error"] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("extra", ["", "transactional = False", "resumable = True"])
@@ -273,24 +143,6 @@ for number in range(100):
     assert rows % 100_000 == 0
     assert rows == 0 or extra == "transactional = False"
     assert migrator.get_current_version() == 1
-
-
-def test_stamp_records_without_running(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    for version in (1, 2, 3):
-        folder.table(version)
-    migrator.stamp(2)
-    assert (migrator.get_current_version(), contents(engine)["schema"]) == (2, [])
-    assert migrator.migrate().applied == [3]
-    migrator.set_version(0)
-    assert migrator.get_current_version() == 0
-    with pytest.raises(UnknownVersion):
-        migrator.stamp(8)
-    assert [(e["operation"], e["version"], e["success"]) for e in migrator.get_migration_history()] == [
-        ("stamp", 8, False),
-        ("stamp", 0, True),
-        ("apply", 3, True),
-        ("stamp", 2, True),
-    ]
 
 
 def test_a_version_too_large_for_user_version(engine: Engine, folder: Folder) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ from conftest import Folder, failures
 from native_databases import scratch_database
 from resumable_support import in_child
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from sqlmig import (
     BaseMigration,
@@ -32,7 +30,6 @@ from sqlmig import (
     NotAtomic,
     TakenOver,
     TransactionEnded,
-    UnsupportedDatabase,
 )
 
 Engines = Callable[..., Engine]
@@ -112,37 +109,6 @@ def test_up_at_head_and_down(engines: Engines, engine: Engine, folder: Folder, d
         of(engine, folder).migrate()
 
 
-def test_versions_with_gaps_cost_one_read_as_well(engine: Engine, folder: Folder) -> None:
-    """And those of a clock, which no INT would hold."""
-    for version in range(20240101120000, 20240101120180, 3):
-        folder.add(version, name=f"{version}_step.py")
-    migrator = of(engine, folder, out_of_order="apply")
-    assert len(migrator.migrate().applied) == 60
-    statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    assert of(engine, folder, out_of_order="apply").migrate().applied == []
-    assert statements == []
-    assert migrator.get_current_version() == 20240101120177
-
-
-def test_the_operations_and_data_methods(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    up = """from sqlalchemy import Column, Integer, String
-self.create_table("t", Column("id", Integer, primary_key=True, autoincrement=False), Column("n", String(40)))
-self.execute_sql("INSERT INTO t VALUES (?, ?)", [(k, "50% ?") for k in range(100)])
-self.execute_sql("INSERT INTO t VALUES (:id, ':id')", {"id": 100})
-self.add_column("t", Column("m", Integer))
-self.backfill("t", "m", lambda id: id * 2)
-for rows in self.batches("t", size=30):
-    self.update_rows("t", [{"id": row.id, "n": f"{row.n} {row.m}"} for row in rows])
-self.create_index("ix_m", "t", ["m"])"""
-    folder.add(1, up, "self.drop_table('t')")
-    migrator.migrate()
-    assert rows(engine, "SELECT n FROM t WHERE id IN (7, 100) ORDER BY id") == [("50% ? 14",), (":id 200",)]
-    assert [loss.count for loss in migrator.get_rollback_losses(0)] == [101]
-    assert migrator.rollback_to_version(0).rolled_back == [1]
-    assert tables(engine) == []
-
-
 def test_a_file_of_statements(migrator: Migrator, folder: Folder, engine: Engine) -> None:
     script = r"""
 # It's a comment; and not a statement
@@ -169,21 +135,6 @@ INSERT INTO t VALUES (5, 'five')"""
 
 
 # Whole or nothing, where nothing was committed
-
-
-def test_a_failure_before_any_ddl_is_undone(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, f"{WRITTEN}self.execute_sql('SELECT nothing')")
-    with pytest.raises(MigrationFailed, match=r"Unknown column 'nothing'") as caught:
-        migrator.migrate()
-    assert "statement: SELECT nothing" in str(caught.value)
-    assert "Everything that it did was undone" in str(caught.value)
-    assert (caught.value.undone, caught.value.permanent) == (True, "")
-    assert rows(engine, "SELECT id FROM t1") == [(1,)]
-    assert failures(migrator)[0]["metadata"]["statement"] == "SELECT nothing"
-    assert migrator.get_migration_status().interrupted_versions == []
-    folder.table(2)
-    assert of(engine, folder).migrate().applied == [2]
 
 
 @pytest.mark.parametrize(
@@ -226,32 +177,6 @@ raise ValueError"""
     assert caught.value.undone
     assert rows(engine, "SELECT id FROM t1") == [(1,)]
     assert migrator.get_migration_status().interrupted_versions == []
-
-
-def test_all_or_nothing_holds_without_ddl(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    migrator.migrate()
-    folder.add(2, WRITTEN)
-    folder.add(3, "self.execute_sql('DELETE FROM t1')\nraise ValueError")
-    with pytest.raises(MigrationFailed, match="All migrations of its transaction were undone"):
-        migrator.migrate(all_or_nothing=True)
-    assert rows(engine, "SELECT id FROM t1") == [(1,)]
-    folder.add(3, "self.execute_sql('DELETE FROM t1')")
-    assert of(engine, folder).migrate(all_or_nothing=True).applied == [2, 3]
-
-
-@pytest.mark.parametrize("swallow", [False, True])
-def test_all_or_nothing_refuses_ddl_before_it_is_done(
-    migrator: Migrator, folder: Folder, engine: Engine, swallow: bool
-) -> None:
-    folder.table(1)
-    migrator.migrate()
-    folder.add(2, WRITTEN)
-    folder.add(3, f"try:\n    {MADE}except Exception:\n    pass" if swallow else MADE)
-    with pytest.raises(NotAtomic, match=r"CREATE TABLE half .*\n.*all migrations together.*\n.*--one-by-one"):
-        migrator.migrate(all_or_nothing=True)
-    assert (tables(engine), rows(engine, "SELECT id FROM t1")) == (["t1"], [(1,)])
-    assert of(engine, folder).migrate().applied == [2, 3]
 
 
 # What is permanent
@@ -421,20 +346,6 @@ def test_an_interrupted_rollback_is_whole_where_nothing_was_committed(engine: En
     assert migrator.get_migration_status().applied_versions == [1]
 
 
-def test_each_step_of_a_rollback_is_its_own(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    folder.add(2, MADE, "raise ValueError")
-    folder.table(3)
-    migrator = of(engine, folder)
-    migrator.migrate()
-    with pytest.raises(MigrationFailed) as caught:
-        migrator.rollback_to_version(0)
-    assert caught.value.result is not None
-    assert caught.value.result.rolled_back == [3]
-    assert migrator.get_migration_status().applied_versions == [1, 2]
-    assert tables(engine) == ["half", "t1"]
-
-
 def test_by_hand_nothing_is_recorded(engine: Engine) -> None:
     class ByHand(BaseMigration):
         version = 1
@@ -544,49 +455,6 @@ self.execute_sql("INSERT INTO there VALUES (1)")"""
 
 
 # Several at once, and the lock
-
-
-BOOT = """import sys
-from sqlalchemy import create_engine
-from sqlmig import Migrator
-url, folder = sys.argv[1:]
-print(len(Migrator(create_engine(url), folder).migrate().applied))"""
-
-
-def boot(engine: Engine, folder: Folder) -> subprocess.Popen[str]:
-    url = engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-c", BOOT, url, str(folder.path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_eight_processes_at_once(engine: Engine, folder: Folder) -> None:
-    for version in range(1, 7):
-        folder.table(version)
-    processes = [boot(engine, folder) for _ in range(8)]
-    told = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, told
-    assert sum(int(out) for out, _ in told) == 6
-    assert [rows(engine, f"SELECT count(*) FROM t{n}") for n in range(1, 7)] == [[(1,)]] * 6
-    assert len(of(engine, folder).get_migration_history()) == 6
-
-
-def test_threads_at_once(engines: Engines, folder: Folder) -> None:
-    for version in range(1, 5):
-        folder.table(version)
-    for options in ({}, {"poolclass": NullPool}, {"poolclass": StaticPool}):
-        engine = engines(**options)
-        applied: list[int] = []
-
-        def migrate(engine: Engine = engine, applied: list[int] = applied) -> None:
-            applied += of(engine, folder).migrate().applied
-
-        threads = [threading.Thread(target=migrate) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert sorted(applied) == [1, 2, 3, 4]
-        of(engine, folder).rollback_to_version(0)
 
 
 def test_a_lock_that_is_not_had_in_time_names_its_holder(engines: Engines, folder: Folder) -> None:
@@ -727,41 +595,6 @@ def kills(engines: Engines, engine: Engine, folder: Folder, first: int, back: st
         assert ended == signal.SIGKILL
 
 
-def test_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
-    """What is there without a mark is complete, or not there at all; a mark names what was reached."""
-    folder.table(1)
-    folder.add(2, f"{WRITTEN}{MADE}self.execute_sql('INSERT INTO half VALUES (1)')\n{WRITTEN.replace('2,', '3,')}")
-    engine = engines(poolclass=NullPool)
-    at, marked = 0, set()
-    records = "DELETE FROM migration_versions; DELETE FROM migration_history"
-    for at in kills(engines, engine, folder, 1, f"DROP TABLE IF EXISTS t1, half; {records}"):
-        migrator = of(engine, folder)
-        status = migrator.get_migration_status()
-        there = tables(engine)
-        if not status.interrupted_versions:
-            assert there == [[], ["t1"], ["half", "t1"]][len(status.applied_versions)], at
-            ids = [id for (id,) in rows(engine, "SELECT id FROM t1 ORDER BY id")] if there else []
-            assert ids == [[], [1], [1, 2, 3]][len(status.applied_versions)], at
-            assert migrator.migrate().applied == [v for v in (1, 2) if v not in status.applied_versions]
-            continue
-        version = status.interrupted_versions[0]
-        with pytest.raises(InterruptedMigration) as caught:
-            migrator.migrate()
-        said = str(caught.value)
-        made = {1: "t1", 2: "half"}[version]
-        assert f"CREATE TABLE {made}" in said
-        marked.add((version, "permanent: 1 statement" in said, made in there))
-        if "permanent: 1 statement" in said:
-            assert made in there, at
-            # Nothing that came behind it has stayed.
-            assert rows(engine, f"SELECT * FROM {made}") == [], at
-        if version == 2:
-            assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)], at
-    assert at > 30
-    # Killed when the statement had run, and before that could be written down, it is there and only named.
-    assert marked >= {(1, True, True), (2, True, True)}
-
-
 def test_killed_while_its_own_tables_are_made(engines: Engines, folder: Folder) -> None:
     """That is DDL as well; the next boot makes what is missing."""
     folder.table(1)
@@ -842,30 +675,6 @@ def test_outside_a_transaction(engine: Engine, folder: Folder) -> None:
     assert migrator.rollback_to_version(0).rolled_back == [2, 1]
 
 
-def test_one_that_fails_outside_a_transaction_is_marked(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    folder.add(2, f"{WRITTEN}raise ValueError", extra="transactional = False")
-    migrator = of(engine, folder)
-    with pytest.raises(MigrationFailed) as caught:
-        migrator.migrate()
-    assert not caught.value.undone
-    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,)]
-    with pytest.raises(InterruptedMigration):
-        of(engine, folder).migrate()
-    migrator.repair()
-    with pytest.raises(NotAtomic):
-        of(engine, folder).migrate(all_or_nothing=True)
-    assert rows(engine, "SELECT @@autocommit") == [(0,)]
-
-
-def test_a_transaction_that_is_left_open_is_undone(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    folder.add(2, f"self.execute_sql('BEGIN')\n{WRITTEN}", extra="transactional = False")
-    with pytest.raises(TransactionEnded, match="did not end it"):
-        of(engine, folder).migrate()
-    assert rows(engine, "SELECT id FROM t1") == [(1,)]
-
-
 # Resumable
 
 
@@ -878,41 +687,6 @@ def counted(folder: Folder, stop: str = "", before: str = "") -> None:
 self.execute_sql("INSERT INTO t (id) VALUES (?)", [(n,) for n in range(1, 15)])"""
     folder.add(1, up)
     folder.add(2, before + COUNTED + stop, extra="resumable = True")
-
-
-def test_a_resumable_one_is_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
-    """Its DDL before the loop is there after the first try, and each row is written once."""
-    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\n")
-    engine = engines(poolclass=NullPool)
-    of(engine, folder).migrate_to_version(1)
-    at, records = 0, "DELETE FROM migration_versions WHERE version = 2"
-    for at in kills(engines, engine, folder, 11, f"ALTER TABLE t DROP m; UPDATE t SET done = 0; {records}"):
-        assert of(engine, folder).migrate()
-        assert rows(engine, "SELECT DISTINCT done, m FROM t") == [(1, None)], at
-    assert at > 30
-
-
-def test_a_resumable_one_that_fails_goes_on(engine: Engine, folder: Folder) -> None:
-    counted(folder, "\n    if rows[0].id == 9: raise ValueError")
-    migrator = of(engine, folder)
-    with pytest.raises(MigrationFailed, match="8 of 14 rows"):
-        migrator.migrate()
-    assert migrator.get_migration_status().progress[2]["rows"] == 8
-    counted(folder)
-    assert of(engine, folder).migrate().applied == [2]
-    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
-
-
-def test_a_resumable_loop_that_only_reads_is_read_again(engine: Engine, folder: Folder) -> None:
-    counted(folder)
-    collect = "found = []\nfor rows in self.batches('t', size=4):\n    found += [row.id for row in rows]{}\n"
-    write = "self.execute_sql('UPDATE t SET done = done + 1 WHERE id = ?', [(one,) for one in found])"
-    folder.add(2, collect.format("\n    if rows[0].id == 9: raise ValueError") + write, extra="resumable = True")
-    with pytest.raises(MigrationFailed):
-        of(engine, folder).migrate()
-    folder.add(2, collect.format("") + write, extra="resumable = True")
-    of(engine, folder).migrate()
-    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
 
 
 def test_ddl_inside_a_batch_is_refused(engine: Engine, folder: Folder) -> None:
@@ -958,75 +732,7 @@ def test_whoever_was_taken_over_stops(
 # In a caller's transaction
 
 
-def test_a_joined_transaction_is_the_caller_s(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    with engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
-        with pytest.raises(NotAtomic, match="CREATE TABLE migration_versions"):
-            of(connection, folder).migrate()
-    assert tables(engine) == []
-    of(engine, folder).migrate()
-    folder.add(2, WRITTEN)
-    with engine.connect() as connection:
-        connection.execute(text("INSERT INTO t1 VALUES (7, 'theirs')"))
-        assert of(connection, folder).migrate().applied == [2]
-        assert connection.in_transaction()
-        connection.rollback()
-    assert rows(engine, "SELECT id FROM t1") == [(1,)]
-    folder.add(3, MADE)
-    with engine.begin() as connection:
-        connection.execute(text("INSERT INTO t1 VALUES (7, 'theirs')"))
-        with pytest.raises(NotAtomic, match="CREATE TABLE half"):
-            of(connection, folder).migrate()
-    assert rows(engine, "SELECT id FROM t1") == [(1,), (2,), (7,)]
-    assert tables(engine) == ["t1"]
-    assert of(engine, folder).get_migration_status().applied_versions == [1, 2]
-
-
 # Places, and what cannot be
-
-
-def test_records_in_another_schema(engine: Engine, folder: Folder) -> None:
-    place = f"{engine.url.database}_records"
-    folder.table(1)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {place}")
-    try:
-        migrator = of(engine, folder, schema=place)
-        assert migrator.migrate().applied == [1]
-        assert not migrator.needs_migration()
-        assert rows(engine, f"SELECT version FROM {place}.migration_versions") == [(1,)]
-        assert of(engine, folder).needs_migration()
-    finally:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP SCHEMA {place}")
-
-
-def test_dependencies_and_what_appears_late(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    folder.table(3, extra="dependencies = [1]")
-    assert of(engine, folder, out_of_order="apply").migrate().applied == [1, 3]
-    folder.table(2)
-    assert of(engine, folder, out_of_order="ignore").migrate().applied == []
-    assert of(engine, folder, out_of_order="apply").migrate().applied == [2]
-
-
-def test_a_database_is_stamped(engine: Engine, folder: Folder) -> None:
-    for version in (1, 2):
-        folder.table(version)
-    migrator = of(engine, folder)
-    migrator.stamp(1)
-    assert migrator.migrate().applied == [2]
-    assert tables(engine) == ["t2"]
-
-
-def test_a_database_that_alembic_brought_here(engine: Engine, folder: Folder) -> None:
-    for version in (1, 2):
-        folder.table(version, extra=f'revision = "rev{version}"')
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
-        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('rev1')")
-    assert of(engine, folder).migrate().applied == [2]
 
 
 def test_a_server_that_takes_no_writes(engines: Engines, engine: Engine, folder: Folder) -> None:
@@ -1080,22 +786,3 @@ self.execute_sql("INSERT INTO small VALUES (?)", [("x" * 200,) for _ in range(20
     folder.add(1, up)
     with pytest.raises(DiskFull, match=r"is full; migration 1 was at: INSERT INTO small.*permanent: 1 statement"):
         of(engine, folder).migrate()
-
-
-def test_what_is_not_there_yet_is_refused(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
-        of(engine, folder).rehearse()
-    with pytest.raises(UnsupportedDatabase, match="A rehearsal is for SQLite"):
-        of(engine, folder).migrate(rehearse=True)
-    with pytest.raises(UnsupportedDatabase, match="napshot"):
-        of(engine, folder, snapshot=True).migrate()
-    with pytest.raises(UnsupportedDatabase, match="napshot"):
-        of(engine, folder).create_snapshot()
-    for ask in ("get_performance_statistics", "validate_schema", "optimize_database_performance"):
-        with pytest.raises(UnsupportedDatabase, match="for SQLite only"):
-            getattr(of(engine, folder), ask)()
-    assert tables(engine) == []
-    of(engine, folder).migrate()
-    info = of(engine, folder).get_schema_info()
-    assert info.tables["t1"].row_count == 1

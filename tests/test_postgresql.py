@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 import pytest
 from conftest import Folder, failures
 from native_databases import scratch_database
-from resumable_support import in_child
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.pool import NullPool, StaticPool
 
 from sqlmig import (
-    DatabaseLocked,
     DatabaseNotWritable,
-    DatabaseTooNew,
     DatabaseUnavailable,
-    InterruptedMigration,
     MigrationFailed,
     Migrator,
     NotAtomic,
     TakenOver,
     TransactionEnded,
-    UnsupportedDatabase,
 )
 
 Engines = Callable[..., Engine]
@@ -79,70 +68,6 @@ def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
 
 
 # Up, down, and what is told
-
-
-def test_up_at_head_and_down(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    for version in (1, 2, 3):
-        folder.table(version)
-    assert (migrator.get_current_version(), migrator.needs_migration()) == (0, True)
-    assert tables(engine) == []
-    assert migrator.migrate().applied == [1, 2, 3]
-    assert tables(engine) == ["t1", "t2", "t3"]
-    assert (migrator.get_current_version(), migrator.needs_migration()) == (3, False)
-    statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    assert migrator.migrate().applied == []
-    # A boot at head is one read on the pool's connection, which SQLAlchemy does not see.
-    assert statements == []
-    assert migrator.rollback_to_version(1).rolled_back == [3, 2]
-    assert tables(engine) == ["t1"]
-    assert migrator.migrate_to_version(2).applied == [2]
-    done = [(entry["version"], entry["operation"]) for entry in reversed(migrator.get_migration_history())]
-    assert done == [(1, "apply"), (2, "apply"), (3, "apply"), (3, "rollback"), (2, "rollback"), (2, "apply")]
-    assert migrator.get_migration_status().pending_versions == [3]
-    folder.path.joinpath("003_step_3.py").unlink()
-    folder.path.joinpath("002_step_2.py").unlink()
-    with pytest.raises(DatabaseTooNew):
-        of(engine, folder).migrate()
-
-
-def test_the_operations_and_data_methods(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    up = """from sqlalchemy import Column, Integer, Text
-self.create_table("t", Column("id", Integer, primary_key=True), Column("n", Text))
-self.execute_sql("INSERT INTO t VALUES (?, ?)", [(k, "50% ?") for k in range(100)])
-self.execute_sql("INSERT INTO t VALUES (:id, ':id')", {"id": 100})
-self.add_column("t", Column("m", Integer))
-self.backfill("t", "m", lambda id: id * 2)
-for rows in self.batches("t", size=30):
-    self.update_rows("t", [{"id": row.id, "n": f"{row.n} {row.m}"} for row in rows])
-self.create_index("ix_m", "t", ["m"])"""
-    folder.add(1, up, "self.drop_table('t')")
-    migrator.migrate()
-    assert rows(engine, "SELECT n FROM t WHERE id IN (7, 100) ORDER BY id") == [("50% ? 14",), (":id 200",)]
-    assert migrator.rollback_to_version(0).rolled_back == [1]
-
-
-def test_a_failure_is_undone_told_and_mended(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, "self.execute_sql('CREATE TABLE half (id INTEGER)')\nself.execute_sql('SELECT nothing')")
-    with pytest.raises(MigrationFailed, match='column "nothing" does not exist') as caught:
-        migrator.migrate()
-    assert "statement: SELECT nothing" in str(caught.value)
-    assert caught.value.undone
-    assert tables(engine) == ["t1"]
-    assert failures(migrator)[0]["metadata"]["statement"] == "SELECT nothing"
-    folder.table(2)
-    assert of(engine, folder).migrate().applied == [2]
-
-
-def test_all_or_nothing(migrator: Migrator, folder: Folder, engine: Engine) -> None:
-    folder.table(1)
-    folder.add(2, "raise ValueError")
-    with pytest.raises(MigrationFailed):
-        migrator.migrate(all_or_nothing=True)
-    assert tables(engine) == []
-    folder.table(2)
-    assert of(engine, folder).migrate(all_or_nothing=True).applied == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -219,68 +144,6 @@ def test_settings_are_given_back(engines: Engines, folder: Folder) -> None:
 # Several at once, and the lock
 
 
-BOOT = """import sys
-from sqlalchemy import create_engine
-from sqlmig import Migrator
-url, schema, folder = sys.argv[1:]
-engine = create_engine(url, connect_args={"options": f"-csearch_path={schema}"})
-print(len(Migrator(engine, folder).migrate().applied))"""
-
-
-def schema_of(engine: Engine) -> str:
-    return str(rows(engine, "SELECT current_schema()")[0][0])
-
-
-def boot(engine: Engine, folder: Folder) -> subprocess.Popen[str]:
-    url = engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-c", BOOT, url, schema_of(engine), str(folder.path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_eight_processes_at_once(engine: Engine, folder: Folder) -> None:
-    for version in range(1, 7):
-        folder.table(version)
-    processes = [boot(engine, folder) for _ in range(8)]
-    told = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, told
-    assert sum(int(out) for out, _ in told) == 6
-    assert [rows(engine, f"SELECT count(*) FROM t{n}") for n in range(1, 7)] == [[(1,)]] * 6
-    assert len(of(engine, folder).get_migration_history()) == 6
-
-
-def test_threads_at_once(engines: Engines, folder: Folder) -> None:
-    for version in range(1, 5):
-        folder.table(version)
-    for options in ({}, {"poolclass": NullPool}, {"poolclass": StaticPool}):
-        engine = engines(**options)
-        applied: list[int] = []
-
-        def migrate(engine: Engine = engine, applied: list[int] = applied) -> None:
-            applied += of(engine, folder).migrate().applied
-
-        threads = [threading.Thread(target=migrate) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert sorted(applied) == [1, 2, 3, 4]
-        of(engine, folder).rollback_to_version(0)
-
-
-def test_a_lock_that_is_not_had_in_time_names_its_holder(engines: Engines, folder: Folder) -> None:
-    folder.add(1, "import time\ntime.sleep(1.5)")
-    done = threading.Thread(target=lambda: of(engines(), folder).migrate())
-    done.start()
-    time.sleep(0.6)
-    with pytest.raises(DatabaseLocked, match=r"server process \d+ of postgres"):
-        of(engines(), folder, lock_timeout=0.2).migrate()
-    # Another history of the same database waits for nobody.
-    other = Folder(folder.path.parent / "other")
-    other.table(1)
-    assert of(engines(), other, lock_timeout=0.2, versions_table="v", history_table="h").migrate().applied == [1]
-    done.join()
-
-
 def test_whoever_waited_finds_it_done(engines: Engines, folder: Folder) -> None:
     """Under REPEATABLE READ as well, where a transaction that began before would not see it."""
     folder.add(1, "import time\ntime.sleep(0.7)\nself.execute_sql('CREATE TABLE t (id INTEGER)')")
@@ -306,61 +169,6 @@ def test_engines_of_another_isolation(engines: Engines, folder: Folder, level: s
 
 
 # Killed
-
-
-class DeadlyEngine:
-    """Kills its process when the statement of a number is about to run; a raw read of the driver's does not count."""
-
-    def __init__(self, engine: Engine, at: int) -> None:
-        self.at, self.count = at, 0
-        event.listen(engine, "before_cursor_execute", self._before)
-
-    def _before(self, *_: Any) -> None:
-        self.count += 1
-        if self.count == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def in_fork(engines: Engines, folder: Folder, at: int) -> int:
-    def migrate() -> None:
-        engine = engines(poolclass=NullPool)
-        DeadlyEngine(engine, at)
-        of(engine, folder).migrate()
-
-    return in_child(migrate)
-
-
-def kills(engines: Engines, engine: Engine, folder: Folder, first: int, made: str, start: int = 0) -> Iterator[int]:
-    """
-    The number of each statement before which a process was killed, and of the first that it did not come to.
-
-    Args:
-        made: The tables that are dropped after each.
-        start: The version from which the process migrates.
-    """
-    for at in count(first):
-        of(engine, folder).migrate_to_version(start)
-        ended = in_fork(engines, folder, at)
-        yield at
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP TABLE {made}, migration_versions, migration_history")
-        if not ended:
-            return
-        assert ended == signal.SIGKILL
-
-
-def test_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
-    for version in (1, 2):
-        folder.table(version)
-    engine = engines(poolclass=NullPool)
-    at = 0
-    for at in kills(engines, engine, folder, 1, "t1, t2"):
-        there = tables(engine)
-        versions = of(engine, folder).get_migration_status().applied_versions
-        assert there == [f"t{version}" for version in versions], at
-        assert of(engine, folder).migrate().applied == [v for v in (1, 2) if v not in versions]
-        assert [rows(engine, f"SELECT count(*) FROM t{n}") for n in (1, 2)] == [[(1,)], [(1,)]]
-    assert at > 15
 
 
 def test_the_server_ends_the_connection(engine: Engine, engines: Engines, folder: Folder) -> None:
@@ -393,28 +201,6 @@ def test_an_index_is_made_concurrently(engine: Engine, folder: Folder) -> None:
     assert migrator.rollback_to_version(0).rolled_back == [2, 1]
 
 
-def test_one_that_fails_outside_a_transaction_is_marked(engine: Engine, folder: Folder) -> None:
-    folder.add(
-        1, "self.execute_sql('CREATE TABLE stays (id INTEGER)')\nraise ValueError", extra="transactional = False"
-    )
-    migrator = of(engine, folder)
-    with pytest.raises(MigrationFailed) as caught:
-        migrator.migrate()
-    assert not caught.value.undone
-    assert tables(engine) == ["stays"]
-    with pytest.raises(InterruptedMigration):
-        of(engine, folder).migrate()
-    assert "pending again" in migrator.repair()[0]
-
-
-def test_a_transaction_that_is_left_open_is_undone(engine: Engine, folder: Folder) -> None:
-    up = "self.execute_sql('BEGIN')\nself.execute_sql('CREATE TABLE half (id INTEGER)')"
-    folder.add(1, up, extra="transactional = False")
-    with pytest.raises(TransactionEnded, match="did not end it"):
-        of(engine, folder).migrate()
-    assert tables(engine) == []
-
-
 # Resumable
 
 
@@ -427,39 +213,6 @@ def counted(folder: Folder, stop: str = "") -> None:
 self.execute_sql("INSERT INTO t SELECT generate_series(1, 14)")"""
     folder.add(1, up)
     folder.add(2, COUNTED + stop, extra="resumable = True")
-
-
-def test_a_resumable_one_is_killed_at_every_statement(engines: Engines, folder: Folder) -> None:
-    counted(folder)
-    engine = engines(poolclass=NullPool)
-    at = 0
-    for at in kills(engines, engine, folder, 11, "t", start=1):
-        assert of(engine, folder).migrate()
-        assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)], at
-    assert at > 30
-
-
-def test_a_resumable_one_that_fails_goes_on(engine: Engine, folder: Folder) -> None:
-    counted(folder, "\n    if rows[0].id == 9: raise ValueError")
-    migrator = of(engine, folder)
-    with pytest.raises(MigrationFailed, match="8 of 14 rows"):
-        migrator.migrate()
-    assert migrator.get_migration_status().progress[2]["rows"] == 8
-    counted(folder)
-    assert of(engine, folder).migrate().applied == [2]
-    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
-
-
-def test_a_resumable_loop_that_only_reads_is_read_again(engine: Engine, folder: Folder) -> None:
-    counted(folder)
-    collect = "found = []\nfor rows in self.batches('t', size=4):\n    found += [row.id for row in rows]{}\n"
-    write = "self.execute_sql('UPDATE t SET done = done + 1 WHERE id = ?', [(one,) for one in found])"
-    folder.add(2, collect.format("\n    if rows[0].id == 9: raise ValueError") + write, extra="resumable = True")
-    with pytest.raises(MigrationFailed):
-        of(engine, folder).migrate()
-    folder.add(2, collect.format("") + write, extra="resumable = True")
-    of(engine, folder).migrate()
-    assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
 
 
 # In a caller's transaction
@@ -491,22 +244,6 @@ def test_a_joined_transaction_is_the_caller_s(engine: Engine, folder: Folder) ->
 # Places, and what cannot be
 
 
-def test_records_in_another_schema(engine: Engine, folder: Folder) -> None:
-    place = f"{schema_of(engine)}_records"
-    folder.table(1)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {place}")
-    try:
-        migrator = of(engine, folder, schema=place)
-        assert migrator.migrate().applied == [1]
-        assert not migrator.needs_migration()
-        assert rows(engine, f"SELECT version FROM {place}.migration_versions") == [(1,)]
-        assert of(engine, folder).needs_migration()
-    finally:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP SCHEMA {place} CASCADE")
-
-
 def test_a_server_that_takes_no_writes(engines: Engines, folder: Folder) -> None:
     folder.table(1)
     engine = engines()
@@ -525,17 +262,6 @@ def test_a_server_that_is_not_there(engine: Engine, engines: Engines, folder: Fo
     for url in (engine.url.set(port=1), engine.url.set(database="nowhere_at_all")):
         with pytest.raises(DatabaseUnavailable, match="refused or lost"):
             of(engines(url=url), folder).migrate()
-
-
-def test_what_is_for_sqlite_only_is_refused(engine: Engine, folder: Folder) -> None:
-    folder.table(1)
-    for ask in ("get_performance_statistics", "validate_schema", "optimize_database_performance"):
-        with pytest.raises(UnsupportedDatabase, match="for SQLite only"):
-            getattr(of(engine, folder), ask)()
-    assert tables(engine) == []
-    of(engine, folder).migrate()
-    info = of(engine, folder).get_schema_info()
-    assert info.tables["t1"].row_count == 1
 
 
 def test_whoever_was_taken_over_stops(

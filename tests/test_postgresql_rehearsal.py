@@ -27,6 +27,7 @@ def engine(url: URL) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.mark.proves("Rehearsals", postgresql="yes, with `pg_dump` and `pg_restore`")
 def test_the_report_tells_what_was_done_to_the_copy(engine: Engine, folder: Folder) -> None:
     people(folder)
     of(engine, folder).migrate()
@@ -85,6 +86,7 @@ def test_rehearsed_and_then_done(engine: Engine, folder: Folder) -> None:
     assert copies(engine) == []
 
 
+@pytest.mark.proves("Rehearsals", postgresql="yes, with `pg_dump` and `pg_restore`")
 def test_without_its_programs_nothing_is_begun(engine: Engine, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     people(folder)
     monkeypatch.setenv("PATH", "")

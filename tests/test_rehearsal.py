@@ -71,6 +71,7 @@ self.execute_sql("UPDATE t1 SET x = n")""",
 # What it finds out
 
 
+@pytest.mark.proves("Rehearsals", sqlite="yes")
 def test_a_rehearsal_tells_what_each_migration_does(pending: Migrator, tmp_path: Path, room: Path) -> None:
     before = files(tmp_path)
     report = pending.rehearse(folder=room)

@@ -82,6 +82,7 @@ def journal_mode(file: Path) -> str:
     return str(mode)
 
 
+@pytest.mark.proves("Snapshots and `restore()`", sqlite="yes")
 def test_the_content_comes_back_and_the_history_stays(library: Library) -> None:
     mode = journal_mode(library.file)
     before = library.migrator.get_migration_history()

@@ -50,6 +50,7 @@ def library(folder: Folder, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.proves("Snapshots and `restore()`", sqlite="yes")
 @pytest.mark.parametrize("journal_mode", ["delete", "wal", "persist", "truncate"])
 def test_a_snapshot_is_the_database_before_the_first_migration(
     folder: Folder, tmp_path: Path, journal_mode: str

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from conftest import Folder, contents
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 
-import sqlmig
 from sqlmig import Migrator, UnknownVersion, VersionTracker
 
 ORIGINAL = """
@@ -96,6 +93,7 @@ def test_a_database_of_the_original_system_at_head_is_upgraded_once(original: En
         assert connection.exec_driver_sql("PRAGMA schema_version").scalar() == before
 
 
+@pytest.mark.proves("Taken over: `PRAGMA user_version`", sqlite="yes")
 def test_user_version_is_adopted(url: str, folder: Folder) -> None:
     for version in (1, 2, 3):
         folder.table(version)
@@ -123,32 +121,6 @@ def test_a_user_version_that_no_file_has_is_not_guessed_at(url: str, folder: Fol
     with pytest.raises(UnknownVersion):
         migrator.migrate()
     assert contents(migrator.db.engine)["version"] == 3
-
-
-def test_who_when_and_with_what(migrator: Migrator, folder: Folder) -> None:
-    folder.table(1)
-    migrator.migrate()
-    (entry,) = migrator.get_migration_history()
-    assert entry["metadata"]["host"] == socket.gethostname()
-    assert entry["metadata"]["pid"] == os.getpid()
-    assert entry["metadata"]["sqlmig"] == sqlmig.__version__
-    assert entry["metadata"]["user"]
-    assert datetime.now(UTC) - entry["started_at"] < timedelta(minutes=5)
-    assert entry["started_at"] <= entry["completed_at"]
-    assert entry["execution_time_ms"] > 0
-    assert entry["success"] is True
-    assert entry["error_message"] is None
-
-
-def test_history_is_newest_first_and_limited(migrator: Migrator, folder: Folder) -> None:
-    folder.table(1)
-    for _ in range(3):
-        migrator.migrate()
-        migrator.rollback_to_version(0)
-    operations = [entry["operation"] for entry in migrator.get_migration_history()]
-    assert operations == ["rollback", "apply"] * 3
-    assert len(migrator.get_migration_history(2)) == 2
-    assert len(migrator.get_migration_history(limit=1)) == 1
 
 
 def test_records_in_tables_of_other_names(engine: Engine, folder: Folder) -> None:

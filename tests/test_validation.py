@@ -95,19 +95,6 @@ def test_an_applied_migration_whose_file_is_gone(migrator: Migrator, folder: Fol
         migrator.migrate()
 
 
-@pytest.mark.parametrize(("policy", "applied"), [("apply", [2]), ("ignore", [])])
-def test_a_version_below_the_current_one(engine: Engine, folder: Folder, policy: str, applied: list[int]) -> None:
-    for version in (1, 3):
-        folder.table(version)
-    Migrator(engine, folder.path, out_of_order="apply").migrate()
-    folder.table(2)
-    with pytest.raises(ValidationFailed, match="appeared below the current version 3"):
-        Migrator(engine, folder.path).migrate()
-    migrator = Migrator(engine, folder.path, out_of_order=policy)  # type: ignore[arg-type]
-    assert migrator.migrate().applied == applied
-    assert migrator.get_current_version() == 3
-
-
 def test_an_old_program_does_not_touch_a_newer_database(migrator: Migrator, folder: Folder, engine: Engine) -> None:
     folder.table(1)
     newer = folder.table(2)
