@@ -162,5 +162,23 @@ def test_it_is_told_with_its_schema(migrator: Migrator, folder: Folder, engine: 
     up = f"self.execute_sql('SET search_path = pg_catalog')\nself.execute_sql('{UNIQUE.replace('t1', f'{schema}.t1')}')"
     assert "ix_n of t1 (DROP INDEX ix_n)" in str(failed(migrator, folder, up))
     migrator.repair(interrupted="retry")
-    folder.add(2, "self.execute_sql('SELECT 1')", extra=LOOSE)
-    assert migrator.migrate().applied == [2], "what was there before is somebody else's affair"
+    folder.add(2, "self.execute_sql('CREATE INDEX CONCURRENTLY ix_id ON other (id)')", extra=LOOSE)
+    say(engine, "CREATE TABLE other (id INTEGER)")
+    assert migrator.migrate().applied == [2], "what is left of another table is somebody else's affair"
+
+
+def test_what_is_left_of_a_reindex_is_told(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    """It is called ix_n_ccnew, and no statement says so."""
+    say(engine, "CREATE INDEX ix_n ON t1 (n)")
+    folder.add(2, "self.execute_sql('REINDEX TABLE CONCURRENTLY t1')", extra=LOOSE)
+    with engine.connect() as connection:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    # As a killed one leaves it.
+    catalogue = f"'{schema}.ix_n_ccnew'::regclass"
+    say(
+        engine,
+        "CREATE INDEX ix_n_ccnew ON t1 (n)",
+        f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = {catalogue}",
+    )
+    with pytest.raises(MigrationFailed, match="the index ix_n_ccnew of t1 is invalid"):
+        migrator.migrate()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-__all__ = ["InvalidIndex", "in_words", "invalid_indexes", "make_room", "named_in"]
+__all__ = ["InvalidIndex", "in_words", "invalid_indexes", "left_by", "make_room"]
 
-# One that somebody is building right now is invalid as well, and no wreck.
+# One that somebody is building right now is invalid as well, and no wreck; whose it is, not every user may see.
 _INVALID = """
 SELECT i.indexrelid, n.nspname, c.relname,
     CASE WHEN pg_table_is_visible(t.oid) THEN t.relname ELSE n.nspname || '.' || t.relname END,
@@ -25,7 +25,9 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname NOT LIKE 'pg\\_%'
     AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index WHERE index_relid IS NOT NULL)
-ORDER BY 2, 3"""
+ORDER BY pg_table_is_visible(c.oid) DESC, 2, 3"""
+# What REINDEX CONCURRENTLY calls the one that it builds beside the old one, and the old one afterwards.
+_OF_REINDEX = re.compile(r"_cc(new|old)\d*$")
 
 
 class InvalidIndex(NamedTuple):
@@ -47,7 +49,7 @@ class InvalidIndex(NamedTuple):
 
 
 def invalid_indexes(connection: Connection) -> list[InvalidIndex]:
-    """All that are there and are not being built, in order of their names. Read-only."""
+    """All that are there and are not being built, those of the search path first. Read-only."""
     found = connection.exec_driver_sql(_INVALID, execution_options={"no_parameters": True})
     return [InvalidIndex(*row) for row in found]
 
@@ -57,10 +59,17 @@ def in_words(indexes: Iterable[InvalidIndex]) -> str:
     return ", ".join(f"{index.name} of {index.table} (DROP INDEX {index.sql})" for index in indexes)
 
 
-def named_in(index: InvalidIndex, statements: Sequence[str]) -> bool:
-    """Whether one of *statements* names it."""
-    name = re.compile(rf"(?<!\w){re.escape(index.name)}(?!\w)", re.IGNORECASE)
-    return any(name.search(statement) for statement in statements)
+def left_by(index: InvalidIndex, statements: Sequence[str]) -> bool:
+    """Whether one of *statements* is about it or its table; in other schemas there may be others of the same name."""
+    return any(
+        (_names(statement, _OF_REINDEX.sub("", index.name)) or _names(statement, index.table.rpartition(".")[2]))
+        and (index.visible or _names(statement, index.schema))
+        for statement in statements
+    )
+
+
+def _names(statement: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", statement, re.IGNORECASE) is not None
 
 
 def make_room(connection: Connection, schema: str | None, name: str) -> bool:

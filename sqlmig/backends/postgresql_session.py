@@ -21,7 +21,7 @@ from ..autocommit import in_transaction
 from ..errors import DatabaseNotWritable, InvalidIndex, TransactionMisused
 from ..sql_text import split_statements, without_literals
 from .postgresql import LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_HINT, sqlstate
-from .postgresql_indexes import invalid_indexes, named_in
+from .postgresql_indexes import invalid_indexes, left_by
 from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
@@ -336,7 +336,6 @@ class PostgreSQLSession(Session):
         Raises:
             InvalidIndex: It did.
         """
-        before = {index.oid for index in invalid_indexes(self.connection)}
         self._concurrent = []
         try:
             yield
@@ -344,7 +343,7 @@ class PostgreSQLSession(Session):
         finally:
             self._concurrent = None
         for index in invalid_indexes(self.connection):
-            if index.oid not in before or named_in(index, said):
+            if left_by(index, said):
                 raise InvalidIndex(index.name, index.table, f"DROP INDEX {index.sql}")
 
     def _begins(self, statement: str) -> None:
