@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .errors import (
         CheckpointMismatch,
         ConfigurationError,
+        CopyError,
+        CopyInterrupted,
+        CopyMismatch,
         DatabaseLocked,
         DatabaseNotWritable,
         DatabaseTooNew,
@@ -37,13 +40,16 @@ if TYPE_CHECKING:
         SnapshotFailed,
         SnapshotUnusable,
         StatementTimeout,
+        TablesDiffer,
         TakenOver,
+        TargetNotEmpty,
         TransactionEnded,
         UnknownRevision,
         UnknownVersion,
         UnsupportedChange,
         UnsupportedDatabase,
         ValidationFailed,
+        ValueUnfit,
         VersionMismatch,
         WrongKey,
         WrongObject,
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal, RehearsedStep
     from .safety.shelf import Snapshot
     from .schema.operations import Operations
+    from .transfer.report import CopyResult, TableCopy
     from .version_tracker import VersionTracker
 
 __version__ = "0.1.0"
@@ -71,6 +78,9 @@ _HOMES = {
     "errors": [
         "CheckpointMismatch",
         "ConfigurationError",
+        "CopyError",
+        "CopyInterrupted",
+        "CopyMismatch",
         "DataContradicts",
         "DataError",
         "DataLossError",
@@ -92,7 +102,9 @@ _HOMES = {
         "RehearsalFailed",
         "RollbackNotSupported",
         "SchemaError",
+        "TablesDiffer",
         "TakenOver",
+        "TargetNotEmpty",
         "RestoreFailed",
         "RollbackNotSupported",
         "SchemaError",
@@ -105,6 +117,7 @@ _HOMES = {
         "UnsupportedChange",
         "UnsupportedDatabase",
         "ValidationFailed",
+        "ValueUnfit",
         "VersionMismatch",
         "WrongKey",
         "WrongObject",
@@ -118,6 +131,7 @@ _HOMES = {
     "safety.policy": ["SnapshotPolicy"],
     "safety.shelf": ["Snapshot"],
     "schema.operations": ["Operations"],
+    "transfer.report": ["CopyResult", "TableCopy"],
     "version_tracker": ["VersionTracker"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -126,6 +140,10 @@ __all__ = [
     "BaseMigration",
     "CheckpointMismatch",
     "ConfigurationError",
+    "CopyError",
+    "CopyInterrupted",
+    "CopyMismatch",
+    "CopyResult",
     "DataContradicts",
     "DataError",
     "DataLossError",
@@ -170,13 +188,17 @@ __all__ = [
     "SnapshotUnusable",
     "StatementTimeout",
     "Status",
+    "TableCopy",
+    "TablesDiffer",
     "TakenOver",
+    "TargetNotEmpty",
     "TransactionEnded",
     "UnknownRevision",
     "UnknownVersion",
     "UnsupportedChange",
     "UnsupportedDatabase",
     "ValidationFailed",
+    "ValueUnfit",
     "VersionMismatch",
     "VersionTracker",
     "WrongKey",

@@ -16,6 +16,12 @@ Every error that sqlmig raises on purpose.
     ├── SnapshotFailed            no verified copy of the database could be made, so nothing was started
     ├── SnapshotUnusable          what was to be restored cannot be; the database was not touched
     ├── RestoreFailed             a restore did not come to its end
+    ├── CopyError                 a copy into another database was refused or undone
+    │   ├── TargetNotEmpty        the target holds something already; nothing was changed
+    │   ├── TablesDiffer          source and target have not the same tables and columns
+    │   ├── ValueUnfit            the target cannot hold a value of the source as it is
+    │   └── CopyMismatch          what was read back is not what was copied
+    ├── CopyInterrupted           a copy into this database was started and never finished
     ├── MigrationFailed           a migration raised, or its checks said no
     │   ├── TransactionEnded      it ended, or tried to end, its own transaction
     │   ├── StatementTimeout      a statement of it took longer than statement_timeout
@@ -52,6 +58,9 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointMismatch",
     "ConfigurationError",
+    "CopyError",
+    "CopyInterrupted",
+    "CopyMismatch",
     "DataContradicts",
     "DataError",
     "DataLossError",
@@ -77,13 +86,16 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotUnusable",
     "StatementTimeout",
+    "TablesDiffer",
     "TakenOver",
+    "TargetNotEmpty",
     "TransactionEnded",
     "UnknownRevision",
     "UnknownVersion",
     "UnsupportedChange",
     "UnsupportedDatabase",
     "ValidationFailed",
+    "ValueUnfit",
     "VersionMismatch",
     "WrongKey",
     "WrongObject",
@@ -288,6 +300,107 @@ class RestoreFailed(MigrationError):
                 else "  It holds the content of the file now, and that content is damaged there.\n"
                 "Look at the disk that it is on, then restore again."
             )
+        )
+
+
+class CopyError(MigrationError):
+    """A copy into another database was refused, or undone; the source was only read."""
+
+    def __init__(self, what: str, facts: str = "", hint: str = "") -> None:
+        self.what = what
+        listed = "\n".join(f"  {line}" for line in facts.splitlines())
+        super().__init__("\n".join(part for part in (what, listed, hint) if part))
+
+
+class TargetNotEmpty(CopyError):
+    """
+    The target holds something already, so that nothing was copied into it and nothing changed.
+
+    Attributes:
+        tables: What is there.
+    """
+
+    def __init__(self, target: str, tables: Sequence[str], why: str) -> None:
+        self.tables = list(tables)
+        shown = ", ".join(self.tables[:12]) + (f" and {len(self.tables) - 12} more" if len(self.tables) > 12 else "")
+        super().__init__(
+            f"The target {target} is not empty, so nothing was copied into it.",
+            f"{why}: {shown}\nnothing was changed",
+            "Name a new, empty database; or look whether what is there may go, and remove it.",
+        )
+
+
+class TablesDiffer(CopyError):
+    """
+    Source and target have not the same tables and columns once the migrations ran; what was begun was undone.
+
+    Attributes:
+        missing: "table" or "table.column" that the target has not, so that data would be left behind.
+        added: What only the target has.
+    """
+
+    def __init__(self, missing: Sequence[str], added: Sequence[str]) -> None:
+        self.missing, self.added = list(missing), list(added)
+        facts = []
+        if self.missing:
+            facts.append(f"only the source has {', '.join(self.missing)}: no migration makes it on the target")
+        if self.added:
+            facts.append(f"only the target has {', '.join(self.added)}")
+        named = " ".join(f"--skip {name}" for name in [*self.missing, *self.added][:6])
+        super().__init__(
+            "Source and target have not the same tables and columns, so no row was copied.",
+            "\n".join([*facts, "what had been begun was undone"]),
+            f"Write a migration for it; or leave it out of the copy: {named}",
+        )
+
+
+class ValueUnfit(CopyError):
+    """
+    The target cannot hold a value of the source as it is; everything that was begun was undone.
+
+    Attributes:
+        table, column: Where it is, in the source.
+        key: Its row, as "id = 7".
+        why: What the value is, and what the column holds; never the value.
+    """
+
+    def __init__(self, table: str, column: str, key: str, why: str) -> None:
+        self.table, self.column, self.key, self.why = table, column, key, why
+        super().__init__(
+            f"{table}.{column} of the source has a value that cannot be copied as it is ({key}).",
+            f"it is {why}\nnothing was copied: what had been begun was undone",
+            "Mend the value in the source, or its column by a migration, then copy again; or leave it out:"
+            f" --skip {table}.{column}",
+        )
+
+
+class CopyMismatch(CopyError):
+    """
+    What was read back from the target is not what was read from the source; the copy was undone.
+
+    Attributes:
+        table: The table.
+    """
+
+    def __init__(self, table: str, facts: str) -> None:
+        self.table = table
+        super().__init__(
+            f"The rows of {table} that were read back are not those that were copied, so the copy was undone.",
+            facts,
+            "The target alters what it stores (a default, a type, a trigger, a collation perhaps): compare the"
+            f" definitions of {table} on both sides, mend its migration, and copy again.",
+        )
+
+
+class CopyInterrupted(MigrationError):
+    """A copy into this database was started and never finished, so that nothing may take it for whole."""
+
+    def __init__(self, database: str, source: str, target: str, started: str) -> None:
+        self.source = source
+        super().__init__(
+            f"The database {database} is half copied: a copy into it was started and never finished.\n"
+            f"  copied from {source}, started {started}; nothing was changed now\n"
+            f"Have it copied again: sqlmig copy {source} {target}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
@@ -106,6 +106,8 @@ class MigrationManager:
         self.sources = migrations if isinstance(migrations, Sources) else Sources(migrations)
         self.version_tracker = tracker if tracker is not None else VersionTracker(self.db)
         self.out_of_order = out_of_order
+        self.only: Collection[int] | None = None
+        """The versions that alone are ever pending: of a copy, those that its source has had."""
         self.version_tracker.claims = self.claim
 
     def discover_migrations(self) -> dict[int, MigrationFile]:
@@ -152,10 +154,10 @@ class MigrationManager:
         if not files:
             return {}, [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
         migrations, issues = self._load(files)
-        issues = [*issues, *self._standing_issues(state, verify=True)]
+        issues = [*issues, *self.standing_issues(state, verify=True)]
         return migrations, issues + [
             Issue(
-                f"migration {row.version} {_standing(row)}",
+                f"migration {row.version} {_standing(row)}" if row.version else f"the {row.description} never finished",
                 kind="interrupted",
                 version=row.version,
                 hint="Have it go on: sqlmig up" if row.metadata.get("resumable") else "",
@@ -273,7 +275,7 @@ class MigrationManager:
             migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
             issues += planning.check_reachable(migrations, {*state.done, *order})
             # Checksums are verified when something is to be applied on top of them.
-            issues += self._standing_issues(state, verify=bool(order) and self.refuses_edits)
+            issues += self.standing_issues(state, verify=bool(order) and self.refuses_edits)
         steps = [migrations[version].step() for version in order if version in migrations]
         plan = Plan(
             current_version=state.current_version,
@@ -306,7 +308,8 @@ class MigrationManager:
             self.sources.versions(), state.done, state.current_version, target, self.out_of_order
         )
         late = {version for version in self._imported_late(state) if target is None or version <= target}
-        return sorted({*pending, *late})
+        found = {*pending, *late}
+        return sorted(found if self.only is None else found.intersection(self.only))
 
     def goes_down(self, state: DatabaseState, target: int) -> bool:
         """Whether the way to *target* is a rollback."""
@@ -412,7 +415,7 @@ class MigrationManager:
         ]
         return migrations, sorted(issues, key=lambda issue: -(issue.version or 0))
 
-    def _standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
+    def standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
         """What is wrong with the folder as a whole and with the part of it that is applied."""
         files, versions = self.discover_migrations(), self.get_available_versions()
         issues = planning.check_numbers(self.sources.files(), self.out_of_order, state.done)

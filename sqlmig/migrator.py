@@ -14,7 +14,7 @@ from .results import MigrationResult
 from .sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.engine.reflection import Inspector
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal
     from .safety.shelf import Snapshot
     from .sources import MigrationPaths
+    from .transfer.report import CopyResult
     from .version_tracker import VersionTracker
 
 __all__ = ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"]
@@ -336,10 +337,41 @@ class Migrator:
         """
         return self.keeper.restore(snapshot)
 
+    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 5_000) -> CopyResult:
+        """
+        Copy another database into this one, which is empty: SQLite, PostgreSQL, MariaDB or MySQL, into any of them.
+
+        The migrations that the source has had make the schema here, under the lock; then come all its rows, of one
+        moment, with its history. It counts only when numbers and checksums of what is read back agree. A failure
+        undoes it; after a kill nothing takes this database for whole, and the next call begins anew. The source is
+        only read.
+
+        Args:
+            source: What `Migrator` takes. Its migrations are those of this Migrator.
+            skip: Tables, and columns as `"table.column"`, to be left out.
+            batch_size: Rows that are held in memory at a time, at the most.
+
+        Raises:
+            TargetNotEmpty: There is something here already; nothing was changed.
+            TablesDiffer: The source has a table or a column that no migration makes here.
+            ValueUnfit: This database cannot hold a value of the source as it is.
+            CopyMismatch: What was read back is not what was read.
+            CopyError: The source is at no version, or this database refused a row.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise _wrong("batch_size", batch_size, "a number of rows", "1 or more")
+        if isinstance(skip, str):
+            raise _wrong("skip", skip, "a list of names", "a list")
+        from .transfer.copy import Copy
+
+        database = source if isinstance(source, DatabaseConnection) else DatabaseConnection(source)
+        return Copy(self, database, skip, batch_size)()
+
     def create_tables_if_not_exist(self) -> MigrationResult:
         """Make the schema of a new database by migrating it; one that has a version already is left as it is."""
-        version = self.get_current_version()
-        return self.migrate() if version == 0 else _nothing_done(version)
+        state = self.version_tracker.read()
+        self.version_tracker.refuse_half_copied(state)
+        return self.migrate() if state.current_version == 0 else _nothing_done(state.current_version)
 
     def needs_migration(self) -> bool:
         """Whether `migrate()` has something to apply, or will refuse the database as it is. Read-only."""

@@ -151,6 +151,7 @@ def settle(connection: Connection, manager: MigrationManager, outcome: Outcome) 
 
 def _refuse_running(tracker: VersionTracker, state: DatabaseState, retry: str) -> None:
     """Leave alone what another process is in the middle of: without its mark it would run twice."""
+    tracker.refuse_half_copied(state)
     if tracker.backend.locks_whole_calls:
         return
     for row in state.interrupted:

@@ -118,6 +118,10 @@ class Run:
         """What the migration that runs has made permanent by itself."""
         self.snapshot: Path | None = None
         """The copy of the database that was made before the first migration."""
+        self.about = "refused"
+        """What failed, as the history describes it, where it was no migration."""
+        self.keeps_failures = True
+        """Whether a failure is written to the history: not where nothing may be written to the database."""
 
     def arm(self, before_first: Iterable[BeforeFirst]) -> None:
         """Have this done, in order, under the lock before the first migration begins."""
@@ -218,10 +222,11 @@ class Run:
             session.restore_settings()
             raised = self._worded(error, session, at_commit=at_commit)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
-            description = self._migration.description if self._migration else "refused"
+            description = self._migration.description if self._migration else self.about
             # Before its first migration a locked database takes no row, and a newer one must get none from here.
             locked = isinstance(raised, DatabaseLocked) and self._migration is None
-            if not locked and not isinstance(raised, DatabaseTooNew | UnknownRevision):
+            kept = self.keeps_failures and not locked
+            if kept and not isinstance(raised, DatabaseTooNew | UnknownRevision):
                 self._log(session, version, description, raised, error, clock)
             if isinstance(raised, MigrationError):
                 raised.result = self.result(self._reached(session), success=False)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATIONS", "as_text", "newest_first", "prepare", "tables"]
 
-OPERATIONS = ("apply", "rollback", "skip", "adopt", "stamp", "repair", "restore")
+OPERATIONS = ("apply", "rollback", "skip", "adopt", "stamp", "repair", "restore", "copy")
 
 
 class UtcTime(TypeDecorator[Any]):

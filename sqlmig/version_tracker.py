@@ -19,7 +19,7 @@ from . import provenance, tracker_tables
 from .backends import backend_for
 from .backends.sqlite import MAX_USER_VERSION
 from .connection import Database, DatabaseConnection
-from .errors import ConfigurationError, VersionMismatch
+from .errors import ConfigurationError, CopyInterrupted, VersionMismatch
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["AppliedVersion", "DatabaseState", "VersionTracker"]
+__all__ = ["AppliedVersion", "DatabaseState", "VersionTracker", "half_copied"]
 
 HISTORY_TABLE = "migration_history"
 VERSIONS_TABLE = "migration_versions"
@@ -139,6 +139,8 @@ class VersionTracker:
         own = versions_table == VERSIONS_TABLE and schema in (None, "main")
         self.keeps_user_version = own and self.db.engine.dialect.name == "sqlite"
         self._inserts: dict[Table, tuple[str, list[str], bool]] = {}
+        self.overlooks_copy = False
+        """Whether the mark of a copy into the database is none of a migration's: for the copy itself."""
         self.claims: Callable[[Connection, DatabaseState], Claim | None] | None = None
         """What else to ask which versions a database has; the manager, which knows the files, sets it."""
 
@@ -194,6 +196,8 @@ class VersionTracker:
     def _read(self, connection: Connection) -> DatabaseState:
         columns = self._columns(connection, self.versions)
         rows = self._rows(connection, columns) if columns else ()
+        if self.overlooks_copy:
+            rows = tuple(row for row in rows if row.version != 0)
         return DatabaseState(
             rows,
             self._user_version(connection),
@@ -211,6 +215,21 @@ class VersionTracker:
         """
         if self.disagrees(state):
             raise VersionMismatch(self.versions.name, state.current_version, state.user_version)
+
+    def copy_mark(self, state: DatabaseState) -> AppliedVersion | None:
+        """The mark of a copy into the database that has not finished; no migration has its version, 0."""
+        return next((row for row in state.interrupted if row.version == 0 and "copy" in row.metadata), None)
+
+    def refuse_half_copied(self, state: DatabaseState) -> None:
+        """
+        Keep everybody's hands off a database that was never copied to its end.
+
+        Raises:
+            CopyInterrupted: It was not.
+        """
+        mark = self.copy_mark(state)
+        if mark is not None:
+            raise half_copied(self.backend.name, mark)
 
     def disagrees(self, state: DatabaseState) -> bool:
         """Whether a tracked database's `user_version` is not what its versions table says."""
@@ -406,6 +425,13 @@ class VersionTracker:
         if not self.keeps_user_version:
             return 0
         return int(connection.exec_driver_sql("PRAGMA main.user_version").scalar() or 0)
+
+
+def half_copied(database: str, mark: AppliedVersion) -> CopyInterrupted:
+    """The error for a database that has the mark of a copy."""
+    facts, copy = mark.metadata, mark.metadata["copy"]
+    started = f"{mark.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
+    return CopyInterrupted(database, copy.get("source", "SOURCE"), copy.get("target", "TARGET"), started)
 
 
 def _run(connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from . import provenance, steps
 from .data.checkpoints import in_words, loops_of
 from .data.resumption import running_here
-from .errors import DatabaseLocked, InterruptedMigration
+from .errors import DatabaseLocked, InterruptedMigration, MigrationError
 from .provenance import is_running
+from .version_tracker import half_copied
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -48,6 +49,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         after_repair: What to type when one cannot be gone on with.
 
     Raises:
+        CopyInterrupted: The database is half copied.
         InterruptedMigration: One was interrupted, and is not to be gone on with.
         DatabaseLocked: A resumable one is at work for longer than lock_timeout.
     """
@@ -61,7 +63,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         mine = bool(facts.get("resumable")) and row.version in resumable
         if run.backend.locks_whole_calls or _is_over(row):
             if not mine:
-                raise _interruption(row, after_repair, run.backend.left_behind(connection))
+                raise _interruption(row, run, after_repair, run.backend.left_behind(connection))
             run.resumes[facts["token"]] = _reached(row)
             continue
         if seen is not None and _reached(row) != seen:
@@ -69,7 +71,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
         seen = _reached(row)
         if now - began >= timeout:
             if not facts.get("resumable"):
-                raise _interruption(row, after_repair, run.backend.left_behind(connection))
+                raise _interruption(row, run, after_repair, run.backend.left_behind(connection))
             running = is_running(facts)
             patience = timeout if running is None else max(timeout, _STILL, 2 * facts.get("pause", 0))
             # On one host its clock is ours, and tells how long it has stood still before.
@@ -92,8 +94,10 @@ def _is_over(row: AppliedVersion) -> bool:
     return bool(facts.get("resumable")) and own and same and not running_here(facts.get("token"))
 
 
-def _interruption(row: AppliedVersion, again: str, left: str) -> InterruptedMigration:
+def _interruption(row: AppliedVersion, run: Run, again: str, left: str) -> MigrationError:
     facts = row.metadata
+    if row.version == 0 and "copy" in facts:
+        return half_copied(run.backend.name, row)
     started = f"{row.applied_at} by process {facts.get('pid')} of {facts.get('user')} on {facts.get('host')}"
     kept = in_words(loops_of(facts)) if facts.get("resumable") else ""
     permanent = steps.in_words(facts)

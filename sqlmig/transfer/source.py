@@ -1,0 +1,297 @@
+"""
+The database that is copied: it is only read, and all of it as it was at one moment.
+
+SQLite gives that with one transaction that reads, PostgreSQL with REPEATABLE READ, MariaDB and MySQL with a consistent
+snapshot. Rows come as the driver's own tuples, a batch at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from ..backends.sqlite import ask, pragma, quoted
+from ..connection import DatabaseConnection, display_name
+from ..errors import DatabaseUnavailable, ValueUnfit
+from .shapes import Column, Table, ask_any, backticked, mysql_tables, postgresql_tables, sqlite_tables
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from ..version_tracker import VersionTracker
+
+__all__ = ["PG_FORM", "Source", "identity", "opened"]
+
+PG_FORM = (
+    "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
+    " SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL client_encoding = 'UTF8';"
+    " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+)
+"""How PostgreSQL writes values as texts, whatever its settings are, and that it does not end a long transaction."""
+
+_BATCH_BYTES = 4 * 1024 * 1024
+_PG_PLAIN = {"int2", "int4", "int8", "bool", "float8", "numeric", "text", "varchar", "bytea"}
+_MY_PLAIN = {
+    "tinyint",
+    "smallint",
+    "mediumint",
+    "int",
+    "bigint",
+    "decimal",
+    "double",
+    "char",
+    "varchar",
+    "tinytext",
+    "text",
+    "mediumtext",
+    "longtext",
+    "enum",
+    "set",
+    "binary",
+    "varbinary",
+    "tinyblob",
+    "blob",
+    "mediumblob",
+    "longblob",
+    "year",
+}
+
+
+class Source:
+    """
+    The rows of one moment of a database.
+
+    Args:
+        connection: In a transaction that goes on seeing that moment.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.dialect = connection.dialect.name
+        self.name = display_name(connection.engine)
+        self.raw: Any = connection.connection.dbapi_connection
+        reader = {"sqlite": sqlite_tables, "postgresql": postgresql_tables}.get(self.dialect, mysql_tables)
+        self.tables: list[Table] = reader(self.raw)
+
+    @property
+    def quote(self) -> Any:
+        return quoted if self.dialect in ("sqlite", "postgresql") else backticked
+
+    def history(self, tracker: VersionTracker) -> list[dict[str, Any]]:
+        """The rows of its audit log, the oldest first, as they are stored."""
+        found = tracker._columns(self.connection, tracker.history)
+        if not found:
+            return []
+        wanted = [column for column in tracker.history.columns if column.name in found]
+        rows = [dict(row) for row in self.connection.execute(select(*wanted)).mappings()]
+        return sorted(rows, key=lambda row: row.get("id") or 0)
+
+    def count(self, table: Table) -> int:
+        """How many rows there are."""
+        return int(ask_any(self.raw, f"SELECT count(*) FROM {self.quote(table.name)}")[0][0])
+
+    def last_number(self, table: Table, column: Column) -> int | None:
+        """The last number that the database gave by itself to new rows; None where it has not, or keeps none."""
+        sql = None
+        if self.dialect == "sqlite":
+            if ask(self.raw, "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"):
+                rows = ask(self.raw, "SELECT seq FROM main.sqlite_sequence WHERE name = ?", (table.name,))
+                return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else None
+        elif self.dialect == "postgresql":
+            name, owner = column.name.replace("'", "''"), quoted(table.name).replace("'", "''")
+            found = ask_any(self.raw, f"SELECT pg_get_serial_sequence('{owner}', '{name}')")[0][0]
+            sql = f"SELECT CASE WHEN is_called THEN last_value END FROM {found}" if found else None
+        else:
+            name = table.name.replace("\\", "\\\\").replace("'", "''")
+            sql = (
+                "SELECT auto_increment - 1 FROM information_schema.tables"
+                f" WHERE table_schema = DATABASE() AND table_name = '{name}'"
+            )
+        rows = ask_any(self.raw, sql) if sql else []
+        return int(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def batches(self, table: Table, columns: Sequence[Column], size: int) -> Iterator[list[Any]]:
+        """
+        The rows of a table, in lists of up to *size*, and of fewer where rows are large.
+
+        Raises:
+            ValueUnfit: A text is none: it is not UTF-8.
+        """
+        listed = ", ".join(self._expression(column) for column in columns)
+        sql = f"SELECT {listed} FROM {self.quote(table.name)}"
+        if self.dialect == "sqlite":
+            yield from self._from_sqlite(table, columns, sql, size)
+            return
+        streamed = {"stream_results": True, "no_parameters": True}
+        result = self.connection.exec_driver_sql(sql, execution_options=streamed)
+        try:
+            yield from _fetched(result.cursor, size)
+        finally:
+            result.close()
+
+    def _expression(self, column: Column) -> str:
+        name = self.quote(column.name)
+        if self.dialect == "postgresql":
+            if column.type == "float4":
+                return f"{name}::float8"
+            return name if column.type in _PG_PLAIN and not column.labels else f"{name}::text"
+        if self.dialect != "sqlite":
+            word = column.type.removesuffix(" unsigned")
+            if word == "float":
+                return f"({name} + 0e0)"
+            if word == "bit":
+                return f"({name} + 0)"
+            return name if word in _MY_PLAIN else f"CAST({name} AS CHAR)"
+        return str(name)
+
+    def _from_sqlite(self, table: Table, columns: Sequence[Column], sql: str, size: int) -> Iterator[list[Any]]:
+        import sqlite3
+
+        cursor = self.raw.cursor()
+        cursor.row_factory = None
+        try:
+            cursor.execute(sql)
+            yield from _fetched(cursor, size)
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            raise self._no_text(table, columns, sql) from error
+        finally:
+            cursor.close()
+
+    def _no_text(self, table: Table, columns: Sequence[Column], sql: str) -> ValueUnfit:
+        """Which text it is that is not UTF-8: only read again, with a function for each text, it shows itself."""
+        factory = self.raw.text_factory
+        self.raw.text_factory = lambda data: _Undecodable(data) if _is_broken(data) else data.decode()
+        cursor = self.raw.cursor()
+        cursor.row_factory = None
+        try:
+            for row in cursor.execute(sql):
+                for column, value in zip(columns, row, strict=True):
+                    if isinstance(value, _Undecodable):
+                        why = f"a text of {len(value):,} bytes that is not UTF-8"
+                        return ValueUnfit(table.name, column.name, key_of(table, columns, row), why)
+        finally:
+            cursor.close()
+            self.raw.text_factory = factory
+        raise AssertionError("a text that could not be decoded can be decoded")
+
+
+class _Undecodable(bytes):
+    pass
+
+
+def _is_broken(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def key_of(table: Table, columns: Sequence[Column], row: Sequence[Any]) -> str:
+    """A row as messages name it: by its key, or by nothing."""
+    names = [column.name for column in columns]
+    if not table.key or not set(table.key) <= set(names):
+        return "in a table without a key"
+    return ", ".join(f"{name} = {_short(row[names.index(name)])}" for name in table.key)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"
+
+
+def _fetched(cursor: Any, size: int) -> Iterator[list[Any]]:
+    """Batches that grow as long as their rows are small."""
+    now = min(size, 64)
+    while rows := cursor.fetchmany(now):
+        yield rows
+        sampled = rows[:: max(1, len(rows) // 16)]
+        each = sum(len(value) if isinstance(value, str | bytes) else 16 for row in sampled for value in row)
+        fitting = _BATCH_BYTES * len(sampled) // max(each, 1)
+        now = max(1, min(size, fitting, now * 4))
+
+
+@contextmanager
+def opened(database: DatabaseConnection, lock_timeout: float) -> Iterator[Connection]:
+    """
+    A connection in a transaction that only reads, and sees one moment of *database*.
+
+    Raises:
+        DatabaseUnavailable: There is none, or it cannot be reached; no file is made.
+    """
+    from ..backends import backend_for
+
+    backend = backend_for(database, lock_timeout)
+    file = getattr(backend, "file", None)
+    if file is not None and not os.path.exists(file):
+        raise DatabaseUnavailable(
+            f"There is no database {file} to copy.\n  Nothing was made or changed.\n"
+            "Check the path: a relative one is sqlite:///app.db, an absolute one sqlite:////folder/app.db"
+        )
+    with ExitStack() as stack:
+        # Only here: what is raised while the source is read may be another database's.
+        with backend.translating():
+            connection = backend.patiently(lambda: _snapshot(database, stack))
+        yield connection
+
+
+def _snapshot(database: DatabaseConnection, stack: ExitStack) -> Connection:
+    if database.connection is not None:
+        # The transaction of somebody who knows what it sees.
+        return database.connection
+    dialect = database.engine.dialect.name
+    if dialect == "sqlite":
+        connection = stack.enter_context(database.reading())
+        raw: Any = connection.connection.dbapi_connection
+        if not pragma(raw, "query_only"):
+            raw.cursor().execute("PRAGMA query_only = ON")
+            stack.callback(lambda: raw.cursor().execute("PRAGMA query_only = OFF"))
+        # What is seen from here on is what this has seen.
+        ask(raw, "SELECT count(*) FROM main.sqlite_master")
+        return connection
+    connection = stack.enter_context(database.engine.connect())
+    connection.execution_options(isolation_level="REPEATABLE READ")
+    raw = connection.connection.dbapi_connection
+    cursor = raw.cursor()
+    if dialect == "postgresql":
+        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(PG_FORM)
+    else:
+        cursor.execute("SELECT @@time_zone")
+        zone = cursor.fetchone()[0].replace("'", "")
+        cursor.execute("SET time_zone = '+00:00'")
+        stack.callback(_run, raw, f"SET time_zone = '{zone}'")
+        cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    cursor.close()
+    return connection
+
+
+def _run(raw: Any, sql: str) -> None:
+    with suppress(Exception):
+        cursor = raw.cursor()
+        cursor.execute("ROLLBACK")
+        cursor.execute(sql)
+        cursor.close()
+
+
+def identity(connection: Connection) -> tuple[Any, ...]:
+    """What is the same for two connections to one database, whatever their URLs are, and else is not."""
+    raw: Any = connection.connection.dbapi_connection
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        file = next(row[2] for row in ask(raw, "PRAGMA database_list") if row[1] == "main")
+        if not file:
+            return (dialect, id(raw))
+        found = os.stat(file)
+        return (dialect, found.st_dev, found.st_ino)
+    if dialect == "postgresql":
+        asked = "pg_postmaster_start_time()::text, current_database(), current_schema(), current_setting('port')"
+    else:
+        asked = "@@hostname, @@port, @@datadir, @@server_id, DATABASE()"
+    return (dialect, *ask_any(raw, f"SELECT {asked}")[0])

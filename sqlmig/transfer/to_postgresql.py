@@ -1,0 +1,318 @@
+"""
+Into PostgreSQL: rows go through COPY, and come back through it, in the same lines.
+
+References are dropped in the transaction and made again at its end, which checks all rows at once: it is quicker than
+a check for each row, knows no order, and needs no superuser, as `session_replication_role` would.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from ..backends.sqlite import quoted
+from ..errors import CopyError, UnsupportedDatabase
+from .kinds import (
+    Boolean,
+    Bytes,
+    Date,
+    Float,
+    Integer,
+    Json,
+    Kind,
+    Numeric,
+    Same,
+    Text,
+    Time,
+    Timestamp,
+    Uuid,
+)
+from .shapes import Column, Table, ask_any, postgresql_tables
+from .source import PG_FORM
+from .target import Digest, Job, Target, Write, escaped
+
+__all__ = ["PostgreSQLTarget"]
+
+_NULL = "\\N"
+_HERE = "current_schema()::regnamespace"
+_FOREIGN = (
+    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{}'::regclass AND e.objid = {}.oid AND e.deptype = 'e')"
+)
+_REFERENCES = f"""
+SELECT k.conrelid::regclass::text, quote_ident(k.conname), pg_get_constraintdef(k.oid),
+    obj_description(k.oid, 'pg_constraint'), k.conrelid::regclass::text, k.confrelid::regclass::text
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class p ON p.oid = k.confrelid
+WHERE k.contype = 'f' AND k.conparentid = 0
+    AND (c.relnamespace = {_HERE} OR p.relnamespace = {_HERE})"""
+_TRIGGERS = f"""
+SELECT t.tgrelid::regclass::text, quote_ident(t.tgname), t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND c.relname = ANY ({{}}) AND c.relnamespace = {_HERE}"""
+_SEQUENCES = f"""
+SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
+FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class c ON c.oid = d.refobjid
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid JOIN pg_sequence q ON q.seqrelid = s.oid
+WHERE d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND c.relnamespace = {_HERE}
+UNION
+SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
+FROM pg_attrdef f JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
+    JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_class c ON c.oid = f.adrelid
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.adnum JOIN pg_sequence q ON q.seqrelid = s.oid
+WHERE c.relnamespace = {_HERE}"""
+_ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
+_INTEGERS = {"int2": 15, "int4": 31, "int8": 63}
+# A text of these means the same however it is written, and the server writes it in its own way.
+_TEXTS = {"text", "varchar", "name", "citext"}
+
+
+class PostgreSQLTarget(Target):
+    """One schema of a PostgreSQL database."""
+
+    def tables(self) -> list[Table]:
+        return postgresql_tables(self.raw)
+
+    def quote(self, name: str) -> str:
+        return quoted(name)
+
+    def kind(self, column: Column, source: Column, dialect: str) -> Kind:
+        word = column.type
+        if column.labels:
+            return Text(nul=False)
+        if word in _INTEGERS:
+            return Integer(-(1 << _INTEGERS[word]), (1 << _INTEGERS[word]) - 1)
+        if word in ("float4", "float8"):
+            return Float(single=word == "float4")
+        if word == "numeric":
+            return Numeric(column.precision, column.scale, special=True)
+        if word in _TEXTS or word == "bpchar":
+            return Text(column.length, nul=False, padded=word == "bpchar")
+        if dialect == "postgresql" and source.type == word and word not in ("bool", "bytea"):
+            return Same(word)
+        precision = 6 if column.precision is None else column.precision
+        known: dict[str, Kind] = {
+            "bool": Boolean(),
+            "bytea": Bytes(),
+            "uuid": Uuid(),
+            "json": Json(parsed=False),
+            "jsonb": Json(parsed=True),
+            "date": Date(),
+            "time": Time(precision),
+            "timestamp": Timestamp(precision),
+            "timestamptz": Timestamp(precision, zoned=True),
+        }
+        return known.get(word) or Text(nul=False)
+
+    def drops(self) -> list[str]:
+        kinds = {
+            "v": "VIEW",
+            "m": "MATERIALIZED VIEW",
+            "r": "TABLE",
+            "p": "TABLE",
+            "f": "FOREIGN TABLE",
+            "S": "SEQUENCE",
+        }
+        relations = ask_any(
+            self.raw,
+            "SELECT c.oid::regclass::text, c.relkind::text, lower(c.relname) FROM pg_class c"
+            f" WHERE c.relnamespace = {_HERE} AND c.relkind IN ('v', 'm', 'r', 'p', 'f', 'S') AND NOT c.relispartition"
+            " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
+            f" AND d.deptype IN ('a', 'i')) AND {_FOREIGN.format('pg_class', 'c')}"
+            " ORDER BY c.relkind IN ('v', 'm') DESC, c.relkind = 'S', c.oid",
+        )
+        found = [f"DROP {kinds[kind]} IF EXISTS {name} CASCADE" for name, kind, own in relations if own not in self.own]
+        routines = ask_any(
+            self.raw,
+            f"SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = {_HERE}"
+            f" AND {_FOREIGN.format('pg_proc', 'p')}",
+        )
+        types = ask_any(
+            self.raw,
+            "SELECT t.oid::regtype::text FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid"
+            f" WHERE t.typnamespace = {_HERE} AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')"
+            f" AND {_FOREIGN.format('pg_type', 't')}",
+        )
+        found += [f"DROP ROUTINE IF EXISTS {name} CASCADE" for (name,) in routines]
+        return found + [f"DROP TYPE IF EXISTS {name} CASCADE" for (name,) in types]
+
+    def clear(self) -> None:
+        with self.session.transaction():
+            super().clear()
+
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        if not hasattr(self.raw.cursor(), "copy"):
+            raise UnsupportedDatabase(
+                f"A copy into PostgreSQL needs psycopg 3, and this is {self.session.connection.dialect.driver}.\n"
+                "  Rows go through its COPY; nothing was copied.\n"
+                "Install it, and name it in the URL: pip install 'sqlmig[postgresql]', postgresql+psycopg://..."
+            )
+        self.run(PG_FORM)
+        # Whatever a migration has deferred would keep its table from being altered.
+        self.run("SET CONSTRAINTS ALL IMMEDIATE")
+        listed = ", ".join(_literal(job.target.name) for job in jobs)
+        names = f"ARRAY[{listed}]::text[]"
+        here = f"SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = {_HERE}"
+        mine = {row[0] for row in ask_any(self.raw, f"{here} AND c.relname = ANY ({names})")}
+        self._references = [row for row in ask_any(self.raw, _REFERENCES) if row[4] in mine or row[5] in mine]
+        self._triggers = ask_any(self.raw, _TRIGGERS.format(names))
+        for table, name, *_ in self._references:
+            self.run(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        for table, name, _ in self._triggers:
+            self.run(f"ALTER TABLE {table} DISABLE TRIGGER {name}")
+        if jobs:
+            self.run(f"TRUNCATE {', '.join(quoted(job.target.name) for job in jobs)}")
+
+    @contextmanager
+    def writing(self, job: Job) -> Iterator[Write]:
+        written = job.written
+        renders = [_render_of(job.pairs[index].target.type) for index in written]
+        as_written = written == list(range(len(job.pairs))) and not any(_checks_otherwise(p.target) for p in job.pairs)
+        listed = ", ".join(quoted(job.pairs[index].target.name) for index in written)
+        with self.raw.cursor() as cursor, cursor.copy(f"COPY {quoted(job.target.name)} ({listed}) FROM STDIN") as copy:
+
+            def write(rows: list[Any], columns: list[Sequence[Any]] | None) -> Sequence[Any]:
+                columns = columns if columns is not None else list(zip(*rows, strict=True))
+                block = _block([render(columns[i]) for render, i in zip(renders, written, strict=True)])
+                copy.write(block)
+                if as_written:
+                    return block.splitlines(keepends=True)
+                checked = [_check(pair.target, column) for pair, column in zip(job.pairs, columns, strict=True)]
+                return _block(checked).splitlines(keepends=True)
+
+            yield write
+
+    def read_back(self, job: Job, size: int) -> Digest:
+        digest = Digest()
+        listed = ", ".join(_check_expression(pair.target) for pair in job.pairs)
+        sql = f"COPY (SELECT {listed} FROM {quoted(job.target.name)}) TO STDOUT"
+        parsed = [index for index, pair in enumerate(job.pairs) if pair.target.type == "jsonb"]
+        with self.raw.cursor() as cursor, cursor.copy(sql) as copy:
+            lines = iter(copy)
+            while batch := list(islice(lines, size)):
+                digest.add([_canonical(bytes(line), parsed) for line in batch] if parsed else batch)
+        return digest
+
+    def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+        for table, name, definition, comment, *_ in self._references:
+            self._refer(table, name, definition)
+            if comment is not None:
+                self.run(f"COMMENT ON CONSTRAINT {name} ON {table} IS {_literal(comment)}")
+        for table, name, enabled in self._triggers:
+            word = enabled.decode() if isinstance(enabled, bytes) else enabled
+            self.run(f"ALTER TABLE {table} {_ENABLE[word]} TRIGGER {name}")
+        self._count_on(jobs, last_numbers)
+        views = f"SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'm' AND c.relispopulated AND c.relnamespace = {_HERE}"
+        for (name,) in ask_any(self.raw, f"{views} ORDER BY c.oid"):
+            self.run(f"REFRESH MATERIALIZED VIEW {name}")
+
+    def _refer(self, table: str, name: str, definition: str) -> None:
+        try:
+            self.run(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        except Exception as error:
+            if getattr(error, "sqlstate", None) != "23503":
+                raise
+            detail = getattr(getattr(error, "diag", None), "message_detail", None) or str(error)
+            raise CopyError(
+                f"Rows of {table} refer to rows that the source has not ({name}).",
+                f"{detail}\nthe source does not enforce this reference; what had been begun was undone",
+                "Remove or mend these rows in the source, then copy again.",
+            ) from error
+
+    def _count_on(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+        copied = {job.target.name: job for job in jobs}
+        for table, column, sequence, step in ask_any(self.raw, _SEQUENCES):
+            if table not in copied or step < 0:
+                continue
+            job = copied[table]
+            last = last_numbers.get(table) if job.target.key in ((), (column,)) else None
+            highest = ask_any(self.raw, f"SELECT max({quoted(column)})::bigint FROM {quoted(table)}")[0][0]
+            numbers = [number for number in (highest, last) if number is not None and number > 0]
+            if numbers:
+                self.run(f"SELECT setval({_literal(sequence)}, {max(numbers)})")
+
+
+def _literal(text: str) -> str:
+    return " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _block(fields: Sequence[Sequence[str]]) -> bytes:
+    return ("\n".join(map("\t".join, zip(*fields, strict=True))) + "\n").encode()
+
+
+# How a column is written
+
+
+def _with_nulls(values: Sequence[Any], made: Any) -> Sequence[str]:
+    """*made* of those that are not None."""
+    if None not in values:
+        return made(values)  # type: ignore[no-any-return]
+    rest = iter(made([value for value in values if value is not None]))
+    return [_NULL if value is None else next(rest) for value in values]
+
+
+def _plain(values: Sequence[Any]) -> Sequence[str]:
+    return _with_nulls(values, lambda present: list(map(str, present)))
+
+
+def _floats(values: Sequence[Any]) -> Sequence[str]:
+    return _with_nulls(values, lambda present: list(map(repr, present)))
+
+
+def _truths(values: Sequence[Any]) -> Sequence[str]:
+    return _with_nulls(values, lambda present: ["t" if value else "f" for value in present])
+
+
+def _binaries(values: Sequence[Any]) -> Sequence[str]:
+    return _with_nulls(values, lambda present: [f"\\\\x{value.hex()}" for value in present])
+
+
+def _texts(values: Sequence[Any]) -> Sequence[str]:
+    return _with_nulls(values, escaped)
+
+
+def _render_of(word: str) -> Any:
+    if word in _INTEGERS or word in ("numeric", "date", "time", "timestamp", "timestamptz", "uuid"):
+        return _plain
+    return {"bool": _truths, "bytea": _binaries, "float4": _floats, "float8": _floats}.get(word, _texts)
+
+
+# How it is compared
+
+
+def _checks_otherwise(column: Column) -> bool:
+    return column.type in ("float4", "float8", "jsonb")
+
+
+def _check_expression(column: Column) -> str:
+    name = quoted(column.name)
+    if column.type in ("float4", "float8"):
+        return f"encode(float8send({name}::float8), 'hex')"
+    return name
+
+
+def _check(column: Column, values: Sequence[Any]) -> Sequence[str]:
+    if column.type in ("float4", "float8"):
+        return _with_nulls(values, _bits)
+    if column.type == "jsonb":
+        return _with_nulls(values, lambda present: escaped([Json.canonical(value) for value in present]))
+    return _render_of(column.type)(values)  # type: ignore[no-any-return]
+
+
+def _bits(values: Sequence[float]) -> list[str]:
+    written = struct.pack(f">{len(values)}d", *values).hex()
+    return [written[at : at + 16] for at in range(0, len(written), 16)]
+
+
+def _canonical(line: bytes, parsed: Sequence[int]) -> bytes:
+    """A line with the JSON in it as Python writes it: the server has an order of its own."""
+    fields = line.decode()[:-1].split("\t")
+    for index in parsed:
+        if fields[index] != _NULL:
+            fields[index] = escaped([Json.canonical(_unescaped(fields[index]))])[0]
+    return ("\t".join(fields) + "\n").encode()
+
+
+def _unescaped(field: str) -> str:
+    # JSON as the server writes it has no control characters in it but escaped ones.
+    return field.replace("\\\\", "\\")
