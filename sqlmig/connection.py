@@ -58,6 +58,8 @@ class DatabaseConnection:
         self.engine: Engine
         self._joined: Connection | None = None
         self._local = threading.local()
+        self.lent = False
+        """Whether the Connection is sqlmig's own, so that what a read has begun on it may be ended."""
         self.statements = 0
         self.last_statement: str | None = None
         if isinstance(database, DatabaseConnection):

@@ -63,6 +63,8 @@ class MySQLSession(Session):
         stack.enter_context(self._backend.one_thread())
         given = self._backend.database.connection
         self.connection = given if given is not None else stack.enter_context(self._backend.engine.connect())
+        if given is not None and self._backend.database.lent:
+            given.rollback()
         self.joined = given is not None and given.in_transaction()
         self._settings = MySQLSettings(self._say)
         if not self.joined:

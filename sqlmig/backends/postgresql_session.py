@@ -83,6 +83,8 @@ class PostgreSQLSession(Session):
         stack.enter_context(self._backend.one_thread())
         given = self._backend.database.connection
         self.connection = given if given is not None else stack.enter_context(self._backend.engine.connect())
+        if given is not None and self._backend.database.lent:
+            given.rollback()
         self.joined = given is not None and given.in_transaction()
         if not self.joined:
             stack.enter_context(self._transactional())

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from ..results import Loss, MigrationResult, Plan, Status
     from ..safety.report import Rehearsal, RehearsedStep
     from ..safety.shelf import Snapshot
+    from ..transfer.report import CopyResult
 
 __all__ = [
     "agreed",
     "as_json",
+    "copy",
     "error",
     "foreign_error",
     "history",
@@ -100,6 +102,22 @@ def result(done: MigrationResult) -> None:
     say(str(done))
     if done.snapshot is not None and done.direction != "restore":
         _out().print(Text(f"snapshot before it: {done.snapshot}", style="dim"))
+
+
+def copy(done: CopyResult) -> None:
+    """What was copied: a line for each table, and what is to be known."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("rows", "ms", "checksum", "table"):
+        table.add_column(heading, justify="right" if heading in ("rows", "ms") else "left", no_wrap=True)
+    for one in done.tables:
+        table.add_row(f"{one.rows:,}", f"{one.execution_time_ms:,.1f}", one.checksum, Text(one.table))
+    if done.tables:
+        _out().print(table)
+    for name in done.left_out:
+        _out().print(Text.assemble(("left out  ", "yellow"), name))
+    for warning in done.warnings:
+        note(warning)
+    say(str(done))
 
 
 def plan(found: Plan) -> None:

@@ -214,15 +214,19 @@ class Copy:
 
     # What is done
 
-    def _migrate(self, session: Session) -> MigrationResult:
+    def _migrate(self, session: Session, *, lent: bool = False) -> MigrationResult:
         """
         Have the target have what the source has had, and nothing beyond.
+
+        Args:
+            lent: Whether each migration may have transactions of its own.
 
         Raises:
             MigrationError: A migration failed there.
         """
         self._tell("migrating the target")
         twin = self._migrator._on(session.connection)
+        twin.db.lent = lent
         manager = twin.manager
         manager.only = frozenset(self._origin.done)
         manager.version_tracker.overlooks_copy = True
@@ -299,7 +303,7 @@ class Copy:
             if start.mark is not None and start.fresh:
                 self._clear(session)
             target.give_back({} if start.fresh else before)
-            made = self._migrate(session)
+            made = self._migrate(session, lent=True)
             found = self._match()
             held = dict(target.hold_back(found.jobs))
             with session.transaction():

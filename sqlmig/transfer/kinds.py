@@ -516,11 +516,8 @@ class Timestamp(_Lines):
                 moment = datetime.fromisoformat(f"{day} {clock.partition('.')[0]}").replace(tzinfo=UTC) - shift
             except (ValueError, OverflowError):
                 raise self.refuse(value, "; there is no such moment") from None
-            fraction = clock.partition(".")[2]
-            day, clock = (
-                f"{moment:%Y-%m-%d}".rjust(10, "0"),
-                f"{moment:%H:%M:%S}" + (f".{fraction}" if fraction else ""),
-            )
+            point, fraction = clock.partition(".")[1:]
+            day, clock = moment.date().isoformat(), f"{moment:%H:%M:%S}{point}{fraction}"
         return f"{day} {clock}+00" if self.zoned else f"{day} {clock}"
 
 

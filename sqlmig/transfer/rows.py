@@ -44,9 +44,11 @@ def copy_rows(source: Source, target: Target, job: Job, size: int, tell: Callabl
         raise
     except Exception as error:
         raise _refused(job, target, error) from error
-    if found != wanted:
+    # Asked in another way than by reading the rows: what reading has missed is missing in the target as well.
+    there = source.count(job.source)
+    if found != wanted or wanted.rows != there:
         facts = (
-            f"{wanted.rows:,} rows were read from the source, {found.rows:,} from the target\n"
+            f"the source has {there:,} rows; {wanted.rows:,} were read from it, and {found.rows:,} from the target\n"
             f"their checksums are {wanted.checksum} and {found.checksum}; what had been begun was undone"
         )
         raise CopyMismatch(job.target.name, facts)

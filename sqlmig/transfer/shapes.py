@@ -176,7 +176,8 @@ def _sqlite_references(raw: Any, name: str, columns: Sequence[Any]) -> tuple[Ref
 
 # PostgreSQL
 
-_OWN = "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')"
+_OWN = """NOT EXISTS (
+    SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')"""
 _PG_TABLES = f"""
 SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace
     AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND {_OWN} ORDER BY c.relname"""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..version_tracker import VersionTracker
 
-__all__ = ["PG_FORM", "Source", "identity", "opened"]
+__all__ = ["PG_FORM", "Source", "identity", "key_of", "opened", "streaming"]
 
 PG_FORM = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
@@ -33,6 +34,7 @@ PG_FORM = (
 )
 """How PostgreSQL writes values as texts, whatever its settings are, and that it does not end a long transaction."""
 
+_UNBUFFERED = {"pymysql": "pymysql.cursors", "mysqldb": "MySQLdb.cursors"}
 _BATCH_BYTES = 4 * 1024 * 1024
 _PG_PLAIN = {"int2", "int4", "int8", "bool", "float8", "numeric", "text", "varchar", "bytea"}
 _MY_PLAIN = {
@@ -126,12 +128,9 @@ class Source:
         if self.dialect == "sqlite":
             yield from self._from_sqlite(table, columns, sql, size)
             return
-        streamed = {"stream_results": True, "no_parameters": True}
-        result = self.connection.exec_driver_sql(sql, execution_options=streamed)
-        try:
-            yield from _fetched(result.cursor, size)
-        finally:
-            result.close()
+        with streaming(self.connection) as cursor:
+            cursor.execute(sql)
+            yield from _fetched(cursor, size)
 
     def _expression(self, column: Column) -> str:
         name = self.quote(column.name)
@@ -179,6 +178,23 @@ class Source:
             cursor.close()
             self.raw.text_factory = factory
         raise AssertionError("a text that could not be decoded can be decoded")
+
+
+@contextmanager
+def streaming(connection: Connection) -> Iterator[Any]:
+    """A cursor of the driver's own that leaves the rows on the server until they are fetched."""
+    raw: Any = connection.connection.dbapi_connection
+    driver = connection.dialect.driver
+    if connection.dialect.name == "postgresql":
+        cursor = raw.cursor(name="sqlmig_copy") if driver.startswith("psycopg") else raw.cursor()
+    elif driver in _UNBUFFERED:
+        cursor = raw.cursor(import_module(_UNBUFFERED[driver]).SSCursor)
+    else:
+        cursor = raw.cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
 
 
 class _Undecodable(bytes):

@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import CopyError
 from .kinds import Bits, Bytes, Date, Float, Integer, Json, Kind, Numeric, Same, Text, Time, Timestamp, Uuid
 from .shapes import Column, Table, ask_any, backticked, mysql_tables
+from .source import streaming
 from .target import Digest, Job, Target, Write, dangling
 
 __all__ = ["MySQLTarget"]
@@ -187,7 +188,7 @@ class MySQLTarget(Target):
         table = backticked(job.target.name)
         if _summed(job):
             strong = "CAST(CONV(LEFT(MD5(l), 12), 16, 10) AS UNSIGNED)"
-            sql = f"SELECT COUNT(*), SUM(CRC32(l)), SUM({strong}) FROM (SELECT {line} AS l FROM {table}) AS lines"
+            sql = f"SELECT COUNT(*), SUM(CRC32(l)), SUM({strong}) FROM (SELECT {line} AS l FROM {table}) AS listed"
             rows, crc, total = ask_any(self.raw, sql)[0]
             digest.add_sums(int(rows), int(crc or 0), int(total or 0))
             return digest
@@ -197,18 +198,13 @@ class MySQLTarget(Target):
         """Numbers that the server rounds as it writes them, and JSON that it orders, are compared here."""
         listed = ", ".join(_check(pair.target) for pair in job.pairs)
         forms = [_read_form(pair.target.type) for pair in job.pairs]
-        streamed = {"stream_results": True, "no_parameters": True}
         sql = f"SELECT {listed} FROM {backticked(job.target.name)}"
-        result = self.session.connection.exec_driver_sql(sql, execution_options=streamed)
-        try:
-            cursor = result.cursor
+        with streaming(self.session.connection) as cursor:
+            cursor.execute(sql)
             while rows := cursor.fetchmany(min(size, 1000)):
-                columns = [
-                    _with(values, made, _NULL) for made, values in zip(forms, zip(*rows, strict=True), strict=True)
-                ]
+                read = zip(forms, zip(*rows, strict=True), strict=True)
+                columns = [_with(values, made, _NULL) for made, values in read]
                 digest.add([line.encode() for line in map("\t".join, zip(*columns, strict=True))])
-        finally:
-            result.close()
         return digest
 
     def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:

@@ -38,9 +38,8 @@ __all__ = ["PostgreSQLTarget"]
 
 _NULL = "\\N"
 _HERE = "current_schema()::regnamespace"
-_FOREIGN = (
-    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{}'::regclass AND e.objid = {}.oid AND e.deptype = 'e')"
-)
+_FOREIGN = """NOT EXISTS (
+    SELECT FROM pg_depend e WHERE e.classid = '{}'::regclass AND e.objid = {}.oid AND e.deptype = 'e')"""
 _REFERENCES = f"""
 SELECT k.conrelid::regclass::text, quote_ident(k.conname), pg_get_constraintdef(k.oid),
     obj_description(k.oid, 'pg_constraint'), k.conrelid::regclass::text, k.confrelid::regclass::text
@@ -48,8 +47,10 @@ FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class p ON p.
 WHERE k.contype = 'f' AND k.conparentid = 0
     AND (c.relnamespace = {_HERE} OR p.relnamespace = {_HERE})"""
 _TRIGGERS = f"""
-SELECT t.tgrelid::regclass::text, quote_ident(t.tgname), t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND c.relname = ANY ({{}}) AND c.relnamespace = {_HERE}"""
+SELECT t.tgrelid::regclass::text, quote_ident(t.tgname), t.tgenabled
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+    AND c.relname = ANY ({{}}) AND c.relnamespace = {_HERE}"""
 _SEQUENCES = f"""
 SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
 FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class c ON c.oid = d.refobjid
@@ -61,6 +62,17 @@ FROM pg_attrdef f JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.o
     JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_class c ON c.oid = f.adrelid
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.adnum JOIN pg_sequence q ON q.seqrelid = s.oid
 WHERE c.relnamespace = {_HERE}"""
+_VIEWS = f"""
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relkind = 'm' AND c.relispopulated AND c.relnamespace = {_HERE} ORDER BY c.oid"""
+_RELATIONS = {
+    "v": "VIEW",
+    "m": "MATERIALIZED VIEW",
+    "r": "TABLE",
+    "p": "TABLE",
+    "f": "FOREIGN TABLE",
+    "S": "SEQUENCE",
+}
 _ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
 _INTEGERS = {"int2": 15, "int4": 31, "int8": 63}
 # A text of these means the same however it is written, and the server writes it in its own way.
@@ -105,14 +117,6 @@ class PostgreSQLTarget(Target):
         return known.get(word) or Text(nul=False)
 
     def drops(self) -> list[str]:
-        kinds = {
-            "v": "VIEW",
-            "m": "MATERIALIZED VIEW",
-            "r": "TABLE",
-            "p": "TABLE",
-            "f": "FOREIGN TABLE",
-            "S": "SEQUENCE",
-        }
         relations = ask_any(
             self.raw,
             "SELECT c.oid::regclass::text, c.relkind::text, lower(c.relname) FROM pg_class c"
@@ -121,7 +125,9 @@ class PostgreSQLTarget(Target):
             f" AND d.deptype IN ('a', 'i')) AND {_FOREIGN.format('pg_class', 'c')}"
             " ORDER BY c.relkind IN ('v', 'm') DESC, c.relkind = 'S', c.oid",
         )
-        found = [f"DROP {kinds[kind]} IF EXISTS {name} CASCADE" for name, kind, own in relations if own not in self.own]
+        found = [
+            f"DROP {_RELATIONS[kind]} IF EXISTS {name} CASCADE" for name, kind, own in relations if own not in self.own
+        ]
         routines = ask_any(
             self.raw,
             f"SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = {_HERE}"
@@ -202,8 +208,7 @@ class PostgreSQLTarget(Target):
             word = enabled.decode() if isinstance(enabled, bytes) else enabled
             self.run(f"ALTER TABLE {table} {_ENABLE[word]} TRIGGER {name}")
         self._count_on(jobs, last_numbers)
-        views = f"SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'm' AND c.relispopulated AND c.relnamespace = {_HERE}"
-        for (name,) in ask_any(self.raw, f"{views} ORDER BY c.oid"):
+        for (name,) in ask_any(self.raw, _VIEWS):
             self.run(f"REFRESH MATERIALIZED VIEW {name}")
 
     def _refer(self, table: str, name: str, definition: str) -> None:

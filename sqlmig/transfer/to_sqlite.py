@@ -2,7 +2,7 @@
 Into SQLite: what comes from SQLite stays as it is, value by value with its storage class.
 
 What comes from elsewhere is written as SQLAlchemy would write it: times as texts with six digits, UUIDs as texts, and
-truth as 1 and 0. Where the declared type would turn a value into one of another storage class, it is given that at once.
+truth as 1 and 0. Where the declared type would turn a value into another storage class, it has that from the start.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class _Stored(Kind):
     def __init__(self, affinity: str, is_json: bool) -> None:
         self._affinity, self._json = affinity, is_json
         self.name = f"values with the affinity {affinity}"
-        usual = {"text": {str}, "blob": {str, bytes, int}, "integer": {int}, "real": set()}.get(affinity, {int})
+        usual: set[type] = {int} if affinity in ("blob", "integer", "numeric") else set()
         self.takes = frozenset(usual | {bytes} | (set() if is_json else {str}))
 
     def fit(self, values: Sequence[Any]) -> bool:
