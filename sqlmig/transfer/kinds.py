@@ -156,7 +156,10 @@ class Boolean(Kind):
     """True and false, for which databases without such a type keep 1 and 0."""
 
     name = "true or false"
-    takes = frozenset({bool})
+    takes = frozenset({bool, int})
+
+    def fit(self, values: Sequence[Any]) -> bool:
+        return set(values) <= {0, 1}
 
     def one(self, value: Any) -> Any:
         if isinstance(value, int) and value in (0, 1):
