@@ -241,14 +241,24 @@ _MY_KEYS = """
 SELECT table_name, constraint_name, column_name, referenced_table_name, referenced_column_name
 FROM information_schema.key_column_usage WHERE table_schema = DATABASE()
 ORDER BY table_name, constraint_name, ordinal_position"""
+_MY_JSON = """
+SELECT table_name, constraint_name FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()
+    AND level = 'Column' AND check_clause LIKE 'json_valid(%'"""
 _COMPUTED = re.compile(r"\b(VIRTUAL|STORED|PERSISTENT)\b", re.IGNORECASE)
 
 
 def mysql_tables(raw: Any) -> list[Table]:
     """The tables of the current database, but for sequences and views."""
     columns: dict[str, list[Column]] = {}
+    # MariaDB's JSON is a text with a CHECK, which has the name of its column.
+    maria = "mariadb" in str(ask_any(raw, "SELECT VERSION()")[0][0]).lower()
+    checked = set(ask_any(raw, _MY_JSON)) if maria else set()
     for owner, name, kind, full, extra, length, precision, scale, fraction, octets in ask_any(raw, _MY_COLUMNS):
-        word = kind.lower() + (" unsigned" if "unsigned" in full.lower() else "")
+        word = (
+            "jsontext"
+            if (owner, name) in checked
+            else kind.lower() + (" unsigned" if "unsigned" in full.lower() else "")
+        )
         # Those that hold bytes have a length in bytes, and no other.
         size = length if length is not None else octets
         number = fraction if fraction is not None else precision

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..version_tracker import VersionTracker
 
-__all__ = ["PG_FORM", "Source", "identity", "key_of", "opened", "streaming"]
+__all__ = ["PG_FORM", "Source", "fetched", "identity", "key_of", "next_size", "opened", "streaming"]
 
 PG_FORM = (
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
@@ -51,6 +51,7 @@ _MY_PLAIN = {
     "text",
     "mediumtext",
     "longtext",
+    "jsontext",
     "enum",
     "set",
     "binary",
@@ -130,7 +131,7 @@ class Source:
             return
         with streaming(self.connection) as cursor:
             cursor.execute(sql)
-            yield from _fetched(cursor, size)
+            yield from fetched(cursor, size)
 
     def _expression(self, column: Column) -> str:
         name = self.quote(column.name)
@@ -154,7 +155,7 @@ class Source:
         cursor.row_factory = None
         try:
             cursor.execute(sql)
-            yield from _fetched(cursor, size)
+            yield from fetched(cursor, size)
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
@@ -222,15 +223,19 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:59]}…"
 
 
-def _fetched(cursor: Any, size: int) -> Iterator[list[Any]]:
-    """Batches that grow as long as their rows are small."""
-    now = min(size, 64)
+def fetched(cursor: Any, size: int) -> Iterator[list[Any]]:
+    """Batches that grow up to *size* as long as their rows are small."""
+    now = 1
     while rows := cursor.fetchmany(now):
         yield rows
         sampled = rows[:: max(1, len(rows) // 16)]
         each = sum(len(value) if isinstance(value, str | bytes) else 16 for row in sampled for value in row)
-        fitting = _BATCH_BYTES * len(sampled) // max(each, 1)
-        now = max(1, min(size, fitting, now * 4))
+        now = next_size(now, size, each // len(sampled))
+
+
+def next_size(now: int, most: int, each: int) -> int:
+    """How many rows to hold next, where a row of those before took *each* bytes."""
+    return max(1, min(most, now * 4, _BATCH_BYTES // max(each, 1)))
 
 
 @contextmanager

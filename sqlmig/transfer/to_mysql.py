@@ -17,13 +17,13 @@ from typing import Any
 from ..errors import CopyError
 from .kinds import Bits, Bytes, Date, Float, Integer, Json, Kind, Numeric, Same, Text, Time, Timestamp, Uuid
 from .shapes import Column, Table, ask_any, backticked, mysql_tables
-from .source import streaming
+from .source import fetched, streaming
 from .target import Digest, Job, Target, Write, dangling
 
 __all__ = ["MySQLTarget"]
 
 _WIDTHS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
-_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set")
+_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "jsontext", "enum", "set")
 _BINARIES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
 _MODE = "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_AUTO_VALUE_ON_ZERO,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 _NULL = "\\N"
@@ -51,6 +51,8 @@ class MySQLTarget(Target):
             return Numeric(column.precision, column.scale)
         if word in ("char", "varchar", "enum", "set"):
             return Text(column.length, hexed=source.type == "uuid" and column.length == 32)
+        if word == "jsontext":
+            return Json(parsed=False)
         if word in _TEXTS:
             return Text(octets=column.length)
         if word in _BINARIES:
@@ -159,7 +161,7 @@ class MySQLTarget(Target):
     def writing(self, job: Job) -> Iterator[Write]:
         written = job.written
         literals = [_literals_of(job.pairs[index].target.type) for index in written]
-        checks = [_forms_of(pair.target.type) for pair in job.pairs]
+        checks = [_forms_of(pair.target) for pair in job.pairs]
         listed = ", ".join(backticked(job.pairs[index].target.name) for index in written)
         begin = f"INSERT INTO {backticked(job.target.name)} ({listed}) VALUES ("
         packet = int(ask_any(self.raw, "SELECT @@max_allowed_packet")[0][0])
@@ -197,11 +199,11 @@ class MySQLTarget(Target):
     def _read_all(self, job: Job, size: int, digest: Digest) -> Digest:
         """Numbers that the server rounds as it writes them, and JSON that it orders, are compared here."""
         listed = ", ".join(_check(pair.target) for pair in job.pairs)
-        forms = [_read_form(pair.target.type) for pair in job.pairs]
+        forms = [_read_form(pair.target) for pair in job.pairs]
         sql = f"SELECT {listed} FROM {backticked(job.target.name)}"
         with streaming(self.session.connection) as cursor:
             cursor.execute(sql)
-            while rows := cursor.fetchmany(min(size, 1000)):
+            for rows in fetched(cursor, size):
                 read = zip(forms, zip(*rows, strict=True), strict=True)
                 columns = [_with(values, made, _NULL) for made, values in read]
                 digest.add([line.encode() for line in map("\t".join, zip(*columns, strict=True))])
@@ -314,8 +316,10 @@ def _check(column: Column) -> str:
     return f"CAST({name} AS CHAR)"
 
 
-def _forms_of(word: str) -> Callable[[Sequence[Any]], Sequence[str]]:
-    word = word.removesuffix(" unsigned")
+def _forms_of(column: Column) -> Callable[[Sequence[Any]], Sequence[str]]:
+    word = column.type.removesuffix(" unsigned")
+    if word in ("time", "datetime", "timestamp") and column.precision:
+        return lambda values: [value.rstrip("0").rstrip(".") if "." in value else value for value in values]
     if word in _BINARIES:
         return lambda values: [value.hex().upper() for value in values]
     if word in ("float", "double"):
@@ -325,10 +329,9 @@ def _forms_of(word: str) -> Callable[[Sequence[Any]], Sequence[str]]:
     return _escaped if word in _TEXTS else _plain
 
 
-def _read_form(word: str) -> Callable[[Sequence[Any]], Sequence[str]]:
-    word = word.removesuffix(" unsigned")
-    if word in ("float", "double", "json"):
-        return _forms_of(word)
+def _read_form(column: Column) -> Callable[[Sequence[Any]], Sequence[str]]:
+    if column.type.removesuffix(" unsigned") in ("float", "double", "json"):
+        return _forms_of(column)
     return lambda values: [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 

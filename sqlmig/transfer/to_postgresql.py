@@ -33,7 +33,7 @@ from .kinds import (
     Uuid,
 )
 from .shapes import Column, Table, ask_any, postgresql_tables
-from .source import PG_FORM
+from .source import PG_FORM, next_size
 from .target import Digest, Job, Target, Write, escaped
 
 __all__ = ["PostgreSQLTarget"]
@@ -254,8 +254,10 @@ def _lines(pgconn: Any, sql: str, size: int) -> Iterator[list[Any]]:
     if began.status != ExecStatus.COPY_OUT:
         raise errors.DatabaseError(began.get_error_message())
     lines = iter(partial(pgconn.get_copy_data, 0), (-1, b""))
-    while batch := [line for _, line in islice(lines, size)]:
+    now = 1
+    while batch := [line for _, line in islice(lines, now)]:
         yield batch
+        now = next_size(now, size, sum(map(len, batch)) // len(batch))
     while (ended := pgconn.get_result()) is not None:
         if ended.status != ExecStatus.COMMAND_OK:
             raise errors.DatabaseError(ended.get_error_message())

@@ -18,6 +18,7 @@ from typing import Any
 from ..backends.sqlite import ask, pragma, quoted
 from .kinds import Date, Json, Kind, Same, Time, Timestamp, Unfit, Uuid
 from .shapes import Column, Table, sqlite_tables
+from .source import fetched
 from .target import Digest, Job, Target, Write, dangling
 
 __all__ = ["SQLiteTarget"]
@@ -49,7 +50,7 @@ class SQLiteTarget(Target):
             return Date()
         if source.type == "uuid":
             return _Hex() if column.length == 32 and "char" in column.type else Uuid()
-        return _Stored(_affinity(column.type), source.type in ("json", "jsonb"))
+        return _Stored(_affinity(column.type), source.type in ("json", "jsonb", "jsontext"))
 
     def drops(self) -> list[str]:
         order = "CASE type WHEN 'view' THEN 0 WHEN 'trigger' THEN 1 ELSE 2 END, sql NOT LIKE 'CREATE VIRTUAL%'"
@@ -107,7 +108,7 @@ class SQLiteTarget(Target):
         cursor.row_factory = None
         try:
             cursor.execute(f"SELECT {listed} FROM main.{quoted(job.target.name)}")
-            while rows := cursor.fetchmany(min(size, 1000)):
+            for rows in fetched(cursor, size):
                 digest.add(_forms(rows))
         finally:
             cursor.close()
