@@ -164,9 +164,7 @@ class TestOutsideOfOneTransaction:
             connection.exec_driver_sql("UPDATE t1 SET n = 70 WHERE id = 7")
         engine.dispose()
         if target.startswith("sqlite"):
-            (folder.path / "004_step_4.py").write_text(
-                "from sqlmig import BaseMigration\nclass S(BaseMigration):\n    version = 4\n    def up(self): pass\n"
-            )
+            folder.add(4, "pass")
             Migrator(source, folder.path).repair()
         Migrator(target, folder.path).copy_from(source)
         self.check(target, folder)

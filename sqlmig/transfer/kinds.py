@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _NONE = type(None)
+# Of a backslash before it that is escaped itself, it is the text of a u and four zeros.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
@@ -376,10 +378,10 @@ class Json(Kind):
             raise self.refuse(value)
         text = value if isinstance(value, str) else repr(value)
         try:
-            found = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+            json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_no_twins)
         except (ValueError, RecursionError):
             raise self.refuse(value, "; it is none") from None
-        if "\\u0000" in text and "\0" in json.dumps(found, default=str, ensure_ascii=False):
+        if _NUL.search(text):
             raise self.refuse(value, "; it has a character 0 in it")
         return text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from .source import Source, key_of
 from .target import Job, Target
 
 __all__ = ["copy_rows"]
+
+# Behind it stands the value.
+_PLACE = re.compile(r"^COPY .*, (line \d+(?:, column [^:]+)?)", re.MULTILINE)
 
 
 def copy_rows(source: Source, target: Target, job: Job, size: int, tell: Callable[[int, str], object]) -> TableCopy:
@@ -81,8 +85,12 @@ def _refused(job: Job, target: Target, error: Exception) -> Exception:
     if unavailable is not None:
         return unavailable
     diagnosis = getattr(origin, "diag", None)
-    facts = [reason(origin)]
-    facts += [text for name in ("message_detail", "context") if (text := getattr(diagnosis, name, None))]
+    said = getattr(diagnosis, "message_primary", None)
+    facts = [f"{type(origin).__name__}: {said}" if said else reason(origin)]
+    detail = getattr(diagnosis, "message_detail", None) or ""
+    # The others are of the whole row.
+    facts += [detail] if detail.startswith("Key ") else []
+    facts += [found[1] for found in [_PLACE.search(getattr(diagnosis, "context", None) or "")] if found]
     return CopyError(
         f"The target does not take the rows of {job.target.name} as they are in the source.",
         "\n".join([*facts, "nothing was copied: what had been begun was undone"]),
