@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlmig.connection import Database
     from sqlmig.results import MigrationResult, Plan
     from sqlmig.safety.report import Rehearsal
+    from sqlmig.transfer.report import CopyResult
 
     from .environment import Environment
     from .history import History
@@ -115,6 +116,18 @@ class AlembicMigrator(Migrator):
             twin.__dict__.pop(name, None)
         twin._history = twin._tables_found = twin._place = None
         return twin
+
+    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 5_000) -> CopyResult:
+        """
+        Not for Alembic projects.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError(
+            "AlembicMigrator copies no databases.\n  Its history is Alembic's; nothing was changed.\n"
+            "Import the project, and copy with what comes of it: sqlmig import-alembic"
+        )
 
     @cached_property
     def project(self) -> Project:

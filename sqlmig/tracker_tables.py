@@ -137,8 +137,9 @@ def prepare(connection: Connection, versions: Table, history: Table) -> None:
     for index in versions.indexes:
         index.create(connection, checkfirst=True)
     if connection.dialect.name == "sqlite":
-        # Only there are tables of older forms.
         _widen_operations(connection, history)
+    else:
+        _widen_operations_natively(connection, history)
 
 
 def _add_missing_columns(connection: Connection, table: Table) -> None:
@@ -172,6 +173,22 @@ def _widen_operations(connection: Connection, history: Table) -> None:
         )
         if widened != entry.sql:
             edit_schema(catalogue, schema, [update(entry, sql=widened)])
+
+
+def _widen_operations_natively(connection: Connection, history: Table) -> None:
+    """The same on a server, of a history that an older release made."""
+    name, quote = _quoted(connection, history), connection.dialect.identifier_preparer.quote
+    listed = ", ".join(map(repr, OPERATIONS))
+    for found in inspect(connection).get_check_constraints(history.name, schema=history.schema):
+        text = found["sqltext"]
+        if (
+            found["name"]
+            and "operation" in text
+            and "'adopt'" in text
+            and not all(f"'{o}'" in text for o in OPERATIONS)
+        ):
+            connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT {quote(found['name'])}")
+            connection.exec_driver_sql(f"ALTER TABLE {name} ADD CHECK (operation IN ({listed}))")
 
 
 def _quoted(connection: Connection, table: Table) -> str:

@@ -369,6 +369,8 @@ class Json(Kind):
 
     def __init__(self, *, parsed: bool) -> None:
         self.parsed = parsed
+        # Of two values under one key, a database that keeps no text keeps one.
+        self._pairs = _no_twins if parsed else dict
 
     def fit(self, values: Sequence[Any]) -> bool:
         return False
@@ -378,10 +380,10 @@ class Json(Kind):
             raise self.refuse(value)
         text = value if isinstance(value, str) else repr(value)
         try:
-            json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+            json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=self._pairs)
         except (ValueError, RecursionError):
             raise self.refuse(value, "; it is none") from None
-        if _NUL.search(text):
+        if self.parsed and _NUL.search(text):
             raise self.refuse(value, "; it has a character 0 in it")
         return text
 
@@ -393,7 +395,11 @@ class Json(Kind):
 
 
 def _number(value: Decimal) -> str:
-    return f"#{value.normalize():f}"
+    """A number without what may be written in more than one way, and with all its digits, however many."""
+    sign, digits, exponent = value.as_tuple()
+    written = "".join(map(str, digits)).rstrip("0")
+    shift = int(exponent) + len(digits) - len(written)
+    return f"#{'-' if sign else ''}{written.lstrip('0')}e{shift}" if written.strip("0") else "#0"
 
 
 def _no_constant(word: str) -> Any:
