@@ -180,13 +180,8 @@ def _widen_operations_natively(connection: Connection, history: Table) -> None:
     name, quote = _quoted(connection, history), connection.dialect.identifier_preparer.quote
     listed = ", ".join(map(repr, OPERATIONS))
     for found in inspect(connection).get_check_constraints(history.name, schema=history.schema):
-        text = found["sqltext"]
-        if (
-            found["name"]
-            and "operation" in text
-            and "'adopt'" in text
-            and not all(f"'{o}'" in text for o in OPERATIONS)
-        ):
+        text, ours = found["sqltext"], "operation" in found["sqltext"] and "'adopt'" in found["sqltext"]
+        if found["name"] and ours and not all(f"'{operation}'" in text for operation in OPERATIONS):
             connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT {quote(found['name'])}")
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD CHECK (operation IN ({listed}))")
 

@@ -15,8 +15,10 @@ import pytest
 from click.testing import CliRunner
 from copy_support import KINDS, TABLES, empty, metadata, rows, source_in, write_migrations
 from sqlalchemy import create_engine, insert, inspect, select
+from sqlalchemy.exc import DBAPIError
 
-from sqlmig import Migrator
+from alembic_compat import AlembicMigrator
+from sqlmig import ConfigurationError, Migrator
 from sqlmig.cli.app import app
 
 
@@ -151,6 +153,48 @@ def test_a_target_that_the_application_has_made_already(library: str, target: st
     result = Migrator(target, folder).copy_from(source)
     assert result.applied == [2]
     assert rows(target) == rows(source)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_history_that_knows_no_copies_yet(kind: str, folder: Path, tmp_path: Path) -> None:
+    """A release before this one made it, with a CHECK of the operations of its time."""
+    Migrator(tmp_path / "source.db", folder).migrate_to_version(1)
+    with empty(kind, tmp_path) as url:
+        migrator = Migrator(url, folder)
+        migrator.version_tracker.create_tables_if_not_exist()
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            [check] = inspect(connection).get_check_constraints("migration_history")
+            connection.exec_driver_sql(f"ALTER TABLE migration_history DROP CONSTRAINT {check['name']}")
+            old = "operation IN ('apply', 'rollback', 'skip', 'adopt', 'stamp', 'repair', 'restore')"
+            connection.exec_driver_sql(f"ALTER TABLE migration_history ADD CHECK ({old})")
+        migrator.copy_from(tmp_path / "source.db")
+        assert migrator.get_migration_history()[0]["operation"] == "copy"
+        wrong = "INSERT INTO migration_history (version, operation, success) VALUES (1, 'x', true)"
+        with engine.connect() as connection, pytest.raises(DBAPIError, match=r"(?i)check|constraint"):
+            connection.exec_driver_sql(wrong)
+        engine.dispose()
+
+
+def test_tables_of_other_schemas_are_told(folder: Path, tmp_path: Path) -> None:
+    Migrator(tmp_path / "source.db", folder).migrate_to_version(1)
+    with empty("postgresql", tmp_path) as url:
+        Migrator(url, folder).copy_from(tmp_path / "source.db")
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE SCHEMA other")
+            connection.exec_driver_sql("CREATE TABLE other.t (id INTEGER)")
+        engine.dispose()
+        result = Migrator(tmp_path / "back.db", folder).copy_from(url)
+        assert "the tables of the schema other were not copied" in result.warnings
+
+
+def test_an_alembic_project_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "alembic" / "versions").mkdir(parents=True)
+    (tmp_path / "alembic" / "env.py").write_text("")
+    migrator = AlembicMigrator(f"sqlite:///{tmp_path / 'target.db'}", str(tmp_path / "alembic"), env=False)
+    with pytest.raises(ConfigurationError, match="import-alembic"):
+        migrator.copy_from(tmp_path / "source.db")
 
 
 def test_checksums_are_those_of_the_rows(library: str, folder: Path, tmp_path: Path) -> None:

@@ -375,5 +375,12 @@ class Copy:
             tables=self._tables,
             left_out=self._matched.left_out,
             execution_time_ms=round(self._clock.milliseconds, 3),
-            warnings=[*self._origin.warnings, *made.warnings, *warnings, *unfilled, *self._target.warnings],
+            warnings=[
+                *self._origin.warnings,
+                *self._source.warnings,
+                *made.warnings,
+                *warnings,
+                *unfilled,
+                *self._target.warnings,
+            ],
         )

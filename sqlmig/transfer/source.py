@@ -79,10 +79,22 @@ class Source:
         self.raw: Any = connection.connection.dbapi_connection
         reader = {"sqlite": sqlite_tables, "postgresql": postgresql_tables}.get(self.dialect, mysql_tables)
         self.tables: list[Table] = reader(self.raw)
+        self.warnings = self._elsewhere() if self.dialect == "postgresql" else []
 
     @property
     def quote(self) -> Any:
         return quoted if self.dialect in ("sqlite", "postgresql") else backticked
+
+    def _elsewhere(self) -> list[str]:
+        """What is not seen, because it lies in other schemas: which of them belong to the application is not known."""
+        found = ask_any(
+            self.raw,
+            "SELECT DISTINCT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+            " AND n.nspname <> current_schema() AND NOT EXISTS (SELECT FROM pg_depend e"
+            " WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1",
+        )
+        return [f"the tables of the schema {name} were not copied" for (name,) in found]
 
     def history(self, tracker: VersionTracker) -> list[dict[str, Any]]:
         """The rows of its audit log, the oldest first, as they are stored."""
