@@ -364,7 +364,7 @@ class Copy:
             f" checks, and is applied {'in the source' if version in self._skipped else 'there'}"
             for version in differing
         ]
-        unfilled = [f"only the target has {name}, which was not filled" for name in self._matched.unfilled]
+        warnings += [f"only the target has {name}, which was not filled" for name in self._matched.unfilled]
         return CopyResult(
             success=True,
             source=self._names[0],
@@ -380,7 +380,6 @@ class Copy:
                 *self._source.warnings,
                 *made.warnings,
                 *warnings,
-                *unfilled,
                 *self._target.warnings,
             ],
         )
