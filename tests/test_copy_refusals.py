@@ -171,7 +171,7 @@ def test_a_source_whose_files_were_edited(tmp_path: Path) -> None:
     folder.table(1)
     Migrator(tmp_path / "source.db", folder.path).migrate()
     folder.add(1, 'self.execute_sql("CREATE TABLE other (id INTEGER)")')
-    with pytest.raises(ValidationFailed, match="001_step_1"):
+    with pytest.raises(ValidationFailed, match="migration 1 was edited"):
         Migrator(tmp_path / "target.db", folder.path).copy_from(tmp_path / "source.db")
     assert not (tmp_path / "target.db").exists()
 
