@@ -14,11 +14,12 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..connection import DatabaseConnection, display_name
-from ..errors import ConfigurationError, CopyError, DatabaseLocked, TargetNotEmpty, ValidationFailed
+from ..errors import ConfigurationError, CopyError, DatabaseLocked, TargetNotEmpty
 from ..provenance import is_running
 from ..run import Clock, Run, Teller
 from .carried import carry_history
 from .matching import Match, match
+from .origin import look_at_source
 from .report import CopyResult
 from .rows import copy_rows
 from .source import Source, identity, opened
@@ -27,23 +28,13 @@ from .target import target_of
 if TYPE_CHECKING:
     from ..backends.session import Session
     from ..migrator import Migrator
-    from ..results import Issue, MigrationResult
+    from ..results import MigrationResult
     from ..version_tracker import AppliedVersion, DatabaseState
 
 __all__ = ["BATCH", "Copy"]
 
 BATCH = 5_000
 """Rows of a batch, if nobody says otherwise: more are no quicker."""
-
-
-class _Origin(NamedTuple):
-    """What the source says of itself."""
-
-    done: list[int]
-    skipped: set[int]
-    version: int
-    history: list[dict[str, Any]]
-    warnings: list[str]
 
 
 class _Start(NamedTuple):
@@ -84,7 +75,7 @@ class Copy:
         self._migrator.manager.require_files()
         with ExitStack() as stack:
             self._source = Source(stack.enter_context(opened(self._database, self._backend.lock_timeout)))
-            self._origin = self._look_at_source()
+            self._origin = look_at_source(self._migrator, self._source)
             session = stack.enter_context(self._backend.session())
             stack.enter_context(self._run.recording(session))
             stack.callback(session.restore_settings)
@@ -106,44 +97,6 @@ class Copy:
         return self._under_mark(session, start)
 
     # What there is
-
-    def _look_at_source(self) -> _Origin:
-        """
-        Its version, which the files must know, and its history.
-
-        Raises:
-            CopyError: It is at none, or somebody is in the middle of a migration.
-            ValidationFailed: The files are not those that it was made with.
-        """
-        connection = self._source.connection
-        manager = self._migrator._on(connection).manager
-        tracker = manager.version_tracker
-        state = tracker.read(connection)
-        tracker.refuse_half_copied(state)
-        manager.refuse_newer(state)
-        manager.refuse_unknown(state)
-        name = self._source.name
-        if state.interrupted:
-            raise CopyError(
-                f"Migration {state.interrupted[0].version} of the source {name} was started and has not finished.",
-                "nothing was copied, and nothing changed",
-                "Let it finish, or settle it there, then copy: sqlmig status",
-            )
-        tracker.check_agreement(state)
-        if not state.done:
-            raise CopyError(
-                f"The source {name} is at no version, so it is not known which migrations make its tables.",
-                "nothing was copied, and nothing changed",
-                "Migrate it first: sqlmig up. If it has tables that migrations would make: sqlmig stamp N",
-            )
-        issues: list[Issue] = manager.standing_issues(state, verify=manager.refuses_edits)
-        if issues:
-            raise ValidationFailed(issues)
-        pending = manager.pending(state)
-        listed = ", ".join(f"{version:03}" for version in pending)
-        warnings = [f"the source has not had {listed}, and the target neither: migrate it"] if pending else []
-        skipped = {row.version for row in state.rows if row.state == "skipped"}
-        return _Origin(state.done, skipped, state.current_version, self._source.history(tracker), warnings)
 
     def _look_at_target(self, session: Session) -> _Start:
         """

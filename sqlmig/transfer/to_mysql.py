@@ -15,10 +15,13 @@ from hashlib import md5
 from typing import Any
 
 from ..errors import CopyError
-from .kinds import Bits, Bytes, Date, Float, Integer, Json, Kind, Numeric, Same, Text, Time, Timestamp, Uuid
+from .kinds import Kind, Same
+from .numbers import Bits, Float, Integer, Numeric
 from .shapes import Column, Table, ask_any, backticked, mysql_tables
 from .source import fetched, streaming
 from .target import Digest, Job, Target, Write, dangling
+from .texts import Bytes, Json, Text, Uuid
+from .times import Date, Time, Timestamp
 
 __all__ = ["MySQLTarget"]
 

@@ -17,24 +17,13 @@ from typing import Any
 
 from ..backends.sqlite import quoted
 from ..errors import CopyError, UnsupportedDatabase
-from .kinds import (
-    Boolean,
-    Bytes,
-    Date,
-    Float,
-    Integer,
-    Json,
-    Kind,
-    Numeric,
-    Same,
-    Text,
-    Time,
-    Timestamp,
-    Uuid,
-)
+from .kinds import Kind, Same
+from .numbers import Boolean, Float, Integer, Numeric
 from .shapes import Column, Table, ask_any, postgresql_tables
 from .source import PG_FORM, next_size
 from .target import Digest, Job, Target, Write, escaped
+from .texts import Bytes, Json, Text, Uuid
+from .times import Date, Time, Timestamp
 
 __all__ = ["PostgreSQLTarget"]
 

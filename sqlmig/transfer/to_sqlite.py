@@ -16,10 +16,12 @@ from marshal import dumps
 from typing import Any
 
 from ..backends.sqlite import ask, pragma, quoted
-from .kinds import Date, Json, Kind, Same, Time, Timestamp, Unfit, Uuid
+from .kinds import Kind, Same, Unfit
 from .shapes import Column, Table, sqlite_tables
 from .source import fetched
 from .target import Digest, Job, Target, Write, dangling
+from .texts import Json, Uuid
+from .times import Date, Time, Timestamp
 
 __all__ = ["SQLiteTarget"]
 
