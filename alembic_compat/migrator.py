@@ -117,7 +117,7 @@ class AlembicMigrator(Migrator):
         twin._history = twin._tables_found = twin._place = None
         return twin
 
-    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 5_000) -> CopyResult:
+    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 2_000) -> CopyResult:
         """
         Not for Alembic projects.
 

@@ -337,7 +337,7 @@ class Migrator:
         """
         return self.keeper.restore(snapshot)
 
-    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 5_000) -> CopyResult:
+    def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 2_000) -> CopyResult:
         """
         Copy another database into this one, which is empty: SQLite, PostgreSQL, MariaDB or MySQL, into any of them.
 

@@ -18,7 +18,7 @@ __all__ = ["COMMANDS"]
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    default=5_000,
+    default=2_000,
     show_default=True,
     metavar="ROWS",
     help="How many rows are held in memory at a time, at the most.",

@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..connection import DatabaseConnection, display_name
+from ..data.collector import less_often
 from ..errors import ConfigurationError, CopyError, DatabaseLocked, TargetNotEmpty
 from ..provenance import is_running
 from ..run import Clock, Run, Teller
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
     from ..results import MigrationResult
     from ..version_tracker import AppliedVersion, DatabaseState
 
-__all__ = ["BATCH", "Copy"]
-
-BATCH = 5_000
-"""Rows of a batch, if nobody says otherwise: more are no quicker."""
+__all__ = ["Copy"]
 
 
 class _Start(NamedTuple):
@@ -214,7 +212,8 @@ class Copy:
             column = job.source.column(job.source.key[0]) if len(job.source.key) == 1 else None
             self._last[job.target.name] = source.last_number(job.source, column) if column is not None else None
         target.prepare(jobs)
-        self._tables = [copy_rows(source, target, job, self._size, self._count) for job in jobs]
+        with less_often():
+            self._tables = [copy_rows(source, target, job, self._size, self._count) for job in jobs]
         self._tell("checking references")
         try:
             target.finish(jobs, self._last)
