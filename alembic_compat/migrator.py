@@ -93,6 +93,13 @@ class AlembicMigrator(Migrator):
         self._says_together = "all_or_nothing" in options
         # The folder is never looked into: the revisions are the files.
         super().__init__(_synchronous(database), ".", **options)
+        if self._door is not None:
+            raise ConfigurationError(
+                "AlembicMigrator runs on no connection of an asynchronous driver, and no asynchronous database in"
+                " memory.\n"
+                "  Alembic's scripts run on a connection of Python's sqlite3; nothing was changed.\n"
+                "Pass an engine of sqlite:///, or of sqlite+aiosqlite:/// with a file: the file is opened by sqlite3."
+            )
         self._location, self._x_arguments, self._runs_env = script_location, x_arguments, env
         self._options = {**(configure or {}), **_metadata(target_metadata, naming_convention)}
         self._options |= {"version_table": version_table} if version_table else {}
@@ -377,12 +384,13 @@ def _metadata(target_metadata: Any, naming_convention: Mapping[str, Any] | None)
 
 def _synchronous(database: Any) -> Any:
     """An engine of the same SQLite file for one whose driver is asynchronous; anything else as it is."""
-    engine = getattr(database, "sync_engine", database)
+    # A connection's transaction is not to be left out.
+    engine = database if hasattr(database, "sync_connection") else getattr(database, "sync_engine", database)
     if (
         isinstance(engine, Engine)
         and engine.dialect.is_async
         and engine.dialect.name == "sqlite"
-        and engine.url.database
+        and engine.url.database not in (None, "", ":memory:")
     ):
         return create_engine(engine.url.set(drivername="sqlite"))
     return database

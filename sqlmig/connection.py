@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -18,28 +19,41 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import Pool, StaticPool
 
+from .turns import Here, Turn, greenlet_at_work
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.sql import Executable
 
     from .rows import Result, Row
 
 __all__ = [
+    "Asynchronous",
     "Database",
     "DatabaseConnection",
     "Parameters",
+    "as_plain",
     "atomic",
     "begin",
     "display_name",
     "in_autocommit",
+    "is_asynchronous",
+    "plain_for",
     "pool_lock",
+    "refuse_asynchronous",
 ]
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
+Asynchronous: TypeAlias = "AsyncEngine | AsyncConnection"
 
 logger = logging.getLogger("sqlmig.sql")
 
-_pool_locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
+_ROUTINE_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
+# How `?` is spelled (PEP 249); asyncpg numbers them.
+_PLACEHOLDERS = {"format": "%s", "pyformat": "%s", "numeric_dollar": "$"}
+
+_pool_locks: WeakKeyDictionary[Pool, Turn] = WeakKeyDictionary()
 _pool_locks_guard = threading.Lock()
 
 
@@ -57,14 +71,14 @@ class DatabaseConnection:
     def __init__(self, database: Database) -> None:
         self.engine: Engine
         self._joined: Connection | None = None
-        self._local = threading.local()
+        self._here = Here()
         self.lent = False
         """Whether the Connection is sqlmig's own, so that what a read has begun on it may be ended."""
         self.statements = 0
         self.last_statement: str | None = None
         if isinstance(database, DatabaseConnection):
             self._joined, self.engine = database._joined, database.engine
-            self._local = database._local
+            self._here = database._here
         elif isinstance(database, Connection):
             self._joined, self.engine = database, database.engine
         else:
@@ -73,7 +87,7 @@ class DatabaseConnection:
     @property
     def connection(self) -> Connection | None:
         """The Connection that statements go to now, or None outside any transaction."""
-        return self._joined if self._joined is not None else getattr(self._local, "connection", None)
+        return self._joined if self._joined is not None else self._here.values.get("connection")
 
     @property
     def bound(self) -> bool:
@@ -95,6 +109,7 @@ class DatabaseConnection:
                 # A list of rows, with no row in it.
                 return Result(None)
             params = None
+        refuse_asynchronous(self.engine)
         connection = self.connection
         if connection is not None:
             return Result(_run(connection, sql, params))
@@ -112,21 +127,23 @@ class DatabaseConnection:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Commit what happens inside together or not at all; inside a transaction, a savepoint."""
+        refuse_asynchronous(self.engine)
         connection = self.connection
         if connection is not None:
             with atomic(connection):
                 yield connection
             return
         with self._alone(), self.engine.connect() as own, _ended(own, "COMMIT"):
-            self._local.connection = own
+            self._here.values["connection"] = own
             try:
                 yield own
             finally:
-                del self._local.connection
+                del self._here.values["connection"]
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """The connection at hand, or one for the time of a read, which sees one moment of the database."""
+        refuse_asynchronous(self.engine)
         connection = self.connection
         if connection is not None:
             yield connection
@@ -137,12 +154,13 @@ class DatabaseConnection:
     @contextmanager
     def at_work(self, connection: Connection) -> Iterator[None]:
         """
-        Have whatever this thread reads meanwhile read on *connection*.
+        Have whatever this thread, or this task of an event loop, reads meanwhile read on *connection*.
 
         Raises:
             ConfigurationError: The thread is at work already: a progress callback or a migration calls back.
         """
-        if getattr(self._local, "at_work", False):
+        here = self._here.values
+        if here.get("at_work"):
             from .errors import ConfigurationError
 
             raise ConfigurationError(
@@ -150,12 +168,12 @@ class DatabaseConnection:
                 "  It was called back from a migration or from a progress callback; nothing was changed by that.\n"
                 "Call it when migrate() has returned."
             )
-        before = getattr(self._local, "connection", None)
-        self._local.at_work, self._local.connection = True, connection
+        before = here.get("connection")
+        here.update(at_work=True, connection=connection)
         try:
             yield
         finally:
-            self._local.at_work, self._local.connection = False, before
+            here.update(at_work=False, connection=before)
 
     def _alone(self) -> AbstractContextManager[object]:
         """Keep other threads out where all share one connection, and with it one transaction."""
@@ -174,12 +192,12 @@ class DatabaseConnection:
 Database: TypeAlias = "DatabaseConnection | Engine | Connection | URL | str | os.PathLike[str]"
 
 
-def pool_lock(pool: Pool) -> threading.RLock:
-    """The lock with which the threads of a process keep out of each other's way on one pool."""
+def pool_lock(pool: Pool) -> Turn:
+    """The lock with which threads, or the tasks of one, keep out of each other's way on one pool."""
     lock = _pool_locks.get(pool)
     if lock is None:
         with _pool_locks_guard:
-            lock = _pool_locks.setdefault(pool, threading.RLock())
+            lock = _pool_locks.setdefault(pool, Turn())
     return lock
 
 
@@ -275,19 +293,46 @@ def display_name(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 
 
+def is_asynchronous(database: object) -> bool:
+    """Whether statements on it are awaited: of an AsyncEngine, an AsyncConnection, and what stands behind them."""
+    if isinstance(database, Engine | Connection):
+        return database.dialect.is_async
+    return any(kind.__name__ in ("AsyncEngine", "AsyncConnection") for kind in type(database).__mro__)
+
+
+def refuse_asynchronous(database: object) -> None:
+    """
+    Refuse what has to be awaited where it cannot be, or has no connection of sqlite3's.
+
+    Raises:
+        ConfigurationError: It is an AsyncEngine or AsyncConnection, or what stands behind one outside of a greenlet.
+    """
+    inner = isinstance(database, Engine | Connection)
+    if not is_asynchronous(database) or (inner and greenlet_at_work() is not None and not _is_sqlite(database)):
+        return
+    from .errors import ConfigurationError
+
+    kind = type(database).__name__ if not inner else "A Connection of aiosqlite" if _is_sqlite(database) else ""
+    raise ConfigurationError(
+        f"{kind or 'The Connection of an asynchronous engine'} cannot be used here.\n"
+        "  Its statements have to be awaited, which was not done; nothing was changed.\n"
+        "Migrate by: await Migrator(engine, ...).migrate_async()"
+        + ("" if inner and _is_sqlite(database) else "\nFor anything else: await connection.run_sync(function)")
+    )
+
+
+def _is_sqlite(database: object) -> bool:
+    return isinstance(database, Engine | Connection) and database.dialect.name == "sqlite"
+
+
 def _engine(database: object) -> Engine:
     if isinstance(database, Engine):
         return database
-    from .errors import ConfigurationError, UnsupportedDatabase
-
-    if type(database).__name__ == "AsyncEngine":
-        raise ConfigurationError(
-            "An AsyncEngine cannot be used here.\n"
-            "  sqlmig runs on a synchronous engine of the same database.\n"
-            "Pass one: Migrator(sqlalchemy.create_engine(url), ...)"
-        )
+    refuse_asynchronous(database)
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    from .errors import ConfigurationError, UnsupportedDatabase
 
     if isinstance(database, URL):
         return create_engine(database)
@@ -344,6 +389,8 @@ def _run(connection: Connection, sql: str | Executable, params: Parameters) -> C
         return connection.execute(sql, params or None)
     if params is None or (isinstance(params, Sequence) and not params):
         # Without values there are no placeholders: a driver is not to look for any behind a `%`.
+        if _prepares(connection):
+            return _run_each(connection, sql)
         return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
     if isinstance(params, Mapping):
         return _run_named(connection, sql, [params])
@@ -356,20 +403,44 @@ def _run(connection: Connection, sql: str | Executable, params: Parameters) -> C
         return _run_named(connection, sql, rows)
     from .sql_text import bind_positional
 
-    placeholder = "%s" if _style(connection) in ("format", "pyformat") else "?"
+    placeholder = _PLACEHOLDERS.get(_style(connection), "?")
     sql = bind_positional(sql, len(rows[0]), placeholder, connection.dialect.name)
-    values = [tuple(_plain(value) for value in row) for row in rows]
+    plain = plain_for(connection)
+    values = [tuple(map(plain, row)) for row in rows]
     return connection.exec_driver_sql(sql, values if many else values[0])
 
 
 def _run_named(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
     """`:name` is SQLite's own; other drivers have theirs."""
-    if _style(connection) in ("format", "pyformat"):
-        from .sql_text import bind_named
+    from .sql_text import bind_named, number_named
 
+    plain = plain_for(connection)
+    if _style(connection) == "numeric_dollar":
+        sql, names = number_named(sql, rows[0].keys())
+        in_order = [tuple(plain(row[name]) for name in names) for row in rows]
+        return connection.exec_driver_sql(sql, in_order[0] if len(in_order) == 1 else in_order)
+    if _style(connection) in ("format", "pyformat"):
         sql = bind_named(sql, rows[0].keys(), connection.dialect.name)
-    values = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    values = [{key: plain(value) for key, value in row.items()} for row in rows]
     return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values)
+
+
+def _prepares(connection: Connection) -> bool:
+    """Whether the driver prepares whatever it runs, which the server does for one statement at a time."""
+    return _style(connection) == "numeric_dollar"
+
+
+def _run_each(connection: Connection, sql: str) -> CursorResult[Any]:
+    """Several statements in one text; the result is that of the first, as of drivers that take them together."""
+    from .sql_text import split_statements
+
+    # The body of a routine, in which a semicolon ends no statement of ours.
+    statements = [sql] if _ROUTINE_BODY.search(sql) else split_statements(sql) or [sql]
+    options = {"no_parameters": True}
+    first, *others = [connection.exec_driver_sql(one, execution_options=options) for one in statements]
+    for result in others:
+        result.close()
+    return first
 
 
 def _style(connection: Connection) -> str:
@@ -377,7 +448,17 @@ def _style(connection: Connection) -> str:
     return str(getattr(connection.dialect.loaded_dbapi, "paramstyle", "qmark"))
 
 
-def _plain(value: Any) -> Any:
+def plain_for(connection: Connection) -> Callable[[Any], Any]:
+    """What makes a value one as the driver takes it."""
+    # asyncpg sends values in the form of the column's type, and takes no text for a date.
+    return _as_it_is if _style(connection) == "numeric_dollar" else as_plain
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def as_plain(value: Any) -> Any:
     """Dates as ISO text: the adapters that sqlite3 has for them are deprecated."""
     if hasattr(value, "isoformat"):
         return value.isoformat(" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from .aio.verbs import awaitable, verb
 from .backends import backend_for
 from .backends.head import head_query
-from .connection import Database, DatabaseConnection
+from .connection import Asynchronous, Database, DatabaseConnection, is_asynchronous
 from .results import MigrationResult
 from .sources import Sources
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.reflection import Inspector
 
+    from .aio.doors import Door
     from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
@@ -45,7 +47,7 @@ class Migrator:
 
     Args:
         database: Engine, Connection (its transaction is joined and never committed), DatabaseConnection, URL, or
-            the path of a SQLite file.
+            the path of a SQLite file; an AsyncEngine or AsyncConnection, whose verbs are awaited: `migrate_async()`.
         migrations: A folder, an importable package (`"myapp.migrations"`), or a list of both; left out, what
             `[tool.sqlmig]` in pyproject.toml says, then `migrations/versions`.
         out_of_order: A migration that appears below the current version is an `"error"`, or to `"apply"`, or to
@@ -68,7 +70,7 @@ class Migrator:
 
     def __init__(
         self,
-        database: Database,
+        database: Database | Asynchronous,
         migrations: MigrationPaths | None = None,
         *,
         out_of_order: OutOfOrder = "error",
@@ -90,7 +92,14 @@ class Migrator:
             raise _wrong("out_of_order", out_of_order, "a policy", "'error', 'apply' or 'ignore'")
         if on_data_loss not in ("error", "warn", "ignore"):
             raise _wrong("on_data_loss", on_data_loss, "a policy", "'error', 'warn' or 'ignore'")
-        self.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
+        self._door: Door | None = None
+        if is_asynchronous(database):
+            from .aio.doors import opened
+
+            reached, self._door = opened(database)
+        else:
+            reached = cast("Database", database)
+        self.db = reached if isinstance(reached, DatabaseConnection) else DatabaseConnection(reached)
         self.backend = backend_for(self.db, lock_timeout, statement_timeout=statement_timeout)
         self._sources = Sources(migrations)
         self._out_of_order: OutOfOrder = out_of_order
@@ -167,6 +176,7 @@ class Migrator:
 
         return inspect(self.db.connection if self.db.connection is not None else self.db.engine)
 
+    @verb
     def migrate(
         self, *, all_or_nothing: bool | None = None, rehearse: bool | str | os.PathLike[str] = False
     ) -> MigrationResult:
@@ -193,6 +203,7 @@ class Migrator:
             return _nothing_done(version)
         return self._together(all_or_nothing, lambda together: self._first(rehearse, None, together, self.runner.apply))
 
+    @verb
     def migrate_to_version(
         self,
         version: int,
@@ -238,6 +249,7 @@ class Migrator:
 
         return rehearse_first(self, version, together, folder, warnings)
 
+    @verb
     def rehearse(
         self,
         target: int | None = None,
@@ -283,6 +295,8 @@ class Migrator:
         twin = copy.copy(self)
         twin.db = database if isinstance(database, DatabaseConnection) else DatabaseConnection(database)
         twin.backend = backend_for(twin.db, **self._limits)
+        # Whoever comes here has gone through it.
+        twin._door = None
         twin._progress = twin._head = twin._manager = twin._runner = twin._snapshot = None
         return twin
 
@@ -290,6 +304,7 @@ class Migrator:
         """Run with what was said of all_or_nothing, in this call or for all."""
         return run(self._all_or_nothing if said is None else said)
 
+    @verb
     def rollback_to_version(self, version: int, *, use_snapshot: bool = False) -> MigrationResult:
         """
         Roll back every migration above *version*, newest first.
@@ -307,6 +322,7 @@ class Migrator:
             return self.keeper.restore(found, version)
         return self.runner.rollback(version)
 
+    @verb
     def create_snapshot(self) -> Snapshot:
         """
         Make a verified copy of the database now; older ones go as `snapshot` says, and stay where it says nothing.
@@ -317,10 +333,12 @@ class Migrator:
         """
         return self.keeper.make()
 
+    @verb
     def snapshots(self) -> list[Snapshot]:
         """The snapshots of this database, newest first. Read-only."""
         return self.keeper.listed()
 
+    @verb
     def restore(self, snapshot: Snapshot | str | os.PathLike[str]) -> MigrationResult:
         """
         Bring a snapshot back into the live database: its content as it was, with the history of all since.
@@ -367,20 +385,24 @@ class Migrator:
         database = source if isinstance(source, DatabaseConnection) else DatabaseConnection(source)
         return Copy(self, database, skip, batch_size)()
 
+    @verb
     def create_tables_if_not_exist(self) -> MigrationResult:
         """Make the schema of a new database by migrating it; one that has a version already is left as it is."""
         state = self.version_tracker.read()
         self.version_tracker.refuse_half_copied(state)
         return self.migrate() if state.current_version == 0 else _nothing_done(state.current_version)
 
+    @verb
     def needs_migration(self) -> bool:
         """Whether `migrate()` has something to apply, or will refuse the database as it is. Read-only."""
         return self._version_at_head() is None and self.manager.needs_migration()
 
+    @verb
     def get_current_version(self) -> int:
         """The version that the database is at. Read-only."""
         return self.version_tracker.get_current_version()
 
+    @verb
     def get_rollback_losses(self, target: int) -> list[Loss]:
         """
         What a rollback to *target* would remove that the migrations on the way have made. Read-only.
@@ -391,30 +413,36 @@ class Migrator:
 
         return self.backend.read(lambda: losses_of_rollback(self.db, self.version_tracker, target))
 
+    @verb
     def get_migration_plan(self, target: int | None = None) -> Plan:
         """What `migrate()` or `migrate_to_version(target)` would do. Read-only."""
         return self.manager.get_migration_plan(target)
 
+    @verb
     def get_migration_status(self) -> Status:
         """Where the database stands. Read-only."""
         return self.manager.get_migration_status()
 
+    @verb
     def get_migration_history(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Everything that was done or tried, newest first, as dicts. Read-only."""
         return self.version_tracker.get_migration_history(limit)
 
+    @verb
     def get_schema_info(self) -> SchemaInfo:
         """Tables with columns, indexes and row counts, and the versions behind them. Read-only."""
         from .inspection import schema_info
 
         return self.backend.read(lambda: schema_info(self.db, self.manager))
 
+    @verb
     def get_performance_statistics(self) -> Statistics:
         """Sizes, rows and timings. Read-only."""
         from .inspection import statistics
 
         return self.backend.read(lambda: statistics(self.db, self.version_tracker))
 
+    @verb
     def validate_schema(self) -> SchemaReport:
         """
         Look for damage, broken foreign keys and records that disagree. Read-only; it reads the whole database.
@@ -426,12 +454,14 @@ class Migrator:
 
         return self.backend.read(lambda: schema_report(self.db, self.version_tracker))
 
+    @verb
     def optimize_database_performance(self) -> Optimization:
         """Refresh the statistics of SQLite's query planner (`ANALYZE`, `PRAGMA optimize`)."""
         from .inspection import optimize
 
         return self.backend.read(lambda: optimize(self.db))
 
+    @verb
     def stamp(self, version: int, *, if_untracked: bool = False) -> bool:
         """
         Record that the database is at *version*, without running anything.
@@ -447,10 +477,12 @@ class Migrator:
         """
         return self.runner.stamp(version, if_untracked=if_untracked)
 
+    @verb
     def set_version(self, version: int) -> None:
         """The same as `stamp`."""
         self.stamp(version)
 
+    @verb
     def repair(self, *, interrupted: Outcome | None = None) -> list[str]:
         """
         Accept edited files, clear marks of interrupted migrations, put `user_version` right; tell what was done.
@@ -464,6 +496,30 @@ class Migrator:
             DatabaseLocked: The process of an interrupted one is at work in it.
         """
         return self.runner.repair(interrupted)
+
+    # The same, awaited
+
+    migrate_async = awaitable(migrate)
+    migrate_to_version_async = awaitable(migrate_to_version)
+    rehearse_async = awaitable(rehearse)
+    rollback_to_version_async = awaitable(rollback_to_version)
+    create_snapshot_async = awaitable(create_snapshot)
+    snapshots_async = awaitable(snapshots)
+    restore_async = awaitable(restore)
+    create_tables_if_not_exist_async = awaitable(create_tables_if_not_exist)
+    needs_migration_async = awaitable(needs_migration)
+    get_current_version_async = awaitable(get_current_version)
+    get_rollback_losses_async = awaitable(get_rollback_losses)
+    get_migration_plan_async = awaitable(get_migration_plan)
+    get_migration_status_async = awaitable(get_migration_status)
+    get_migration_history_async = awaitable(get_migration_history)
+    get_schema_info_async = awaitable(get_schema_info)
+    get_performance_statistics_async = awaitable(get_performance_statistics)
+    validate_schema_async = awaitable(validate_schema)
+    optimize_database_performance_async = awaitable(optimize_database_performance)
+    stamp_async = awaitable(stamp)
+    set_version_async = awaitable(set_version)
+    repair_async = awaitable(repair)
 
     def _version_at_head(self) -> int | None:
         """The version, where one small read shows that there is nothing to do."""

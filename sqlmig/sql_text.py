@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator
+from itertools import count as count_from
 
 __all__ = [
     "bind_named",
     "bind_positional",
     "has_placeholders",
+    "number_named",
     "split_statements",
     "sql_hash",
     "without_literals",
@@ -167,13 +169,26 @@ def bind_named(sql: str, names: Collection[str], dialect: str = "") -> str:
     return "".join(parts)
 
 
+def number_named(sql: str, names: Collection[str]) -> tuple[str, list[str]]:
+    """*sql* with each `:name` of *names* spelled `$1`, one number for one name, and the names in the order of these."""
+    parts: list[str] = []
+    found: dict[str, int] = {}
+    for kind, text in _tokens(sql):
+        # `a::text` is a cast, and no parameter of the name text.
+        if kind == "word" and text in names and parts[-1:] == [":"] and parts[-2:-1] != [":"]:
+            parts[-1] = f"${found.setdefault(text, len(found) + 1)}"
+        else:
+            parts.append(text)
+    return "".join(parts), list(found)
+
+
 def bind_positional(sql: str, count: int, placeholder: str = "?", dialect: str = "") -> str:
     """
     *sql* with its `?` spelled as the driver wants them, and `??` as a literal `?`.
 
     Args:
         count: How many values there are.
-        placeholder: With `%s`, every other `%` is doubled.
+        placeholder: With `%s`, every other `%` is doubled; with `$`, they are numbered: `$1`, `$2`.
 
     Raises:
         ValueError: There is another number of `?`, or a numbered one (Python 3.14 refuses those with a tuple).
@@ -184,6 +199,12 @@ def bind_positional(sql: str, count: int, placeholder: str = "?", dialect: str =
     found = sum(1 for bare, text in pieces if bare and text == "?")
     if found != count:
         raise ValueError(f"the statement has {found} placeholders (?), and {count} values were given")
+    if placeholder == "$":
+        numbers = count_from(1)
+        return "".join(
+            f"${next(numbers)}" if bare and text == "?" else "?" if bare and text == "??" else text
+            for bare, text in pieces
+        )
     if "%" in placeholder:
         pieces = [(bare, text.replace("%", "%%")) for bare, text in pieces]
     return "".join({"?": placeholder, "??": "?"}.get(text, text) if bare else text for bare, text in pieces)

@@ -12,6 +12,7 @@ from .data.checkpoints import in_words, loops_of
 from .data.resumption import running_here
 from .errors import DatabaseLocked, InterruptedMigration, MigrationError
 from .provenance import is_running
+from .turns import pause
 from .version_tracker import half_copied
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def wait(connection: Connection, run: Run, resumable: Collection[int], after_rep
                 run.resumes[facts["token"]] = _reached(row)
                 continue
             raise _at_work(row, run)
-        time.sleep(0.05)
+        pause(0.05)
 
 
 def _is_over(row: AppliedVersion) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..connection import refuse_asynchronous
+
 if TYPE_CHECKING:
     from ..connection import DatabaseConnection
     from .backend import Backend
@@ -28,26 +30,27 @@ def backend_for(
 
     Raises:
         UnsupportedDatabase: There is none for its dialect.
+        ConfigurationError: It is reached by a Migrator only.
     """
     dialect = database.engine.dialect.name
-    if dialect == "postgresql" and not database.engine.dialect.is_async:
+    if dialect == "postgresql":
         from .postgresql import PostgreSQLBackend
 
         return PostgreSQLBackend(database, lock_timeout, records, statement_timeout)
-    if dialect in ("mysql", "mariadb") and not database.engine.dialect.is_async:
+    if dialect in ("mysql", "mariadb"):
         from .mysql import MySQLBackend
 
         return MySQLBackend(database, lock_timeout, records, statement_timeout)
-    if dialect != "sqlite" or database.engine.dialect.is_async:
+    if dialect != "sqlite":
         from ..errors import UnsupportedDatabase
 
-        is_async = database.engine.dialect.is_async
-        name = f"{dialect}+{database.engine.dialect.driver}" if is_async else dialect
         raise UnsupportedDatabase(
-            f"sqlmig has no backend for {name}.\n"
+            f"sqlmig has no backend for {dialect}.\n"
             "  This release runs on SQLite, through Python's sqlite3, on PostgreSQL, MariaDB and MySQL.\n"
             "Use a sqlite://, postgresql+psycopg:// or mysql+pymysql:// URL, or an engine over one of them."
         )
+    # In aiosqlite's own thread, which only a Migrator goes into, there is a connection of sqlite3's.
+    refuse_asynchronous(database.engine)
     from .sqlite import SQLiteBackend
 
     return SQLiteBackend(database, lock_timeout, statement_timeout)

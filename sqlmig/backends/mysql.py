@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from ..connection import pool_lock
+from ..turns import pause
 from .backend import Backend
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class MySQLBackend(Backend):
                 origin = error.orig
                 if origin is None or code_of(origin) not in _CHANGING or time.monotonic() >= deadline:
                     raise
-                time.sleep(0.02)
+                pause(0.02)
 
     def non_atomic_files(self, connection: Connection) -> list[str]:
         """None: what commits by itself is found out statement by statement."""

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotAtomic, TransactionMisused, shorten
+from ..turns import pause
 from .mysql import code_of
 from .mysql_settings import MySQLSettings, use
 from .mysql_statements import ends_transaction, is_read, may_commit
@@ -138,7 +139,7 @@ class MySQLSession(Session):
             if left <= 0:
                 raise self._backend.locked(self._holder(name), "Let it finish, and start again.")
             if left < 1:
-                time.sleep(min(left, 0.02))
+                pause(min(left, 0.02))
 
     def _holder(self, name: str) -> str:
         """Who has the lock, as far as this user may see it."""

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from ..autocommit import in_transaction
 from ..errors import DatabaseNotWritable, InvalidIndex, TransactionMisused
 from ..sql_text import split_statements, without_literals
+from ..turns import pause
 from .postgresql import LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_HINT, sqlstate
 from .postgresql_indexes import invalid_indexes, left_by
 from .session import LOSING_METHODS, Session
@@ -46,6 +47,10 @@ _SETTINGS = (
     "TimeZone",
     "DateStyle",
     "standard_conforming_strings",
+)
+_KEEPS_SHAPES = re.compile(
+    r"\s*(select|insert|update|delete|merge|with|values|savepoint|release|rollback|set|show|lock|explain)\b",
+    re.IGNORECASE,
 )
 _MAY_END = re.compile(r"\b(commit|end|rollback|abort|begin|start|prepare)\b", re.IGNORECASE)
 _ENDS = re.compile(
@@ -134,7 +139,7 @@ class PostgreSQLSession(Session):
 
     def _wait_for(self, attempt: str, key: int) -> None:
         deadline = time.monotonic() + self._backend.lock_timeout
-        pause = 0.002
+        moment = 0.002
         while True:
             had = self._value(attempt)
             if had:
@@ -145,8 +150,8 @@ class PostgreSQLSession(Session):
                 self._rest()
                 raise self._backend.locked(holder, "Let it finish, and start again.")
             self._rest()
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
+            pause(moment)
+            moment = min(moment * 1.5, 0.05)
 
     def _holder(self, key: int) -> str:
         """Who has the lock, as the server tells."""
@@ -370,6 +375,12 @@ class PostgreSQLSession(Session):
             for name, setting in self._read_settings().items():
                 if name != but and setting != self._settings[name]:
                     self._set(name, self._settings[name])
+
+    def _note(self, statement: str) -> None:
+        # asyncpg's statements stay prepared, and their columns are those that a table had when they were.
+        forget = getattr(self.connection.dialect, "_invalidate_schema_cache", None)
+        if forget is not None and not _KEEPS_SHAPES.match(statement):
+            forget()
 
     def _check(self, statement: str) -> None:
         if _MAY_END.search(statement):

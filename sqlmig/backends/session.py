@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from sqlalchemy import event
 
 from ..errors import NotAtomic, StatementOverdue, TransactionMisused
+from ..turns import current_stop, stop_if_asked
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -167,6 +168,7 @@ class Session(ABC):
                 raise TransactionMisused("The transaction was ended from inside.")
             self._commit()
         except BaseException:
+            _hear_stop()
             self._rollback()
             raise
 
@@ -233,7 +235,10 @@ class Session(ABC):
                 self._observer = observer
                 self.connection.info[OBSERVER] = observer
                 yield
-        except Exception as error:
+        except BaseException as error:
+            _hear_stop()
+            if not isinstance(error, Exception):
+                raise
             self._raise_if_overdue(error)
             if not self._left and (self._attempted or self._lost_to(error)):
                 raise self._ended() from error
@@ -380,6 +385,7 @@ class Session(ABC):
             return listener
 
         def before(_: object, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
+            stop_if_asked()
             if self._guarding:
                 self._check(statement)
             note_undone(self.connection, statement)
@@ -391,6 +397,7 @@ class Session(ABC):
 
         def after(_: object, cursor: Any, statement: str, *__: object) -> None:
             self._ends()
+            self._note(statement)
             if self._guarding:
                 self._has_run(statement, cursor.rowcount)
             if self._observer is not None:
@@ -419,6 +426,8 @@ class Session(ABC):
 
     def _ends(self) -> None:  # noqa: B027 - the same
         """Any statement has run, and has not failed."""
+    def _note(self, statement: str) -> None:  # noqa: B027 - most drivers need not know
+        """A statement has run, whoever's it was."""
 
     def _about_to_run(self, statement: str) -> None:  # noqa: B027 - most databases need not know
         """A statement of a guarded migration is about to run that was not refused."""
@@ -433,6 +442,13 @@ class Session(ABC):
                 " (use `with self.db.transaction()` for a savepoint, or `transactional = False`)"
             )
         return TransactionMisused(self._how_it_ended)
+
+
+def _hear_stop() -> None:
+    """What was raised ends the call, and may be what an interrupt did: what is undone now is not to be interrupted."""
+    stop = current_stop()
+    if stop is not None:
+        stop.heard()
 
 
 def note_undone(connection: Connection, statement: str = "ROLLBACK") -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import pool_lock
+from ..turns import pause
 from .backend import Backend
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class SQLiteBackend(Backend):
             DatabaseLocked: It stayed busy.
         """
         deadline = time.monotonic() + self.lock_timeout
-        pause = 0.002
+        moment = 0.002
         while True:
             try:
                 return action()
@@ -100,8 +101,8 @@ class SQLiteBackend(Backend):
                     raise
                 if time.monotonic() >= deadline:
                     raise self.locked() from error
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
+            pause(moment)
+            moment = min(moment * 1.5, 0.05)
 
     def translate(self, error: BaseException, where: str | None = None) -> MigrationError | None:
         """

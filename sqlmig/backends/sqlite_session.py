@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import begin, in_autocommit
 from ..errors import DatabaseLocked, TransactionMisused
+from ..turns import current_stop
 from .session import LOSING_METHODS, Session
 from .sqlite import ask, driver_error, is_busy, pragma, primary_code, quoted
 
@@ -97,6 +98,9 @@ class SQLiteSession(Session):
         self.connection = given if given is not None else stack.enter_context(self._backend.patiently(connect))
         raw: Any = self.connection.connection.dbapi_connection
         self._raw = raw
+        stop = current_stop()
+        if stop is not None:
+            stop.call_on_ask(raw.interrupt)
         self.driver_begins = not in_autocommit(raw)
         self._settle()
         self.joined = given is not None and (raw.in_transaction or not in_autocommit(raw))

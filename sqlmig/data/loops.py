@@ -5,13 +5,14 @@ The loop itself: batch after batch is read, handed out, and, in a resumable migr
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WrongKey
+from ..turns import pause as pause_for
+from ..turns import stop_if_asked
 from .call_site import call_site, is_driven_by_for, was_left_on_purpose
 from .collector import less_often
 from .pace import Pace
@@ -78,6 +79,7 @@ def _plain(
     # A loop inside the loop of a resumable migration has no checkpoint of its own.
     with less_often(), inner() if inner is not None else nullcontext():
         while True:
+            stop_if_asked()
             with db.reading() as connection:
                 batch = reader.next(connection, after)
             if not batch.rows:
@@ -89,7 +91,7 @@ def _plain(
             if count < size:
                 return
             if pause and db.connection is None:
-                time.sleep(pause)
+                pause_for(pause)
 
 
 def _resumable(
@@ -113,6 +115,7 @@ def _resumable(
     pace, after = Pace(migration._tell, loop.rows, loop.total), loop.after
     with less_often(), loops.active():
         while True:
+            stop_if_asked()
             batch = reader.next(connection, after)
             if not batch.rows:
                 loop.end()

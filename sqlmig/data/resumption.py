@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 
 from .. import provenance
 from ..errors import CheckpointMismatch, DataError, TakenOver
+from ..turns import pause as pause_for
 from .checkpoints import Loop, in_words, loops_of, summary
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class Loops:
                 self._facts, self._written = facts, text
                 tell()
                 if pause:
-                    time.sleep(pause)
+                    pause_for(pause)
 
             began = time.monotonic()
             self._session.commit_so_far(between)
@@ -301,9 +302,11 @@ class Loops:
         cursor = self._session.raw.cursor()
         with self._session.unobserved():
             if order:
-                # sqlite3; whatever the application has its rows made by.
-                cursor.row_factory = None
-                return cursor.execute(sql, [values[name] for name in order])
+                # Of sqlite3, whatever the application has its rows made by.
+                if hasattr(cursor, "row_factory"):
+                    cursor.row_factory = None
+                cursor.execute(sql, [values[name] for name in order])
+                return cursor
             cursor.execute(sql, values)
             return cursor
 

@@ -15,7 +15,7 @@ from sqlalchemy.types import NullType
 
 from ..backends.session import OBSERVER, note_undone
 from ..backends.sqlite import pragma
-from ..connection import atomic
+from ..connection import atomic, plain_for
 from ..errors import DataError, NoSuchRows, WrongKey
 from .tables import ColumnNames, describe, names_of, table_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..connection import DatabaseConnection
     from .tables import TableFacts
 
-__all__ = ["Writer", "as_plain", "shape_of", "writer_for"]
+__all__ = ["Writer", "shape_of", "writer_for"]
 
 _SIMPLE = {int, str, float, bytes, type(None), bool}
 _SAVE, _RELEASE, _BACK = "SAVEPOINT sqlmig_rows", "RELEASE sqlmig_rows", "ROLLBACK TO sqlmig_rows"
@@ -53,6 +53,7 @@ class Writer:
     ) -> None:
         given: Any = table_of(table)
         self._typed = isinstance(given, TableClause)
+        self._plain = plain_for(connection)
         facts = describe(connection, given)
         self._facts, self._names = facts, tuple(names)
         wanted = names_of(key) if key is not None else facts.key
@@ -160,7 +161,7 @@ class Writer:
                 hint="Write rows of one shape in one call.",
             )
         if not self._typed and not self._simple(found):
-            return [tuple(map(as_plain, row)) for row in found]
+            return [tuple(map(self._plain, row)) for row in found]
         return found
 
     def _simple(self, found: Sequence[tuple[Any, ...]]) -> bool:
@@ -192,7 +193,7 @@ class Writer:
         query = select(func.count()).select_from(self._target).where(*same)
         lost = []
         for row in rows:
-            values = {f"v{numbers[name]}": row[name] if self._typed else as_plain(row[name]) for name in self._key}
+            values = {f"v{numbers[name]}": row[name] if self._typed else self._plain(row[name]) for name in self._key}
             if not connection.execute(query, values).scalar_one():
                 lost.append(", ".join(f"{name}={row[name]}" for name in self._key))
         if lost:
@@ -269,13 +270,6 @@ def _whole(connection: Connection) -> Iterator[None]:
             note_undone(connection)
         raise
     raw.execute(_RELEASE)
-
-
-def as_plain(value: Any) -> Any:
-    """A value as drivers take it: dates as ISO text, for the adapters that sqlite3 has for them are deprecated."""
-    from ..connection import _plain
-
-    return _plain(value)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from ..errors import ConfigurationError
 from .fence import AUTHORIZER, Fence
 from .source import Source, files_of
 
-__all__ = ["connect_with", "connects_plainly", "engine_like", "engine_on", "given_path", "told"]
+__all__ = ["connect_with", "connects_plainly", "engine_like", "engine_on", "given_path", "listen_as", "told"]
 
 
 def connects_plainly(engine: Engine) -> bool:
@@ -113,15 +113,14 @@ def engine_like(
     event.listen(pool, "connect", settle)
     options = {**original.get_execution_options(), "sqlmig_rehearsal": original, **(options or {})}
     engine = Engine(pool, original.dialect, url, execution_options=options, hide_parameters=original.hide_parameters)
-    _listen_as(engine, original)
-    engine._has_events = original._has_events
+    listen_as(engine, original)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
-def _listen_as(engine: Engine, original: Engine) -> None:
+def listen_as(engine: Engine, original: Engine) -> None:
     """
     Give *engine* the listeners of another; of one made by `execution_options()`, those of the engine below it as well.
 
@@ -134,6 +133,7 @@ def _listen_as(engine: Engine, original: Engine) -> None:
         missing = [listener for listener in getattr(theirs, name) if listener not in there]
         if missing:
             getattr(ours, name).for_modify(ours).listeners.extend(missing)
+    engine._has_events = engine._has_events or original._has_events
 
 
 def _to_file(original: Engine, path: str, record: Any) -> Any:

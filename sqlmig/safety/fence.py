@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from ..errors import ConfigurationError
+from ..turns import Here
 from .source import files_of
 
 __all__ = ["AUTHORIZER", "Fence", "hands_off", "hands_on"]
@@ -24,7 +25,7 @@ AUTHORIZER = "sqlmig_authorizer"
 """The execution option under which an engine has what its connections ask while no migration is guarded."""
 
 _TOKEN = "_sqlmig_token"
-_here = threading.local()
+_here = Here()
 _watching = threading.Lock()
 
 
@@ -85,23 +86,23 @@ def _attaches(file: str) -> ConfigurationError:
 def hands_off(engine: Engine) -> Iterator[None]:
     """Meanwhile, refuse this thread a connection to the real database: a migration may open one beside its own."""
     token = _watched(engine.pool, object())
-    before = getattr(_here, "token", None)
-    _here.token = token
+    before = _here.values.get("token")
+    _here.values["token"] = token
     try:
         yield
     finally:
-        _here.token = before
+        _here.values["token"] = before
 
 
 @contextmanager
 def hands_on() -> Iterator[None]:
     """Within `hands_off`, run what is the application's own and no migration's."""
-    before = getattr(_here, "token", None)
-    _here.token = None
+    before = _here.values.get("token")
+    _here.values["token"] = None
     try:
         yield
     finally:
-        _here.token = before
+        _here.values["token"] = before
 
 
 def _watched(pool: Pool, token: object) -> object:
@@ -116,7 +117,7 @@ def _watched(pool: Pool, token: object) -> object:
     connect, recreate = partial(type(pool).connect, pool), partial(type(pool).recreate, pool)
 
     def asked() -> Any:
-        if getattr(_here, "token", None) is token:
+        if _here.values.get("token") is token:
             raise ConfigurationError(
                 "The migration opened a connection to the real database, which a rehearsal must not touch.\n"
                 "  It imports the application's engine; its own connection is that of the copy\n"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, inspect, text
 
+from ..connection import refuse_asynchronous
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
 from .alter_table import AlterTable
 from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
@@ -39,6 +40,7 @@ class Operations:
     """Schema operations over one Connection, in its transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        refuse_asynchronous(connection)
         self.connection = connection
 
     @property

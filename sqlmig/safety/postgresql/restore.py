@@ -8,6 +8,7 @@ database as it was, and connections that are open see the old content until it c
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from ..shelf import taken_at_of
 from .archive import Archive
 from .clearing import clear
 from .snapshots import state_in
-from .statements import ask, literal, run
+from .statements import ask, awaited_driver, literal, run, wait_for
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ __all__ = ["Restore"]
 
 _BY_HAND = "See which snapshots there are: sqlmig snapshots. If it is meant, use pg_restore while nothing runs."
 _SETTINGS = "SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser')"
+_NAME = re.compile(r'"(?:[^"]|"")*"|[^\s.,"]+')
+_COPY = re.compile(r"COPY (?P<table>.*?) \((?P<columns>.*)\) FROM stdin;\n", re.DOTALL)
 _TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -283,6 +286,10 @@ def _copy(raw: Any, sql: bytes, lines: Iterator[bytes]) -> None:
         # An extension's table may be another user's, who gives nobody the right to write.
         return
     lines = chain([first], lines)
+    driver = awaited_driver(raw)
+    if driver is not None:
+        wait_for(_copy_awaited(driver, sql, lines))
+        return
     cursor = raw.cursor()
     try:
         if hasattr(cursor, "copy"):
@@ -295,8 +302,26 @@ def _copy(raw: Any, sql: bytes, lines: Iterator[bytes]) -> None:
         cursor.close()
 
 
+async def _copy_awaited(driver: Any, sql: bytes, lines: Iterator[bytes]) -> None:
+    if not hasattr(driver, "copy_to_table"):
+        async with driver.cursor() as cursor, cursor.copy(sql) as copy:
+            for line in lines:
+                await copy.write(line)
+        return
+    # asyncpg writes the statement by itself, and reads in a thread.
+    found = _COPY.fullmatch(sql.decode())
+    assert found is not None
+    schema, table = map(_bare, _NAME.findall(found["table"]))
+    columns = list(map(_bare, _NAME.findall(found["columns"])))
+    await driver.copy_to_table(table, schema_name=schema, columns=columns, source=_Readable(lines))
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
 class _Readable:
-    """Lines as the file that psycopg2 reads."""
+    """Lines as a file that psycopg2 and asyncpg read."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines, self._rest = lines, b""

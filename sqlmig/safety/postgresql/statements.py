@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ...backends.session import Session
 
-__all__ = ["ask", "at_rest", "beside", "literal", "run", "without_limits"]
+__all__ = ["ask", "at_rest", "awaited_driver", "beside", "literal", "run", "wait_for", "without_limits"]
 
 _LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
 
@@ -30,11 +30,31 @@ def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
 
 def run(raw: Any, sql: str | bytes) -> None:
     """Statements that give no rows, or whose rows nobody wants."""
+    driver = awaited_driver(raw)
+    if hasattr(driver, "copy_to_table"):
+        # asyncpg prepares what it runs through a cursor, one statement at a time; this takes as many as there are.
+        script = sql if isinstance(sql, str) else sql.decode()
+        # Of nothing but comments, its execute() waits for a word that the server does not say.
+        if any(line.strip() and not line.startswith("--") for line in script.splitlines()):
+            wait_for(driver.execute(script))
+        return
     cursor = raw.cursor()
     try:
         cursor.execute(sql)
     finally:
         cursor.close()
+
+
+def awaited_driver(raw: Any) -> Any:
+    """The connection of asyncpg, or an asynchronous one of psycopg, behind SQLAlchemy's; None of any other driver."""
+    return getattr(raw, "driver_connection", None)
+
+
+def wait_for(awaitable: Any) -> Any:
+    """What awaiting it gives, in the greenlet in which such a connection is used."""
+    from sqlalchemy.util.concurrency import await_only
+
+    return await_only(awaitable)
 
 
 def literal(value: str) -> str:

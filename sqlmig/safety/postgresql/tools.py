@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...errors import ConfigurationError, shorten
+from ...turns import greenlet_at_work, pause
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -170,8 +171,9 @@ class Tool:
             # It has the server stop what it waits for; one that is killed leaves that waiting.
             with suppress(OSError):
                 self._process.terminate()
+            self._let_end(_GRACE)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE)
+                self._process.wait(0 if greenlet_at_work() is not None else _GRACE)
         with suppress(OSError):
             self._process.kill()
         self._process.wait()
@@ -188,6 +190,7 @@ class Tool:
         Raises:
             ToolFailed: It was not a good one.
         """
+        self._let_end()
         code = self._process.wait()
         self._listener.join()
         if code != 0:
@@ -197,6 +200,12 @@ class Tool:
             raise ToolFailed(
                 shorten(said.decode(errors="replace")) or f"{self._name} ended with code {code}", killed=code < 0
             )
+
+    def _let_end(self, seconds: float = float("inf")) -> None:
+        """Where other tasks share the thread, let them go on until it has ended, or for so long."""
+        until = time.monotonic() + seconds
+        while greenlet_at_work() is not None and self.running and time.monotonic() < until:
+            pause(_MOMENT / 10)
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
@@ -277,6 +286,7 @@ class _Pump(threading.Thread):
 
     def pause(self) -> None:
         """Let it work for a moment."""
-        self.join(_MOMENT)
-        if not self.is_alive():
-            time.sleep(_MOMENT / 10)
+        if greenlet_at_work() is None:
+            self.join(_MOMENT)
+        if not self.is_alive() or greenlet_at_work() is not None:
+            pause(_MOMENT / 10)

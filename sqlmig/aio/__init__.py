@@ -1,0 +1,1 @@
+"""Asynchronous engines: how a verb of `Migrator` comes to where its database may be reached, and is awaited there."""
