@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from conftest import Folder, contents, failures
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlmig import (
     ConfigurationError,
@@ -117,21 +115,6 @@ def test_a_database_without_a_backend(folder: Folder) -> None:
     engine = create_engine("mssql+pymssql://", module=Other)
     with pytest.raises(UnsupportedDatabase, match="mssql"):
         Migrator(engine, folder.path)
-
-
-def test_an_asynchronous_engine(folder: Folder, url: str) -> None:
-    """Refused, also where its connection is handed in from `run_sync`."""
-    engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"))
-    with pytest.raises(ConfigurationError, match="AsyncEngine"):
-        Migrator(engine, folder.path)  # type: ignore[arg-type]
-    folder.table(1)
-
-    async def boot() -> None:
-        async with engine.begin() as connection:
-            await connection.run_sync(lambda joined: Migrator(joined, folder.path).migrate())
-
-    with pytest.raises(UnsupportedDatabase, match=r"sqlite\+aiosqlite"):
-        asyncio.run(boot())
 
 
 def test_no_folder_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,3 +87,21 @@ def boot(old: ModularDatabaseMigrator, older: DatabaseMigrator) -> Mapping[str, 
     except MigrationError as error:
         print(error.version, error.result.applied if error.result else None)
     return migrator.get_migration_plan()
+
+
+async def awaited() -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine("sqlite+aiosqlite:///app.db")
+    migrator = Migrator(engine, "migrations")
+    assert_type(await migrator.migrate_async(all_or_nothing=True), MigrationResult)
+    assert_type(await migrator.migrate_to_version_async(3), MigrationResult)
+    assert_type(await migrator.get_migration_plan_async(target=3), Plan)
+    assert_type(await migrator.needs_migration_async(), bool)
+    assert_type(await migrator.get_migration_history_async(limit=5), list[dict[str, Any]])
+    await migrator.set_version_async(3)
+    await migrator.migrate_to_version_async("3")  # type: ignore[arg-type]
+    await migrator.migrate_async(True)  # type: ignore[call-arg]
+    assert_type(migrator.migrate(all_or_nothing=True), MigrationResult)
+    async with engine.connect() as connection:
+        await Migrator(connection, "migrations").migrate_async()
