@@ -654,7 +654,8 @@ from sqlmig import Migrator
 Migrator({url!r}, {str(folder.path)!r}).migrate()
 Migrator({url!r}, {str(folder.path)!r}).migrate()
 new = {{*sys.modules}} - known
-print([name for name in ("asyncio", "greenlet", "aiosqlite", "sqlmig.aio.doors", "sqlalchemy.ext.asyncio") if name in new])
+watched = ("asyncio", "greenlet", "aiosqlite", "sqlmig.aio.doors", "sqlalchemy.ext.asyncio")
+print([name for name in watched if name in new])
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -426,6 +426,7 @@ class Session(ABC):
 
     def _ends(self) -> None:  # noqa: B027 - the same
         """Any statement has run, and has not failed."""
+
     def _note(self, statement: str) -> None:  # noqa: B027 - most drivers need not know
         """A statement has run, whoever's it was."""
 
