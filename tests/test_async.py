@@ -32,17 +32,17 @@ from sqlmig.schema.operations import Operations
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, folder: Folder) -> Iterator[Place]:
+def spot(request: pytest.FixtureRequest, tmp_path: Path, folder: Folder) -> Iterator[Place]:
     with place_of(request.param, tmp_path, folder) as found:
         yield found
 
 
-def test_up_at_head_down_and_what_is_told_of_it(place: Place) -> None:
+def test_up_at_head_down_and_what_is_told_of_it(spot: Place) -> None:
     for version in (1, 2, 3):
-        place.folder.table(version)
+        spot.folder.table(version)
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         assert await migrator.needs_migration_async()
         assert [step.version for step in (await migrator.get_migration_plan_async()).steps] == [1, 2, 3]
         assert (await migrator.migrate_to_version_async(2)).applied == [1, 2]
@@ -62,13 +62,13 @@ def test_up_at_head_down_and_what_is_told_of_it(place: Place) -> None:
         await migrator.repair_async()
         info = await migrator.get_schema_info_async()
         assert info.tables["t1"]
-        if not place.is_server:
+        if not spot.is_server:
             assert await migrator.validate_schema_async()
             await migrator.optimize_database_performance_async()
             assert await migrator.get_performance_statistics_async()
         assert await rows(engine, "SELECT id, n FROM t1") == [(1, "row")]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 def test_every_verb_is_awaited_with_its_own_arguments() -> None:
@@ -83,13 +83,13 @@ def test_every_verb_is_awaited_with_its_own_arguments() -> None:
         assert inspect.signature(one) == inspect.signature(getattr(Migrator, name))
 
 
-def test_at_head_one_small_read_is_all(place: Place) -> None:
-    place.folder.table(1)
+def test_at_head_one_small_read_is_all(spot: Place) -> None:
+    spot.folder.table(1)
     said: list[str] = []
 
     def listen(connection: Any, _record: object) -> None:
         # Of a server's driver, what SQLAlchemy says is all that is heard: the read goes past it.
-        if not place.is_server:
+        if not spot.is_server:
             connection.run_async(lambda driver: driver.set_trace_callback(note))
 
     def note(statement: str) -> None:
@@ -100,59 +100,59 @@ def test_at_head_one_small_read_is_all(place: Place) -> None:
     async def scenario(engine: AsyncEngine) -> None:
         event.listen(engine.sync_engine, "connect", listen)
         event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: said.append(given[2]))
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         await migrator.migrate_async()
         assert len(said) > 10
         said.clear()
-        for one in (migrator, place.migrator(engine)):
+        for one in (migrator, spot.migrator(engine)):
             assert (await one.migrate_async()).direction == "none"
-        assert len(said) == (0 if place.is_server else 2)
+        assert len(said) == (0 if spot.is_server else 2)
         assert all(one.startswith('SELECT (SELECT count(*) FROM "migration_versions")') for one in said)
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_failure_is_undone(place: Place) -> None:
-    place.folder.table(1)
-    place.folder.add(
+def test_a_failure_is_undone(spot: Place) -> None:
+    spot.folder.table(1)
+    spot.folder.add(
         2, 'self.execute_sql("CREATE TABLE half (id INTEGER)")\nself.execute_sql("INSERT INTO nowhere VALUES (1)")'
     )
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         with pytest.raises(MigrationFailed, match="nowhere"):
             await migrator.migrate_async()
         assert await tables(engine) == ["t1"]
         assert await migrator.get_current_version_async() == 1
         newest = (await migrator.get_migration_history_async(limit=1))[0]
         assert (newest["version"], newest["success"]) == (2, False)
-        place.folder.table(2)
-        assert (await place.migrator(engine).migrate_async()).applied == [2]
+        spot.folder.table(2)
+        assert (await spot.migrator(engine).migrate_async()).applied == [2]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_loss_that_is_not_declared_is_refused(place: Place) -> None:
-    place.folder.table(1)
-    place.folder.add(2, 'self.execute_sql("DROP TABLE t1")')
-    place.folder.add(3, 'self.drop_column("t1", "n")')
+def test_a_loss_that_is_not_declared_is_refused(spot: Place) -> None:
+    spot.folder.table(1)
+    spot.folder.add(2, 'self.execute_sql("DROP TABLE t1")')
+    spot.folder.add(3, 'self.drop_column("t1", "n")')
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         with pytest.raises(DataLossError, match="t1"):
             await migrator.migrate_async()
-        (place.folder.path / "002_step_2.py").unlink()
-        place.folder.add(2, 'self.execute_sql("SELECT 1")')
+        (spot.folder.path / "002_step_2.py").unlink()
+        spot.folder.add(2, 'self.execute_sql("SELECT 1")')
         with pytest.raises(DataLossError, match="n"):
-            await place.migrator(engine).migrate_async()
+            await spot.migrator(engine).migrate_async()
         assert await rows(engine, "SELECT id, n FROM t1") == [(1, "row")]
-        assert (await place.migrator(engine, on_data_loss="warn").migrate_async()).losses
+        assert (await spot.migrator(engine, on_data_loss="warn").migrate_async()).losses
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_placeholders_and_constructs(place: Place) -> None:
-    place.folder.add(
+def test_placeholders_and_constructs(spot: Place) -> None:
+    spot.folder.add(
         1,
         """
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
@@ -171,7 +171,7 @@ assert self.execute_sql("UPDATE t SET b = b + 1 WHERE b > ?", (7,)).rowcount == 
     )
 
     async def scenario(engine: AsyncEngine) -> None:
-        await place.migrator(engine).migrate_async()
+        await spot.migrator(engine).migrate_async()
         found = await rows(engine, "SELECT id, a, b FROM t ORDER BY id")
         assert found == [
             (1, "50 % :b ?", 7),
@@ -184,11 +184,11 @@ assert self.execute_sql("UPDATE t SET b = b + 1 WHERE b > ?", (7,)).rowcount == 
             (8, "core", 1),
         ]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_rows_in_batches(place: Place) -> None:
-    place.folder.add(
+def test_rows_in_batches(spot: Place) -> None:
+    spot.folder.add(
         1,
         """
 from sqlalchemy import Column, String
@@ -203,14 +203,14 @@ self.alter_column("t", "said", nullable=False)
     )
 
     async def scenario(engine: AsyncEngine) -> None:
-        await place.migrator(engine).migrate_async()
+        await spot.migrator(engine).migrate_async()
         assert await rows(engine, "SELECT count(*), sum(n), min(said) FROM t") == [(300, 90300, "n is 10")]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_resumable_migration_goes_on(place: Place) -> None:
-    place.folder.add(
+def test_a_resumable_migration_goes_on(spot: Place) -> None:
+    spot.folder.add(
         1,
         """
 self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
@@ -222,40 +222,40 @@ for rows in self.batches("t", size=10):
     {0}
     self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0]["id"], rows[-1]["id"]))
 """
-    place.folder.add(2, counting.format('assert rows[0]["id"] < 21'), extra="resumable = True")
+    spot.folder.add(2, counting.format('assert rows[0]["id"] < 21'), extra="resumable = True")
 
     async def scenario(engine: AsyncEngine) -> None:
         with pytest.raises(MigrationFailed):
-            await place.migrator(engine).migrate_async()
+            await spot.migrator(engine).migrate_async()
         assert await rows(engine, "SELECT sum(done) FROM t") == [(20,)]
-        place.folder.add(2, counting.format("pass"), extra="resumable = True")
-        assert (await place.migrator(engine).migrate_async()).applied == [2]
+        spot.folder.add(2, counting.format("pass"), extra="resumable = True")
+        assert (await spot.migrator(engine).migrate_async()).applied == [2]
         assert await rows(engine, "SELECT min(done), max(done), count(*) FROM t") == [(1, 1, 40)]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 @pytest.mark.parametrize("loose", [False, True])
-def test_several_statements_and_one_outside_a_transaction(place: Place, loose: bool) -> None:
+def test_several_statements_and_one_outside_a_transaction(spot: Place, loose: bool) -> None:
     script = "CREATE TABLE a (id INTEGER); CREATE TABLE b (id INTEGER); INSERT INTO a VALUES (1)"
-    if place.is_server:
+    if spot.is_server:
         up = f'self.execute_sql("-- nothing yet")\nself.execute_sql("{script}")'
-        place.folder.add(1, up, extra=f"transactional = {not loose}")
+        spot.folder.add(1, up, extra=f"transactional = {not loose}")
     else:
         lines = "\n".join(f'self.execute_sql("{one}")' for one in script.split("; "))
-        place.folder.add(1, lines, extra=f"transactional = {not loose}")
+        spot.folder.add(1, lines, extra=f"transactional = {not loose}")
 
     async def scenario(engine: AsyncEngine) -> None:
-        assert (await place.migrator(engine).migrate_async()).applied == [1]
+        assert (await spot.migrator(engine).migrate_async()).applied == [1]
         assert await tables(engine) == ["a", "b"]
         assert await rows(engine, "SELECT id FROM a") == [(1,)]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_statement_is_read_anew_when_its_table_has_changed(place: Place) -> None:
+def test_a_statement_is_read_anew_when_its_table_has_changed(spot: Place) -> None:
     """asyncpg keeps what it has prepared, with the columns that there were."""
-    place.folder.add(
+    spot.folder.add(
         1,
         """
 self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
@@ -269,9 +269,9 @@ assert dict(self.db.fetch_one("SELECT * FROM t")) == {"id": 1, "n": 2, "less": "
     )
 
     async def scenario(engine: AsyncEngine) -> None:
-        assert (await place.migrator(engine).migrate_async()).applied == [1]
+        assert (await spot.migrator(engine).migrate_async()).applied == [1]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 # Tasks, and the event loop
@@ -282,44 +282,44 @@ def _telling(flag: Path, query: str) -> str:
 
 
 @pytest.mark.parametrize("one_engine", [True, False])
-def test_tasks_of_one_loop_apply_each_migration_once(place: Place, one_engine: bool) -> None:
-    if place.kind == "memory" and not one_engine:
+def test_tasks_of_one_loop_apply_each_migration_once(spot: Place, one_engine: bool) -> None:
+    if spot.kind == "memory" and not one_engine:
         pytest.skip("each engine is a database of its own")
     for version in (1, 2, 3):
-        place.folder.table(version)
+        spot.folder.table(version)
 
     async def scenario(engine: AsyncEngine) -> None:
-        others = [] if one_engine else [place.engine() for _ in range(3)]
+        others = [] if one_engine else [spot.engine() for _ in range(3)]
         engines = [engine] * 4 if one_engine else [engine, *others]
-        results = await asyncio.gather(*(place.migrator(one).migrate_async() for one in engines))
+        results = await asyncio.gather(*(spot.migrator(one).migrate_async() for one in engines))
         applied = [version for result in results for version in result.applied]
         assert sorted(applied) == [1, 2, 3]
-        history = await place.migrator(engine).get_migration_history_async()
+        history = await spot.migrator(engine).get_migration_history_async()
         assert [entry["version"] for entry in history] == [3, 2, 1]
         for one in others:
             await one.dispose()
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_one_migrator_of_two_tasks(place: Place) -> None:
+def test_one_migrator_of_two_tasks(spot: Place) -> None:
     """It is not at work already, for another task."""
     for version in (1, 2):
-        place.folder.table(version)
+        spot.folder.table(version)
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         results = await asyncio.gather(
             migrator.migrate_async(), migrator.get_current_version_async(), migrator.migrate_async()
         )
         assert sorted([*results[0].applied, *results[2].applied]) == [1, 2]
         assert results[1] in (0, 1, 2)
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_the_loop_goes_on_while_a_migration_runs_and_others_wait(place: Place) -> None:
-    place.folder.add(1, f'self.db.fetch_all("{place.a_moment}")')
+def test_the_loop_goes_on_while_a_migration_runs_and_others_wait(spot: Place) -> None:
+    spot.folder.add(1, f'self.db.fetch_all("{spot.a_moment}")')
 
     async def scenario(engine: AsyncEngine) -> int:
         ticks, stop = 0, asyncio.Event()
@@ -331,46 +331,46 @@ def test_the_loop_goes_on_while_a_migration_runs_and_others_wait(place: Place) -
                 await asyncio.sleep(0.005)
 
         ticking = asyncio.create_task(tick())
-        await asyncio.gather(place.migrator(engine).migrate_async(), place.migrator(engine).migrate_async())
+        await asyncio.gather(spot.migrator(engine).migrate_async(), spot.migrator(engine).migrate_async())
         stop.set()
         await ticking
         return ticks
 
-    assert place.run(scenario) > 10
+    assert spot.run(scenario) > 10
 
 
-def test_a_lock_that_is_not_had_in_time(place: Place, tmp_path: Path) -> None:
-    if place.kind == "memory":
+def test_a_lock_that_is_not_had_in_time(spot: Place, tmp_path: Path) -> None:
+    if spot.kind == "memory":
         pytest.skip("whoever waits for its only connection waits in its queue")
-    place.folder.add(
-        1, f'import pathlib\npathlib.Path({str(tmp_path / "at_work")!r}).touch()\nself.db.fetch_all("{place.slow}")'
+    spot.folder.add(
+        1, f'import pathlib\npathlib.Path({str(tmp_path / "at_work")!r}).touch()\nself.db.fetch_all("{spot.slow}")'
     )
 
     async def scenario(engine: AsyncEngine) -> None:
         started = appears(tmp_path / "at_work")
-        first = asyncio.create_task(place.migrator(engine).migrate_async())
+        first = asyncio.create_task(spot.migrator(engine).migrate_async())
         await started()
         with pytest.raises(DatabaseLocked):
-            await place.migrator(engine, lock_timeout=0.2).migrate_async()
+            await spot.migrator(engine, lock_timeout=0.2).migrate_async()
         first.cancel()
         await asyncio.wait([first])
         assert first.cancelled()
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 @pytest.mark.parametrize("how", ["cancel", "timeout", "again and again"])
-def test_a_cancelled_migration_is_undone(place: Place, tmp_path: Path, how: str) -> None:
-    place.folder.table(1)
+def test_a_cancelled_migration_is_undone(spot: Place, tmp_path: Path, how: str) -> None:
+    spot.folder.table(1)
     flag = tmp_path / "at_work"
-    place.folder.add(
+    spot.folder.add(
         2,
         f"""
 import pathlib
 self.execute_sql("CREATE TABLE half (id INTEGER)")
 self.execute_sql("INSERT INTO t1 (id, n) VALUES (2, 'two')")
 pathlib.Path({str(flag)!r}).touch()
-self.db.fetch_all("{place.slow}")
+self.db.fetch_all("{spot.slow}")
 """,
     )
 
@@ -378,7 +378,7 @@ self.db.fetch_all("{place.slow}")
         started = appears(flag)
 
         async def boot() -> MigrationResult:
-            return await place.migrator(engine).migrate_async()
+            return await spot.migrator(engine).migrate_async()
 
         task = asyncio.create_task(boot())
         await started()
@@ -398,16 +398,16 @@ self.db.fetch_all("{place.slow}")
         async with engine.begin() as connection:
             # The connection that it had, and nobody else's lock.
             await connection.exec_driver_sql("INSERT INTO t1 (id, n) VALUES (3, 'three')")
-        place.folder.table(2)
-        assert (await place.migrator(engine, lock_timeout=10).migrate_async()).applied == [2]
+        spot.folder.table(2)
+        assert (await spot.migrator(engine, lock_timeout=10).migrate_async()).applied == [2]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_cancelled_loop_stops_at_a_batch(place: Place, tmp_path: Path) -> None:
+def test_a_cancelled_loop_stops_at_a_batch(spot: Place, tmp_path: Path) -> None:
     """Where no statement takes long, it stops before the next one."""
     flag = tmp_path / "at_work"
-    place.folder.add(
+    spot.folder.add(
         1,
         f"""
 import pathlib
@@ -422,39 +422,39 @@ while True:
 
     async def scenario(engine: AsyncEngine) -> None:
         started = appears(flag)
-        task = asyncio.create_task(place.migrator(engine).migrate_async())
+        task = asyncio.create_task(spot.migrator(engine).migrate_async())
         await started()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await tables(engine) == []
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_cancelled_wait_for_the_lock_leaves_its_holder_alone(place: Place, tmp_path: Path) -> None:
+def test_a_cancelled_wait_for_the_lock_leaves_its_holder_alone(spot: Place, tmp_path: Path) -> None:
     flag = tmp_path / "at_work"
-    place.folder.add(1, _telling(flag, place.a_moment))
+    spot.folder.add(1, _telling(flag, spot.a_moment))
 
     async def scenario(engine: AsyncEngine) -> None:
         started = appears(flag)
-        first = asyncio.create_task(place.migrator(engine).migrate_async())
+        first = asyncio.create_task(spot.migrator(engine).migrate_async())
         await started()
-        second = asyncio.create_task(place.migrator(engine).migrate_async())
+        second = asyncio.create_task(spot.migrator(engine).migrate_async())
         await asyncio.sleep(0.02)
         second.cancel()
         assert (await first).applied == [1]
         await asyncio.wait([second])
         assert second.cancelled()
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 # In and outside of event loops
 
 
-def test_a_verb_that_is_not_awaited_in_a_running_loop_says_how_to(place: Place, tmp_path: Path) -> None:
-    place.folder.table(1)
+def test_a_verb_that_is_not_awaited_in_a_running_loop_says_how_to(spot: Place, tmp_path: Path) -> None:
+    spot.folder.table(1)
     arguments: dict[str, tuple[Any, ...]] = {
         "migrate_to_version": (1,),
         "rollback_to_version": (0,),
@@ -465,21 +465,21 @@ def test_a_verb_that_is_not_awaited_in_a_running_loop_says_how_to(place: Place, 
     }
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = place.migrator(engine)
+        migrator = spot.migrator(engine)
         for name in vars(Migrator):
             if f"{name}_async" in vars(Migrator):
                 with pytest.raises(ConfigurationError, match=rf"await migrator\.{name}_async"):
                     getattr(migrator, name)(*arguments.get(name, ()))
         assert await tables(engine) == []
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_outside_of_any_loop_a_verb_is_just_called(place: Place) -> None:
+def test_outside_of_any_loop_a_verb_is_just_called(spot: Place) -> None:
     for version in (1, 2):
-        place.folder.table(version)
-    engine = place.engine()
-    migrator = place.migrator(engine)
+        spot.folder.table(version)
+    engine = spot.engine()
+    migrator = spot.migrator(engine)
     assert migrator.migrate_to_version(1).applied == [1]
     assert migrator.migrate().applied == [2]
     assert migrator.get_current_version() == 2
@@ -493,17 +493,17 @@ def test_outside_of_any_loop_a_verb_is_just_called(place: Place) -> None:
     assert asyncio.run(use()) == ["t1", "t2"]
 
 
-def test_a_connection_is_joined(place: Place) -> None:
+def test_a_connection_is_joined(spot: Place) -> None:
     for version in (1, 2):
-        place.folder.table(version)
+        spot.folder.table(version)
 
     async def scenario(engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
-            assert (await place.migrator(connection).migrate_to_version_async(1)).applied == [1]
+            assert (await spot.migrator(connection).migrate_to_version_async(1)).applied == [1]
             await connection.rollback()
         assert await tables(engine) == []
         async with engine.connect() as connection:
-            migrator = place.migrator(connection)
+            migrator = spot.migrator(connection)
             assert (await migrator.migrate_to_version_async(1)).applied == [1]
             await connection.exec_driver_sql("INSERT INTO t1 (id, n) VALUES (2, 'with it')")
             assert (await migrator.migrate_async()).applied == [2]
@@ -515,46 +515,46 @@ def test_a_connection_is_joined(place: Place) -> None:
         assert await tables(engine) == ["t1", "t2"]
         assert await rows(engine, "SELECT id FROM t1 ORDER BY id") == [(1,), (2,)]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_failure_in_a_joined_transaction_leaves_the_rest_of_it(place: Place) -> None:
-    place.folder.add(1, 'self.execute_sql("CREATE TABLE half (id INTEGER)")\nraise ValueError("no")')
+def test_a_failure_in_a_joined_transaction_leaves_the_rest_of_it(spot: Place) -> None:
+    spot.folder.add(1, 'self.execute_sql("CREATE TABLE half (id INTEGER)")\nraise ValueError("no")')
 
     async def scenario(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
             await connection.exec_driver_sql("CREATE TABLE mine (id INTEGER)")
             with pytest.raises(MigrationFailed, match="ValueError"):
-                await place.migrator(connection).migrate_async()
+                await spot.migrator(connection).migrate_async()
         assert await tables(engine) == ["mine"]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_in_run_sync_a_connection_is_joined(place: Place) -> None:
-    place.folder.table(1)
+def test_in_run_sync_a_connection_is_joined(spot: Place) -> None:
+    spot.folder.table(1)
 
     async def scenario(engine: AsyncEngine) -> None:
         async with engine.connect() as connection:
-            assert (await connection.run_sync(lambda c: place.migrator(c).migrate())).applied == [1]
+            assert (await connection.run_sync(lambda c: spot.migrator(c).migrate())).applied == [1]
             await connection.rollback()
         async with engine.begin() as connection:
-            assert (await connection.run_sync(lambda c: place.migrator(c).migrate())).applied == [1]
+            assert (await connection.run_sync(lambda c: spot.migrator(c).migrate())).applied == [1]
         assert await tables(engine) == ["t1"]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_a_connection_that_was_not_started(place: Place) -> None:
+def test_a_connection_that_was_not_started(spot: Place) -> None:
     async def scenario(engine: AsyncEngine) -> None:
         connection: AsyncConnection = engine.connect()
         with pytest.raises(ConfigurationError, match="has not been started"):
-            place.migrator(connection)
+            spot.migrator(connection)
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_what_is_no_migrator_says_that_it_is_not_for_asynchronous_engines(place: Place) -> None:
+def test_what_is_no_migrator_says_that_it_is_not_for_asynchronous_engines(spot: Place) -> None:
     class Step(BaseMigration):
         version = 1
         description = "a step"
@@ -562,38 +562,38 @@ def test_what_is_no_migrator_says_that_it_is_not_for_asynchronous_engines(place:
         def up(self) -> None:
             self.execute_sql("CREATE TABLE t (id INTEGER)")
 
-    place.folder.table(1)
+    spot.folder.table(1)
 
     async def scenario(engine: AsyncEngine) -> None:
         attempts: list[Any] = [
             lambda: Step(engine).up(),  # type: ignore[arg-type]
             lambda: DatabaseConnection(engine),  # type: ignore[arg-type]
             lambda: Operations(engine),  # type: ignore[arg-type]
-            lambda: place.migrator(engine).runner.apply(),
-            lambda: place.migrator(engine).db.fetch_all("SELECT 1"),
+            lambda: spot.migrator(engine).runner.apply(),
+            lambda: spot.migrator(engine).db.fetch_all("SELECT 1"),
             lambda: Step(engine.sync_engine).up(),
         ]
         # The file of an engine is opened by sqlite3, whose runner may be used by whoever does not mind to block.
-        for attempt in attempts if place.kind != "file" else [*attempts[:3], attempts[-1]]:
+        for attempt in attempts if spot.kind != "file" else [*attempts[:3], attempts[-1]]:
             with pytest.raises(ConfigurationError, match=r"migrate_async\(\)"):
                 attempt()
         async with engine.connect() as connection:
             for made in (Operations, lambda c: Step(c).up()):
-                if place.is_server:
+                if spot.is_server:
                     await connection.run_sync(made)
                 else:
                     with pytest.raises(ConfigurationError, match=r"migrate_async\(\)"):
                         await connection.run_sync(made)
         assert await tables(engine) == []
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 # Subclasses, and engines that are not asynchronous
 
 
-def test_the_override_of_a_subclass_is_what_is_awaited(place: Place) -> None:
-    place.folder.table(1)
+def test_the_override_of_a_subclass_is_what_is_awaited(spot: Place) -> None:
+    spot.folder.table(1)
 
     class Noted(Migrator):
         asked = 0
@@ -603,28 +603,28 @@ def test_the_override_of_a_subclass_is_what_is_awaited(place: Place) -> None:
             return super().migrate(**options)
 
     async def scenario(engine: AsyncEngine) -> None:
-        migrator = Noted(engine, place.folder.path)
+        migrator = Noted(engine, spot.folder.path)
         assert (await migrator.migrate_async()).applied == [1]
         assert migrator.asked == 1
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
-def test_progress_is_told_and_the_context_is_the_callers(place: Place) -> None:
+def test_progress_is_told_and_the_context_is_the_callers(spot: Place) -> None:
     import contextvars
 
     who = contextvars.ContextVar("who", default="nobody")
     for version in (1, 2):
-        place.folder.table(version)
+        spot.folder.table(version)
     told: list[tuple[int, int, str]] = []
 
     async def scenario(engine: AsyncEngine) -> None:
         who.set("me")
-        await place.migrator(
+        await spot.migrator(
             engine, progress=lambda done, total, _: told.append((done, total, who.get()))
         ).migrate_async()
 
-    place.run(scenario)
+    spot.run(scenario)
     assert told[-1] == (2, 2, "me")
 
 

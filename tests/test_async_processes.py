@@ -42,15 +42,15 @@ PROCESSES = 8
 
 
 @pytest.fixture(params=["file", "asyncpg"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, folder: Folder) -> Iterator[Place]:
+def spot(request: pytest.FixtureRequest, tmp_path: Path, folder: Folder) -> Iterator[Place]:
     with place_of(request.param, tmp_path, folder) as found:
         yield found
 
 
-def test_eight_processes_apply_each_migration_once(place: Place) -> None:
+def test_eight_processes_apply_each_migration_once(spot: Place) -> None:
     for version in (1, 2, 3):
-        place.folder.table(version)
-    arguments = [sys.executable, "-c", BOOT, place.url, json.dumps(place.options), str(place.folder.path)]
+        spot.folder.table(version)
+    arguments = [sys.executable, "-c", BOOT, spot.url, json.dumps(spot.options), str(spot.folder.path)]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     running = [subprocess.Popen(arguments, text=True, **pipes) for _ in range(PROCESSES)]
     for process in running:
@@ -62,10 +62,10 @@ def test_eight_processes_apply_each_migration_once(place: Place) -> None:
     assert sorted(int(version) for said, _ in told for version in said.split()) == [1, 2, 3]
 
     async def scenario(engine: AsyncEngine) -> None:
-        history = await place.migrator(engine).get_migration_history_async()
+        history = await spot.migrator(engine).get_migration_history_async()
         assert [entry["version"] for entry in history] == [3, 2, 1]
 
-    place.run(scenario)
+    spot.run(scenario)
 
 
 def _eventful(folder: Folder) -> None:
@@ -112,7 +112,7 @@ def test_a_file_of_which_each_statement_is_the_last(folder: Folder, tmp_path: Pa
 def test_a_server_s_client_is_killed_at_some_statements(tmp_path: Path, folder: Folder) -> None:
     _eventful(folder)
 
-    def boot(place: Place, deadly: int) -> int:
+    def boot(spot: Place, deadly: int) -> int:
         count = 0
 
         async def scenario(engine: AsyncEngine) -> None:
@@ -123,23 +123,23 @@ def test_a_server_s_client_is_killed_at_some_statements(tmp_path: Path, folder: 
                 if count == deadly:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            await place.migrator(engine).migrate_async()
+            await spot.migrator(engine).migrate_async()
 
-        place.run(scenario)
+        spot.run(scenario)
         return count
 
     async def state(engine: AsyncEngine) -> Any:
         return await tables(engine), await rows(engine, "SELECT * FROM t1"), await rows(engine, "SELECT * FROM part1")
 
-    with place_of("asyncpg", tmp_path, folder) as place:
-        total = boot(place, 0)
-        expected = place.run(state)
+    with place_of("asyncpg", tmp_path, folder) as spot:
+        total = boot(spot, 0)
+        expected = spot.run(state)
     assert total > 30
     for at in sorted(random.sample(range(1, total + 1), 8)):
-        with place_of("asyncpg", tmp_path, folder) as place:
-            assert in_child(lambda at=at, place=place: boot(place, at)) == signal.SIGKILL  # type: ignore[misc]
-            boot(place, 0)
-            assert place.run(state) == expected, f"killed at statement {at} of {total}"
+        with place_of("asyncpg", tmp_path, folder) as spot:
+            assert in_child(lambda at=at, spot=spot: boot(spot, at)) == signal.SIGKILL  # type: ignore[misc]
+            boot(spot, 0)
+            assert spot.run(state) == expected, f"killed at statement {at} of {total}"
 
 
 @pytest.fixture(params=["aiosqlite", "asyncpg", "psycopg"])
