@@ -355,6 +355,7 @@ class Migrator:
         """
         return self.keeper.restore(snapshot)
 
+    @verb
     def copy_from(self, source: Database, *, skip: Sequence[str] = (), batch_size: int = 2_000) -> CopyResult:
         """
         Copy another database into this one, which is empty: SQLite, PostgreSQL, MariaDB or MySQL, into any of them.
@@ -506,6 +507,7 @@ class Migrator:
     create_snapshot_async = awaitable(create_snapshot)
     snapshots_async = awaitable(snapshots)
     restore_async = awaitable(restore)
+    copy_from_async = awaitable(copy_from)
     create_tables_if_not_exist_async = awaitable(create_tables_if_not_exist)
     needs_migration_async = awaitable(needs_migration)
     get_current_version_async = awaitable(get_current_version)

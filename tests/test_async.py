@@ -27,6 +27,7 @@ from sqlmig import (
     MigrationFailed,
     MigrationResult,
     Migrator,
+    UnsupportedDatabase,
 )
 from sqlmig.schema.operations import Operations
 
@@ -73,7 +74,7 @@ def test_up_at_head_down_and_what_is_told_of_it(spot: Place) -> None:
 
 def test_every_verb_is_awaited_with_its_own_arguments() -> None:
     verbs = [name for name in vars(Migrator) if f"{name}_async" in vars(Migrator)]
-    assert len(verbs) == 21
+    assert len(verbs) == 22
     public = {name for name, one in vars(Migrator).items() if inspect.isfunction(one) and not name.startswith("_")}
     assert {name for name in public if not name.endswith("_async")} == set(verbs)
     for name in verbs:
@@ -274,6 +275,27 @@ assert dict(self.db.fetch_one("SELECT * FROM t")) == {"id": 1, "n": 2, "less": "
     spot.run(scenario)
 
 
+def test_rows_are_copied_from_another_database(spot: Place, tmp_path: Path) -> None:
+    for version in (1, 2):
+        spot.folder.table(version)
+    source = Migrator(f"sqlite:///{tmp_path / 'source.db'}", spot.folder.path)
+    source.migrate()
+    source.db.execute("INSERT INTO t1 (id, n) VALUES (?, ?)", [(k, f"row {k}") for k in range(2, 30)])
+
+    async def scenario(engine: AsyncEngine) -> None:
+        migrator = spot.migrator(engine)
+        if spot.is_server:
+            # COPY goes through a connection of psycopg's that is not asynchronous.
+            with pytest.raises(UnsupportedDatabase, match="COPY"):
+                await migrator.copy_from_async(source.db)
+            assert await tables(engine) == []
+            return
+        assert await migrator.copy_from_async(source.db)
+        assert await rows(engine, "SELECT count(*), max(n) FROM t1") == [(29, "row 9")]
+
+    spot.run(scenario)
+
+
 # Tasks, and the event loop
 
 
@@ -460,6 +482,7 @@ def test_a_verb_that_is_not_awaited_in_a_running_loop_says_how_to(spot: Place, t
         "rollback_to_version": (0,),
         "get_rollback_losses": (0,),
         "restore": (tmp_path / "none",),
+        "copy_from": (tmp_path / "none",),
         "stamp": (1,),
         "set_version": (1,),
     }
