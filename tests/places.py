@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sqlmig import Migrator
+from sqlmig import MigrationManager, Migrator
 
 if TYPE_CHECKING:
     from conftest import Folder
@@ -38,6 +38,9 @@ KINDS = {
     "sqlite": Kind("sqlite", "sqlite"),
     "postgresql": Kind("postgresql", "postgresql+psycopg"),
     "mariadb": Kind("mariadb", "mysql+pymysql"),
+    "aiosqlite": Kind("sqlite", "sqlite+aiosqlite"),
+    "asyncpg": Kind("postgresql", "postgresql+asyncpg"),
+    "aiomysql": Kind("mariadb", "mysql+aiomysql"),
 }
 
 
@@ -87,6 +90,10 @@ class Place:
 
     def migrator(self, folder: Folder, engine: Any = None, **options: Any) -> Migrator:
         return Migrator(self.engine() if engine is None else engine, folder.path, **options)
+
+    def manager(self, folder: Folder) -> MigrationManager:
+        """What a program that looks at the migrations has, by a driver that is not asynchronous."""
+        return Migrator(self.look, folder.path).manager
 
     def close(self) -> None:
         for engine in self._made:
