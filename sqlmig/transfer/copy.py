@@ -21,9 +21,11 @@ from ..run import Clock, Run, Teller
 from .carried import carry_history
 from .matching import Match, match
 from .origin import look_at_source
+from .plain import plainly
 from .report import CopyResult
 from .rows import copy_rows
-from .source import Source, identity, opened
+from .snapshot import identity, opened
+from .source import Source
 from .target import target_of
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Copy:
             session = stack.enter_context(self._backend.session())
             stack.enter_context(self._run.recording(session))
             stack.callback(session.restore_settings)
+            stack.enter_context(plainly(session.connection))
             session.require_own_transactions("A copy")
             self._target = target_of(session, self._tracker.own_tables)
             return self._into(session)

@@ -58,6 +58,7 @@ class Table(NamedTuple):
         key: The columns of its primary key, by which messages name a row.
         module: What makes a virtual table of SQLite's.
         derived: Whether its content is an index of another table's, or of none, and is no data of its own.
+        inherited: Whether PostgreSQL would read the rows of tables that inherit from it as well.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Table(NamedTuple):
     references: tuple[Reference, ...] = ()
     module: str | None = None
     derived: bool = False
+    inherited: bool = False
 
     def column(self, name: str) -> Column | None:
         """The column of a name, as it is spelled or in other case."""
@@ -179,7 +181,8 @@ def _sqlite_references(raw: Any, name: str, columns: Sequence[Any]) -> tuple[Ref
 _OWN = """NOT EXISTS (
     SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')"""
 _PG_TABLES = f"""
-SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace
+SELECT c.oid, c.relname, c.relkind = 'r' AND c.relhassubclass FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace
     AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND {_OWN} ORDER BY c.relname"""
 _PG_COLUMNS = """
 SELECT a.attrelid, a.attname, coalesce(b.typname, t.typname), coalesce(b.typtype, t.typtype) = 'e',
@@ -211,8 +214,8 @@ def postgresql_tables(raw: Any) -> list[Table]:
         else:
             references.setdefault(owner, []).append(Reference(tuple(own), parent, tuple(theirs)))
     return [
-        Table(name, tuple(columns.get(oid, ())), keys.get(oid, ()), tuple(references.get(oid, ())))
-        for oid, name in ask_any(raw, _PG_TABLES)
+        Table(name, tuple(columns.get(oid, ())), keys.get(oid, ()), tuple(references.get(oid, ())), inherited=inherited)
+        for oid, name, inherited in ask_any(raw, _PG_TABLES)
     ]
 
 

@@ -1,23 +1,19 @@
-"""
-The database that is copied: it is only read, and all of it as it was at one moment.
-
-SQLite gives that with one transaction that reads, PostgreSQL with REPEATABLE READ, MariaDB and MySQL with a consistent
-snapshot. Rows come as the driver's own tuples, a batch at a time.
-"""
+"""The tables of the database that is copied, and its rows, as the driver's own tuples, a batch at a time."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
+from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from ..backends.sqlite import ask, pragma, quoted
-from ..connection import DatabaseConnection, display_name
-from ..errors import DatabaseUnavailable, ValueUnfit
+from ..backends.sqlite import ask, quoted
+from ..connection import display_name
+from ..errors import CopyError, ValueUnfit
+from ..execution import reason
 from .shapes import Column, Table, ask_any, backticked, mysql_tables, postgresql_tables, sqlite_tables
 
 if TYPE_CHECKING:
@@ -25,25 +21,18 @@ if TYPE_CHECKING:
 
     from ..version_tracker import VersionTracker
 
-__all__ = ["PG_FORM", "Source", "fetched", "identity", "key_of", "next_size", "opened", "streaming"]
-
-PG_FORM = (
-    "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
-    " SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL client_encoding = 'UTF8';"
-    " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
-)
-"""How PostgreSQL writes values as texts, whatever its settings are, and that it does not end a long transaction."""
+__all__ = ["Source", "fetched", "key_of", "next_size", "streaming"]
 
 _UNBUFFERED = {"pymysql": "pymysql.cursors", "mysqldb": "MySQLdb.cursors"}
 _BATCH_BYTES = 4 * 1024 * 1024
-_PG_PLAIN = {"int2", "int4", "int8", "bool", "float8", "numeric", "text", "varchar", "bytea"}
+_DECIMALS = ("numeric", "decimal")
+_PG_PLAIN = {"int2", "int4", "int8", "bool", "float8", "text", "varchar", "bytea"}
 _MY_PLAIN = {
     "tinyint",
     "smallint",
     "mediumint",
     "int",
     "bigint",
-    "decimal",
     "double",
     "char",
     "varchar",
@@ -107,7 +96,24 @@ class Source:
 
     def count(self, table: Table) -> int:
         """How many rows there are."""
-        return int(ask_any(self.raw, f"SELECT count(*) FROM {self.quote(table.name)}")[0][0])
+        with self._reading(table):
+            return int(ask_any(self.raw, f"SELECT count(*) FROM {self._rows_of(table)}")[0][0])
+
+    def _rows_of(self, table: Table) -> str:
+        """A table without those that inherit from it, which are tables of their own."""
+        return f"ONLY {self.quote(table.name)}" if table.inherited else str(self.quote(table.name))
+
+    @contextmanager
+    def _reading(self, table: Table) -> Iterator[None]:
+        """What its driver raises here is no fault of the target's."""
+        try:
+            yield
+        except self.connection.dialect.loaded_dbapi.Error as error:
+            raise CopyError(
+                f"The table {table.name} of the source {self.name} could not be read.",
+                f"{reason(error)}\nnothing was copied: what had been begun was undone",
+                "See that the source is there and lets this user read all rows, then copy again.",
+            ) from error
 
     def last_number(self, table: Table, column: Column) -> int | None:
         """The last number that the database gave by itself to new rows; None where it has not, or keeps none."""
@@ -137,13 +143,20 @@ class Source:
             ValueUnfit: A text is none: it is not UTF-8.
         """
         listed = ", ".join(self._expression(column) for column in columns)
-        sql = f"SELECT {listed} FROM {self.quote(table.name)}"
-        if self.dialect == "sqlite":
-            yield from self._from_sqlite(table, columns, sql, size)
-            return
-        with streaming(self.connection) as cursor:
-            cursor.execute(sql)
-            yield from fetched(cursor, size)
+        sql = f"SELECT {listed} FROM {self._rows_of(table)}"
+        with self._reading(table):
+            if self.dialect == "sqlite":
+                yield from self._from_sqlite(table, columns, sql, size)
+                return
+            decimals = [index for index, column in enumerate(columns) if self._is_decimal(column)]
+            with streaming(self.connection) as cursor:
+                cursor.execute(sql)
+                for rows in fetched(cursor, size):
+                    yield _with_decimals(rows, decimals) if decimals else rows
+
+    def _is_decimal(self, column: Column) -> bool:
+        """An application may have its driver make floats of them: they are read as texts."""
+        return column.type.removesuffix(" unsigned") in _DECIMALS and not column.labels
 
     def _expression(self, column: Column) -> str:
         name = self.quote(column.name)
@@ -158,7 +171,8 @@ class Source:
             if word == "bit":
                 return f"({name} + 0)"
             return name if word in _MY_PLAIN else f"CAST({name} AS CHAR)"
-        return str(name)
+        # Of an expression nothing is converted by a declared type, whatever `detect_types` says.
+        return f"+{name} AS c"
 
     def _from_sqlite(self, table: Table, columns: Sequence[Column], sql: str, size: int) -> Iterator[list[Any]]:
         import sqlite3
@@ -191,6 +205,13 @@ class Source:
             cursor.close()
             self.raw.text_factory = factory
         raise AssertionError("a text that could not be decoded can be decoded")
+
+
+def _with_decimals(rows: list[Any], decimals: Sequence[int]) -> list[Any]:
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for index in decimals:
+        columns[index] = [None if text is None else Decimal(text) for text in columns[index]]
+    return list(zip(*columns, strict=True))
 
 
 @contextmanager
@@ -248,83 +269,3 @@ def fetched(cursor: Any, size: int) -> Iterator[list[Any]]:
 def next_size(now: int, most: int, each: int) -> int:
     """How many rows to hold next, where a row of those before took *each* bytes."""
     return max(1, min(most, now * 4, _BATCH_BYTES // max(each, 1)))
-
-
-@contextmanager
-def opened(database: DatabaseConnection, lock_timeout: float) -> Iterator[Connection]:
-    """
-    A connection in a transaction that only reads, and sees one moment of *database*.
-
-    Raises:
-        DatabaseUnavailable: There is none, or it cannot be reached; no file is made.
-    """
-    from ..backends import backend_for
-
-    backend = backend_for(database, lock_timeout)
-    file = getattr(backend, "file", None)
-    if file is not None and not os.path.exists(file):
-        raise DatabaseUnavailable(
-            f"There is no database {file} to copy.\n  Nothing was made or changed.\n"
-            "Check the path: a relative one is sqlite:///app.db, an absolute one sqlite:////folder/app.db"
-        )
-    with ExitStack() as stack:
-        # Only here: what is raised while the source is read may be another database's.
-        with backend.translating():
-            connection = backend.patiently(lambda: _snapshot(database, stack))
-        yield connection
-
-
-def _snapshot(database: DatabaseConnection, stack: ExitStack) -> Connection:
-    if database.connection is not None:
-        # The transaction of somebody who knows what it sees.
-        return database.connection
-    dialect = database.engine.dialect.name
-    if dialect == "sqlite":
-        connection = stack.enter_context(database.reading())
-        raw: Any = connection.connection.dbapi_connection
-        if not pragma(raw, "query_only"):
-            raw.cursor().execute("PRAGMA query_only = ON")
-            stack.callback(lambda: raw.cursor().execute("PRAGMA query_only = OFF"))
-        # What is seen from here on is what this has seen.
-        ask(raw, "SELECT count(*) FROM main.sqlite_master")
-        return connection
-    connection = stack.enter_context(database.engine.connect())
-    connection.execution_options(isolation_level="REPEATABLE READ")
-    raw = connection.connection.dbapi_connection
-    cursor = raw.cursor()
-    if dialect == "postgresql":
-        cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.execute(PG_FORM)
-    else:
-        cursor.execute("SELECT @@time_zone")
-        zone = cursor.fetchone()[0].replace("'", "")
-        cursor.execute("SET time_zone = '+00:00'")
-        stack.callback(_run, raw, f"SET time_zone = '{zone}'")
-        cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-    cursor.close()
-    return connection
-
-
-def _run(raw: Any, sql: str) -> None:
-    with suppress(Exception):
-        cursor = raw.cursor()
-        cursor.execute("ROLLBACK")
-        cursor.execute(sql)
-        cursor.close()
-
-
-def identity(connection: Connection) -> tuple[Any, ...]:
-    """What is the same for two connections to one database, whatever their URLs are, and else is not."""
-    raw: Any = connection.connection.dbapi_connection
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        file = next(row[2] for row in ask(raw, "PRAGMA database_list") if row[1] == "main")
-        if not file:
-            return (dialect, id(raw))
-        found = os.stat(file)
-        return (dialect, found.st_dev, found.st_ino)
-    if dialect == "postgresql":
-        asked = "pg_postmaster_start_time()::text, current_database(), current_schema(), current_setting('port')"
-    else:
-        asked = "@@hostname, @@port, @@datadir, @@server_id, DATABASE()"
-    return (dialect, *ask_any(raw, f"SELECT {asked}")[0])

@@ -20,7 +20,8 @@ from ..errors import CopyError, UnsupportedDatabase
 from .kinds import Kind, Same
 from .numbers import Boolean, Float, Integer, Numeric
 from .shapes import Column, Table, ask_any, postgresql_tables
-from .source import PG_FORM, next_size
+from .snapshot import PG_FORM
+from .source import next_size
 from .target import Digest, Job, Target, Write, escaped
 from .texts import Bytes, Json, Text, Uuid
 from .times import Date, Time, Timestamp
@@ -43,7 +44,8 @@ _TRIGGERS = f"""
 SELECT t.tgrelid::regclass::text, quote_ident(t.tgname), t.tgenabled
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
-    AND c.relname = ANY ({{}}) AND c.relnamespace = {_HERE}"""
+    AND EXISTS (SELECT FROM pg_class r WHERE r.oid = coalesce(pg_partition_root(c.oid), c.oid)
+        AND r.relname = ANY ({{}}) AND r.relnamespace = {_HERE})"""
 _SEQUENCES = f"""
 SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
 FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class c ON c.oid = d.refobjid
@@ -186,7 +188,8 @@ class PostgreSQLTarget(Target):
     def read_back(self, job: Job, size: int) -> Digest:
         digest = Digest()
         listed = ", ".join(_check_expression(pair.target) for pair in job.pairs)
-        sql = f"COPY (SELECT {listed} FROM {quoted(job.target.name)}) TO STDOUT"
+        only = "ONLY " if job.target.inherited else ""
+        sql = f"COPY (SELECT {listed} FROM {only}{quoted(job.target.name)}) TO STDOUT"
         parsed = [index for index, pair in enumerate(job.pairs) if pair.target.type == "jsonb"]
         for batch in _lines(self.raw.pgconn, sql, size):
             digest.add([_canonical(bytes(line), parsed) for line in batch] if parsed else batch)

@@ -105,7 +105,8 @@ class SQLiteTarget(Target):
 
     def read_back(self, job: Job, size: int) -> Digest:
         digest = Digest()
-        listed = ", ".join(quoted(pair.target.name) for pair in job.pairs)
+        # As expressions, of which no `detect_types` makes anything else.
+        listed = ", ".join(f"+{quoted(pair.target.name)} AS c" for pair in job.pairs)
         cursor = self.raw.cursor()
         cursor.row_factory = None
         try:
@@ -216,9 +217,11 @@ class _Stored(Kind):
         self.takes = frozenset(usual | {bytes} | (set() if is_json else {str}))
 
     def fit(self, values: Sequence[Any]) -> bool:
-        return True
+        return all(-(2**63) <= value < 2**63 for value in values if isinstance(value, int))
 
     def one(self, value: Any) -> Any:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise self.refuse(value, "; it has more than the eight bytes that SQLite keeps")
         if self._json and isinstance(value, str) and self._affinity in ("integer", "real", "numeric"):
             return self._one_json(value)
         if isinstance(value, bool):

@@ -1,0 +1,215 @@
+"""Sources and targets whose settings, or whose driver's settings, would alter or hide what is copied."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from conftest import Folder
+from copy_support import empty
+from sqlalchemy import create_engine, event
+from test_copy_schema import folder, migrated, sql
+
+from sqlmig import CopyError, Migrator, ValueUnfit
+
+__all__ = ["folder"]
+
+
+@pytest.fixture
+def pg(tmp_path: Path) -> Iterator[str]:
+    with empty("postgresql", tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def other_pg(tmp_path: Path) -> Iterator[str]:
+    with empty("postgresql", tmp_path) as url:
+        yield url
+
+
+class TestDrivers:
+    @pytest.mark.parametrize("factory", [bytes, lambda data: data.decode(errors="ignore")])
+    def test_a_text_factory_of_the_applications(self, folder: Folder, tmp_path: Path, factory: Any) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")')
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO t VALUES (1, 'text')")
+        engine, goal = create_engine(source), create_engine(f"sqlite:///{tmp_path / 'copy.db'}")
+        for each in (engine, goal):
+            event.listen(each, "connect", lambda raw, _: setattr(raw, "text_factory", factory))
+        Migrator(goal, folder.path).copy_from(engine)
+        assert sql(str(goal.url), "SELECT typeof(x), x FROM t") == [("text", "text")]
+        with engine.connect() as connection:
+            assert connection.connection.dbapi_connection.text_factory is factory  # type: ignore[union-attr]
+        sql(source, "UPDATE t SET x = CAST(x'6180' AS TEXT)")
+        with pytest.raises(ValueUnfit, match="not UTF-8"):
+            Migrator(tmp_path / "again.db", folder.path).copy_from(engine)
+        engine.dispose()
+        goal.dispose()
+
+    def test_types_that_the_driver_converts(self, folder: Folder, tmp_path: Path) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (d DATE, [e [date]]] TEXT)")'.replace("]]]", "]"))
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO t (d) VALUES ('2024-02-29')")
+        parsed = {"detect_types": sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES}
+        engine = create_engine(source, connect_args=parsed)
+        goal = create_engine(f"sqlite:///{tmp_path / 'copy.db'}", connect_args=parsed)
+        Migrator(goal, folder.path).copy_from(engine)
+        assert sql(str(goal.url), "SELECT typeof(d), d FROM t") == [("text", "2024-02-29")]
+        engine.dispose()
+        goal.dispose()
+
+    @pytest.mark.parametrize("charset", ["utf8", "latin1"])
+    def test_a_character_set_that_knows_less(self, folder: Folder, tmp_path: Path, charset: str) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, ü VARCHAR(20))")')
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO t VALUES (1, 'ü🦄Ж')")
+        with empty("mariadb", tmp_path) as url:
+            sql(url, f"ALTER DATABASE {url.rpartition('/')[2].partition('?')[0]} CHARACTER SET utf8mb4")
+            engine = create_engine(url, connect_args={"charset": charset})
+            Migrator(engine, folder.path).copy_from(source)
+            assert sql(url, "SELECT * FROM t") == [(1, "ü🦄Ж")]
+            back = f"sqlite:///{tmp_path / 'back.db'}"
+            Migrator(back, folder.path).copy_from(engine)
+            assert sql(back, "SELECT * FROM t") == [(1, "ü🦄Ж")]
+            with engine.connect() as connection:
+                raw: Any = connection.connection.dbapi_connection
+                shown = connection.exec_driver_sql("SELECT 'ü', @@character_set_client").one()
+                assert (raw.charset, shown[0]) == (charset, "ü")
+                assert shown[1].startswith(charset)
+            engine.dispose()
+
+    def test_decimals_that_the_driver_makes_floats_of(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, n NUMERIC(40, 30))")')
+        number = Decimal("0.123456789012345678901234567890")
+        Migrator(pg, folder.path).migrate()
+        sql(pg, f"INSERT INTO t VALUES (1, {number}), (2, NULL)")
+        engine = create_engine(pg)
+
+        @event.listens_for(engine, "connect")
+        def _(raw: Any, _record: Any) -> None:
+            from psycopg.types.numeric import FloatLoader
+
+            raw.adapters.register_loader("numeric", FloatLoader)
+
+        with empty("mariadb", tmp_path) as middle, empty("postgresql", tmp_path) as end:
+            Migrator(middle, folder.path).copy_from(engine)
+            from pymysql.constants import FIELD_TYPE
+            from pymysql.converters import conversions
+
+            floats = {**conversions, FIELD_TYPE.DECIMAL: float, FIELD_TYPE.NEWDECIMAL: float}
+            other = create_engine(middle, connect_args={"conv": floats})
+            Migrator(end, folder.path).copy_from(other)
+            assert sql(end, "SELECT n FROM t ORDER BY id") == [(number,), (None,)]
+            other.dispose()
+        engine.dispose()
+
+    def test_a_number_that_sqlite_has_not(self, folder: Folder, tmp_path: Path) -> None:
+        folder.add(
+            1,
+            "kind = 'BIGINT UNSIGNED' if self.db.engine.dialect.name != 'sqlite' else 'BIGINT'\n"
+            'self.execute_sql(f"CREATE TABLE t (id INTEGER PRIMARY KEY, n {kind})")',
+        )
+        with empty("mariadb", tmp_path) as source:
+            Migrator(source, folder.path).migrate()
+            sql(source, "INSERT INTO t VALUES (1, 9223372036854775807), (2, 18446744073709551615)")
+            with pytest.raises(ValueUnfit, match="id = 2"):
+                Migrator(tmp_path / "copy.db", folder.path).copy_from(source)
+
+
+class TestRowsThatAreHidden:
+    def test_rows_that_a_policy_hides(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")')
+        Migrator(pg, folder.path).migrate()
+        role = f"sqlmig_test_{uuid4().hex[:12]}"
+        sql(
+            pg,
+            "INSERT INTO t VALUES (1), (2), (3)",
+            "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+            "CREATE POLICY few ON t USING (id < 3)",
+            f"CREATE ROLE {role} LOGIN",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        )
+        engine = create_engine(pg)
+        event.listen(engine, "connect", lambda raw, _: (raw.execute(f"SET ROLE {role}"), raw.commit()))
+        try:
+            with pytest.raises(CopyError, match="row-level security") as caught:
+                Migrator(tmp_path / "copy.db", folder.path).copy_from(engine)
+            assert "table t of the source" in str(caught.value)
+        finally:
+            engine.dispose()
+            sql(pg, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+    def test_a_source_that_goes_away_is_told_as_such(self, folder: Folder, pg: str, other_pg: str) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)")')
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO t SELECT n, repeat('x', 1000) FROM generate_series(1, 5000) n")
+        name = pg.rpartition("/")[2].partition("?")[0]
+        ended: list[int] = []
+
+        def end(done: int, total: int, message: str) -> None:
+            if done and not ended:
+                ended.append(1)
+                sql(other_pg, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+        with pytest.raises(CopyError, match=r"of the source .* could not be read"):
+            Migrator(other_pg, folder.path, progress=end).copy_from(pg, batch_size=10)
+        assert Migrator(other_pg, folder.path).get_current_version() == 0
+
+    def test_a_table_that_is_emptied_meanwhile(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        """TRUNCATE, and what writes a table anew, is seen by older snapshots as well: nobody is to do it now."""
+        folder.add(
+            1, 'self.execute_sql("CREATE TABLE a (id INTEGER)")\nself.execute_sql("CREATE TABLE b (id INTEGER)")'
+        )
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1), (2)")
+        refused: list[str] = []
+
+        def empty_it(done: int, total: int, message: str) -> None:
+            if not refused:
+                try:
+                    sql(pg, "SET LOCAL lock_timeout = '50ms'", "TRUNCATE b")
+                    refused.append("")
+                except Exception as error:
+                    refused.append(str(error))
+
+        Migrator(tmp_path / "copy.db", folder.path, progress=empty_it).copy_from(pg)
+        assert "lock timeout" in refused[0]
+        assert sql(f"sqlite:///{tmp_path / 'copy.db'}", "SELECT count(*) FROM b") == [(2,)]
+
+
+class TestTablesOfPostgreSQL:
+    def test_tables_that_inherit(self, folder: Folder, pg: str, other_pg: str) -> None:
+        folder.add(
+            1,
+            'self.execute_sql("CREATE TABLE a (id INTEGER)")\n'
+            'self.execute_sql("CREATE TABLE b (n INTEGER) INHERITS (a)")',
+        )
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (2, 2)")
+        result = Migrator(other_pg, folder.path).copy_from(pg)
+        assert [(table.table, table.rows) for table in result.tables] == [("a", 1), ("b", 1)]
+        assert sql(other_pg, "SELECT id FROM a ORDER BY id") == [(1,), (2,)]
+
+    def test_triggers_of_a_partition(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(
+            1,
+            'self.execute_sql("CREATE TABLE audit (id INTEGER)")\n'
+            "if self.db.engine.dialect.name == 'sqlite':\n"
+            '    self.execute_sql("CREATE TABLE p (id INTEGER)")\n'
+            "else:\n"
+            '    self.execute_sql("CREATE TABLE p (id INTEGER) PARTITION BY RANGE (id)")\n'
+            '    self.execute_sql("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9)")\n'
+            '    self.execute_sql("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS'
+            ' $$BEGIN INSERT INTO audit VALUES (new.id); RETURN new; END$$")\n'
+            '    self.execute_sql("CREATE TRIGGER tr AFTER INSERT ON p1 FOR EACH ROW EXECUTE FUNCTION note()")',
+        )
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO p VALUES (1)")
+        Migrator(pg, folder.path).copy_from(source)
+        assert sql(pg, "SELECT * FROM audit") == []
+        assert sql(pg, "INSERT INTO p VALUES (2)", "SELECT * FROM audit") == [(2,)]
