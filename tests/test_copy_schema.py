@@ -153,6 +153,54 @@ class TestNumbers:
             Migrator(target, folder.path).copy_from(source)
             assert sql(target, "INSERT INTO t1 DEFAULT VALUES RETURNING id, n") == [(7, 91)]
 
+    SHARED = """
+if self.db.engine.dialect.name == "postgresql":
+    self.execute_sql("CREATE SEQUENCE shared")
+    self.execute_sql("CREATE SEQUENCE later MINVALUE 1000 START 1000")
+    self.execute_sql("CREATE SEQUENCE few MAXVALUE 3")
+    self.execute_sql("CREATE SEQUENCE down INCREMENT -1")
+    self.execute_sql("CREATE SEQUENCE invoices START 100")
+    self.execute_sql("CREATE SEQUENCE codes")
+default = "DEFAULT nextval('%s')" if self.db.engine.dialect.name == "postgresql" else "-- %s"
+for table, sequence in (("a", "shared"), ("z", "shared"), ("l", "later"), ("f", "few"), ("d", "down")):
+    self.execute_sql(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY {default % sequence}\\n)")
+text = "DEFAULT 'A' || nextval('codes')" if self.db.engine.dialect.name == "postgresql" else ""
+self.execute_sql(f"CREATE TABLE t (code VARCHAR(20) {text})")
+"""
+
+    def test_sequences_of_many_tables_and_with_ends(self, folder: Folder, tmp_path: Path) -> None:
+        folder.add(1, self.SHARED)
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO a VALUES (1), (20)", "INSERT INTO z VALUES (5)", "INSERT INTO l VALUES (5)")
+        sql(source, "INSERT INTO f VALUES (9)", "INSERT INTO d VALUES (-7)", "INSERT INTO t VALUES ('A1')")
+        with empty("postgresql", tmp_path) as target, empty("postgresql", tmp_path) as other:
+            result = Migrator(target, folder.path).copy_from(source)
+            assert [warning.split()[2] for warning in result.warnings] == ["invoices", "codes"]
+            nexts = {"shared": 21, "later": 1000, "down": -8, "invoices": 100, "codes": 1}
+            for name, number in nexts.items():
+                assert sql(target, f"SELECT nextval('{name}')") == [(number,)]
+            with pytest.raises(Exception, match="reached maximum value"):
+                sql(target, "SELECT nextval('few')")
+            sql(target, "SELECT nextval('down'), nextval('codes')", "DELETE FROM d", "DELETE FROM a")
+            again = Migrator(other, folder.path).copy_from(target)
+            assert again.warnings == []
+            nexts = {"shared": 22, "later": 1001, "down": -10, "invoices": 101, "codes": 3}
+            for name, number in nexts.items():
+                assert sql(other, f"SELECT nextval('{name}')") == [(number,)]
+
+    def test_sequences_of_mariadb(self, folder: Folder, tmp_path: Path) -> None:
+        folder.add(1, 'for name in ("used", "fresh"):\n    self.execute_sql(f"CREATE SEQUENCE {name} START WITH 5")')
+        with empty("mariadb", tmp_path) as source, empty("mariadb", tmp_path) as target:
+            Migrator(source, folder.path).migrate()
+            sql(source, "SELECT nextval(used)")
+            Migrator(target, folder.path).copy_from(source)
+            assert sql(target, "SELECT nextval(used)")[0][0] > 5
+            assert sql(target, "SELECT nextval(fresh)") == [(5,)]
+            with empty("postgresql", tmp_path) as other:
+                Migrator(other, folder.path).copy_from(source)
+                assert sql(other, "SELECT nextval('used')")[0][0] > 5
+                assert sql(other, "SELECT nextval('fresh')") == [(5,)]
+
 
 class TestComputedColumns:
     @pytest.fixture

@@ -219,7 +219,7 @@ class Copy:
             self._tables = [copy_rows(source, target, job, self._size, self._count) for job in jobs]
         self._tell("checking references")
         try:
-            target.finish(jobs, self._last)
+            target.finish(jobs, self._last, source.sequences())
         except Exception as error:
             raise self._backend.translate(error) or error from error
 

@@ -27,6 +27,13 @@ _UNBUFFERED = {"pymysql": "pymysql.cursors", "mysqldb": "MySQLdb.cursors"}
 _BATCH_BYTES = 4 * 1024 * 1024
 _DECIMALS = ("numeric", "decimal")
 _PG_PLAIN = {"int2", "int4", "int8", "bool", "float8", "text", "varchar", "bytea"}
+_PG_SEQUENCES = (
+    "SELECT relname FROM pg_class WHERE relkind = 'S' AND relnamespace = current_schema()::regnamespace"
+    " AND has_table_privilege(oid, 'SELECT')"
+)
+_MY_SEQUENCES = (
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE'"
+)
 _MY_PLAIN = {
     "tinyint",
     "smallint",
@@ -134,6 +141,19 @@ class Source:
             )
         rows = ask_any(self.raw, sql) if sql else []
         return int(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def sequences(self) -> dict[str, int | None]:
+        """The last number of each sequence by its name in lower case; None where it has given none."""
+        if self.dialect == "postgresql":
+            names = [row[0] for row in ask_any(self.raw, _PG_SEQUENCES)]
+            sql = "SELECT CASE WHEN is_called THEN last_value END FROM {}"
+        elif self.dialect == "sqlite":
+            return {}
+        else:
+            names = [row[0] for row in ask_any(self.raw, _MY_SEQUENCES)]
+            # What a server has put by for later is gone.
+            sql = "SELECT next_not_cached_value - increment FROM {}"
+        return {name.lower(): ask_any(self.raw, sql.format(self.quote(name)))[0][0] for name in names}
 
     def batches(self, table: Table, columns: Sequence[Column], size: int) -> Iterator[list[Any]]:
         """

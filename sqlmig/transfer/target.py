@@ -169,9 +169,15 @@ class Target(ABC):
         """The digest of the rows that are there."""
 
     @abstractmethod
-    def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+    def finish(
+        self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None], positions: Mapping[str, int | None]
+    ) -> None:
         """
         Bring back what was held back, have numbers go on after the last, and fill what is made of the rows.
+
+        Args:
+            last_numbers: By table, the last that the source gave to its key.
+            positions: By name in lower case, where the source's own sequences are; None for one that was never used.
 
         Raises:
             CopyError: Rows refer to rows that are not there.

@@ -212,7 +212,9 @@ class MySQLTarget(Target):
                 digest.add([line.encode() for line in map("\t".join, zip(*columns, strict=True))])
         return digest
 
-    def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+    def finish(
+        self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None], positions: Mapping[str, int | None]
+    ) -> None:
         for job in jobs:
             for reference in job.target.references:
                 child, parent = backticked(job.target.name), backticked(reference.parent)
@@ -226,6 +228,12 @@ class MySQLTarget(Target):
                     more = f"{count:,} row" + ("" if count == 1 else "s")
                     raise dangling(job.target.name, reference.parent, more, f", by {', '.join(reference.columns)}")
         self.run("SET foreign_key_checks = 1")
+        here = "table_schema = DATABASE() AND table_type = 'SEQUENCE'"
+        for (name,) in ask_any(self.raw, f"SELECT table_name FROM information_schema.tables WHERE {here}"):
+            last = positions.get(name.lower())
+            # One that is there already it leaves alone.
+            if last is not None:
+                ask_any(self.raw, f"SELECT SETVAL({backticked(name)}, {last})")
 
 
 def _statements(begin: str, rows: list[str], packet: int) -> Iterator[bytes]:

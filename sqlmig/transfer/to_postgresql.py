@@ -19,6 +19,7 @@ from ..backends.sqlite import quoted
 from ..errors import CopyError, UnsupportedDatabase
 from .kinds import Kind, Same
 from .numbers import Boolean, Float, Integer, Numeric
+from .sequences import count_on
 from .shapes import Column, Table, ask_any, postgresql_tables
 from .snapshot import PG_FORM
 from .source import next_size
@@ -46,17 +47,6 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
     AND EXISTS (SELECT FROM pg_class r WHERE r.oid = coalesce(pg_partition_root(c.oid), c.oid)
         AND r.relname = ANY ({{}}) AND r.relnamespace = {_HERE})"""
-_SEQUENCES = f"""
-SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
-FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_class c ON c.oid = d.refobjid
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid JOIN pg_sequence q ON q.seqrelid = s.oid
-WHERE d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND c.relnamespace = {_HERE}
-UNION
-SELECT c.relname, a.attname, s.oid::regclass::text, q.seqincrement
-FROM pg_attrdef f JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
-    JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_class c ON c.oid = f.adrelid
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.adnum JOIN pg_sequence q ON q.seqrelid = s.oid
-WHERE c.relnamespace = {_HERE}"""
 _VIEWS = f"""
 SELECT c.oid::regclass::text FROM pg_class c
 WHERE c.relkind = 'm' AND c.relispopulated AND c.relnamespace = {_HERE} ORDER BY c.oid"""
@@ -195,7 +185,9 @@ class PostgreSQLTarget(Target):
             digest.add([_canonical(bytes(line), parsed) for line in batch] if parsed else batch)
         return digest
 
-    def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+    def finish(
+        self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None], positions: Mapping[str, int | None]
+    ) -> None:
         for table, name, definition, comment, *_ in self._references:
             self._refer(table, name, definition)
             if comment is not None:
@@ -203,7 +195,8 @@ class PostgreSQLTarget(Target):
         for table, name, enabled in self._triggers:
             word = enabled.decode() if isinstance(enabled, bytes) else enabled
             self.run(f"ALTER TABLE {table} {_ENABLE[word]} TRIGGER {name}")
-        self._count_on(jobs, last_numbers)
+        left = count_on(self.raw, jobs, last_numbers, positions)
+        self.warnings += [f"the sequence {name} is where the migrations left it: no rows tell of it" for name in left]
         for (name,) in ask_any(self.raw, _VIEWS):
             self.run(f"REFRESH MATERIALIZED VIEW {name}")
 
@@ -219,18 +212,6 @@ class PostgreSQLTarget(Target):
                 f"{detail}\nthe source does not enforce this reference; what had been begun was undone",
                 "Remove or mend these rows in the source, then copy again.",
             ) from error
-
-    def _count_on(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
-        copied = {job.target.name: job for job in jobs}
-        for table, column, sequence, step in ask_any(self.raw, _SEQUENCES):
-            if table not in copied or step < 0:
-                continue
-            job = copied[table]
-            last = last_numbers.get(table) if job.target.key in ((), (column,)) else None
-            highest = ask_any(self.raw, f"SELECT max({quoted(column)})::bigint FROM {quoted(table)}")[0][0]
-            numbers = [number for number in (highest, last) if number is not None and number > 0]
-            if numbers:
-                self.run(f"SELECT setval({_literal(sequence)}, {max(numbers)})")
 
 
 def _lines(pgconn: Any, sql: str, size: int) -> Iterator[list[Any]]:

@@ -117,7 +117,9 @@ class SQLiteTarget(Target):
             cursor.close()
         return digest
 
-    def finish(self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None]) -> None:
+    def finish(
+        self, jobs: Sequence[Job], last_numbers: Mapping[str, int | None], positions: Mapping[str, int | None]
+    ) -> None:
         self._fill_derived()
         for _, sql in self._triggers:
             self.run(sql)
