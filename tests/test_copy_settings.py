@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import uuid4
 import pytest
 from conftest import Folder
 from copy_support import empty
-from sqlalchemy import create_engine, event
+from sqlalchemy import JSON, Column, Integer, Interval, MetaData, Table, create_engine, event, select
 from test_copy_schema import folder, migrated, sql
 
 from sqlmig import CopyError, Migrator, ValueUnfit
@@ -213,3 +214,49 @@ class TestTablesOfPostgreSQL:
         Migrator(pg, folder.path).copy_from(source)
         assert sql(pg, "SELECT * FROM audit") == []
         assert sql(pg, "INSERT INTO p VALUES (2)", "SELECT * FROM audit") == [(2,)]
+
+
+SPANS = """
+from sqlalchemy import JSON, Column, Float, Integer, Interval, MetaData, Table
+from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.dialects.postgresql import ARRAY
+span = Interval().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+listed = JSON().with_variant(ARRAY(Integer), "postgresql")
+floats = JSON().with_variant(ARRAY(Float), "postgresql")
+columns = Column("span", span), Column("listed", listed), Column("floats", floats)
+Table("t", MetaData(), Column("id", Integer, primary_key=True), *columns).create(self.db.connection)
+"""
+
+
+class TestTypesOfPostgreSQL:
+    @pytest.mark.parametrize("kind", ["sqlite", "mariadb"])
+    def test_intervals_and_arrays(self, folder: Folder, pg: str, other_pg: str, tmp_path: Path, kind: str) -> None:
+        folder.add(1, SPANS)
+        Migrator(pg, folder.path).migrate()
+        spans = ["1 day 02:03:04.5", "-1 days", "00:00:00.000001", "-01:30:00", "3 days", "0", "1 day -02:00:00"]
+        for number, span in enumerate(spans):
+            sql(pg, f"INSERT INTO t VALUES ({number}, '{span}', '{{}}'), ({number + 100}, NULL, '{{1,NULL}}')")
+        seconds = "SELECT id, extract(epoch FROM span) FROM t ORDER BY id"
+        with empty(kind, tmp_path) as middle:
+            Migrator(middle, folder.path).copy_from(pg)
+            engine = create_engine(middle)
+            table = Table("t", MetaData(), Column("id", Integer), Column("span", Interval), Column("listed", JSON))
+            with engine.connect() as connection:
+                found = {row.id: (row.span, row.listed) for row in connection.execute(select(table))}
+            assert found[0] == (timedelta(days=1, hours=2, minutes=3, seconds=4.5), [])
+            assert found[1] == (timedelta(days=-1), [])
+            assert found[3] == (timedelta(hours=-1.5), [])
+            assert found[100] == (None, [1, None])
+            engine.dispose()
+            # A list of JSON is no array of PostgreSQL's: the way back is for intervals only.
+            sql(middle, "UPDATE t SET listed = NULL")
+            Migrator(other_pg, folder.path).copy_from(middle)
+            assert sql(other_pg, seconds) == sql(pg, seconds)
+
+    @pytest.mark.parametrize("change", ["span = '1 month'", "floats = '{}'"])
+    def test_what_would_be_something_else(self, folder: Folder, pg: str, tmp_path: Path, change: str) -> None:
+        folder.add(1, SPANS)
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO t VALUES (1)", f"UPDATE t SET {change}")
+        with pytest.raises(ValueUnfit, match=change.partition(" ")[0]):
+            Migrator(tmp_path / "copy.db", folder.path).copy_from(pg)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["NONE", "Kind", "Same", "Unfit", "kind_of_value", "spread"]
+__all__ = ["NONE", "Kind", "Never", "Same", "Unfit", "kind_of_value", "spread"]
 
 NONE = type(None)
 
@@ -104,3 +104,13 @@ class Same(Kind):
 
     def one(self, value: Any) -> Any:
         return value
+
+
+class Never(Kind):
+    """NULL, and nothing else: what a value would become there is not known."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def one(self, value: Any) -> Any:
+        raise self.refuse(value)

@@ -6,10 +6,14 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from ..errors import NoSuchObject, TablesDiffer
-from .shapes import Table, in_order
+from .kinds import Never
+from .shapes import Column, Table, in_order
 from .target import Job, Pair, Target
 
 __all__ = ["Match", "match"]
+
+# Of others, JSON has no form of its own for each value.
+_ARRAYS = ("_int2", "_int4", "_int8", "_bool", "_text", "_varchar", "_uuid")
 
 
 class Match(NamedTuple):
@@ -68,7 +72,7 @@ def match(
             if f"{table.name}.{column.name}".lower() in lowered:
                 continue
             if other is not None:
-                pairs.append(Pair(column, other, target.kind(other, column, dialect)))
+                pairs.append(_pair(column, other, target, dialect))
             elif not column.generated:
                 missing.append(f"{table.name}.{column.name}")
         for column in twin.columns:
@@ -80,6 +84,15 @@ def match(
     if missing or (added and not lenient):
         raise TablesDiffer(missing, added)
     return Match([job for job in jobs if job.written], left_out, added)
+
+
+def _pair(column: Column, other: Column, target: Target, dialect: str) -> Pair:
+    """An array of PostgreSQL's goes as JSON into JSON, which is what applications keep lists in elsewhere."""
+    if dialect == "postgresql" and column.type.startswith("_") and other.type in ("json", "jsonb", "jsontext"):
+        if column.type not in _ARRAYS:
+            return Pair(column, other, Never(f"JSON, and the array is one of {column.type[1:]}"))
+        column = column._replace(type="jsonarray")
+    return Pair(column, other, target.kind(other, column, dialect))
 
 
 def _find(name: str, tables: Sequence[Table]) -> Table | None:

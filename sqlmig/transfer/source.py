@@ -183,6 +183,8 @@ class Source:
         if self.dialect == "postgresql":
             if column.type == "float4":
                 return f"{name}::float8"
+            if column.type == "jsonarray":
+                return f"to_json({name})::text"
             return name if column.type in _PG_PLAIN and not column.labels else f"{name}::text"
         if self.dialect != "sqlite":
             word = column.type.removesuffix(" unsigned")

@@ -19,6 +19,7 @@ from .kinds import Kind, Same
 from .numbers import Bits, Float, Integer, Numeric
 from .shapes import Column, Table, ask_any, backticked, mysql_tables
 from .source import fetched, streaming
+from .spans import FromSpan
 from .target import Digest, Job, Target, Write, dangling
 from .texts import Bytes, Json, Text, Uuid
 from .times import Date, Time, Timestamp
@@ -63,6 +64,8 @@ class MySQLTarget(Target):
         if dialect in ("mysql", "mariadb"):
             return Same(word)
         precision = column.precision or 0
+        if source.type == "interval" and word == "datetime":
+            return FromSpan(Timestamp(precision))
         known: dict[str, Kind] = {
             "json": Json(parsed=True),
             "date": Date(),

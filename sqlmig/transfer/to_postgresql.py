@@ -23,6 +23,7 @@ from .sequences import count_on
 from .shapes import Column, Table, ask_any, postgresql_tables
 from .snapshot import PG_FORM
 from .source import next_size
+from .spans import ToSpan
 from .target import Digest, Job, Target, Write, escaped
 from .texts import Bytes, Json, Text, Uuid
 from .times import Date, Time, Timestamp
@@ -96,6 +97,7 @@ class PostgreSQLTarget(Target):
             "jsonb": Json(parsed=True),
             "date": Date(),
             "time": Time(precision),
+            "interval": ToSpan() if source.type in ("datetime", "timestamp") else Text(nul=False),
             "timestamp": Timestamp(precision),
             "timestamptz": Timestamp(precision, zoned=True),
         }

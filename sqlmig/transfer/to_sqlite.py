@@ -19,6 +19,7 @@ from ..backends.sqlite import ask, pragma, quoted
 from .kinds import Kind, Same, Unfit
 from .shapes import Column, Table, sqlite_tables
 from .source import fetched
+from .spans import FromSpan
 from .target import Digest, Job, Target, Write, dangling
 from .texts import Json, Uuid
 from .times import Date, Time, Timestamp
@@ -46,13 +47,15 @@ class SQLiteTarget(Target):
             return Same("anything")
         if source.type in _MOMENTS:
             return _Padded(Timestamp(6, zoned=False))
+        if source.type == "interval" and column.type in _MOMENTS:
+            return FromSpan(_Padded(Timestamp(6, zoned=False)))
         if source.type == "time":
             return _Padded(Time(6))
         if source.type == "date":
             return Date()
         if source.type == "uuid":
             return _Hex() if column.length == 32 and "char" in column.type else Uuid()
-        return _Stored(_affinity(column.type), source.type in ("json", "jsonb", "jsontext"))
+        return _Stored(_affinity(column.type), source.type in ("json", "jsonb", "jsontext", "jsonarray"))
 
     def drops(self) -> list[str]:
         order = "CASE type WHEN 'view' THEN 0 WHEN 'trigger' THEN 1 ELSE 2 END, sql NOT LIKE 'CREATE VIRTUAL%'"
