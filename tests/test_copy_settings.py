@@ -196,6 +196,22 @@ class TestTablesOfPostgreSQL:
         assert [(table.table, table.rows) for table in result.tables] == [("a", 1), ("b", 1)]
         assert sql(other_pg, "SELECT id FROM a ORDER BY id") == [(1,), (2,)]
 
+    def test_tables_that_migrations_make_in_another_schema(self, folder: Folder, pg: str, other_pg: str) -> None:
+        folder.add(
+            1,
+            'self.execute_sql("CREATE SCHEMA app")\n'
+            'self.execute_sql("CREATE TABLE app.t (id INTEGER)")\n'
+            'self.execute_sql("CREATE TABLE here (id INTEGER)")',
+        )
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO app.t VALUES (1)", "SELECT lo_create(0)")
+        with pytest.raises(CopyError, match=r"app\.t"):
+            Migrator(other_pg, folder.path).copy_from(pg)
+        assert Migrator(other_pg, folder.path).get_current_version() == 0
+        result = Migrator(other_pg, folder.path).copy_from(pg, skip=["app.t"])
+        assert "the tables of the schema app were not copied" in result.warnings
+        assert "1 large objects were not copied" in result.warnings
+
     def test_triggers_of_a_partition(self, folder: Folder, pg: str, tmp_path: Path) -> None:
         folder.add(
             1,

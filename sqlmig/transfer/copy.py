@@ -108,6 +108,7 @@ class Copy:
             ConfigurationError: It is the source.
         """
         connection, target = session.connection, self._target
+        self._there = target.elsewhere()
         if identity(connection) == identity(self._source.connection):
             raise ConfigurationError(
                 f"Source and target are one database: {self._names[1]}\n  Nothing was changed.\n"
@@ -197,12 +198,22 @@ class Copy:
         return made
 
     def _match(self) -> Match:
+        self._refuse_elsewhere()
         lenient = self._skipped != self._origin.skipped
-        found = match(
-            self._source.tables, self._target, self._source.dialect, self._skip, self._records, lenient=lenient
-        )
+        skip = [name for name in self._skip if name not in self._source.elsewhere]
+        found = match(self._source.tables, self._target, self._source.dialect, skip, self._records, lenient=lenient)
         self._matched = found
         return found
+
+    def _refuse_elsewhere(self) -> None:
+        """Tables of other schemas that the migrations make are the application's, and would stay empty."""
+        made = (self._target.elsewhere() - self._there) & self._source.elsewhere - set(self._skip)
+        if made:
+            raise CopyError(
+                f"The migrations make tables in other schemas than the one that is copied: {', '.join(sorted(made))}",
+                "their rows would be missing in the target; what had been begun was undone",
+                f"Copy with the server's own tools, or leave them out of the copy: --skip {min(made)}",
+            )
 
     def _fill(self, found: Match) -> None:
         """In the transaction that is open: all rows, and what is made of them."""

@@ -16,6 +16,7 @@ __all__ = [
     "backticked",
     "in_order",
     "mysql_tables",
+    "postgresql_elsewhere",
     "postgresql_tables",
     "sqlite_tables",
 ]
@@ -184,6 +185,10 @@ _PG_TABLES = f"""
 SELECT c.oid, c.relname, c.relkind = 'r' AND c.relhassubclass FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace
     AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND {_OWN} ORDER BY c.relname"""
+_PG_ELSEWHERE = f"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', current_schema())
+    AND NOT c.relispartition AND {_OWN} ORDER BY 1, 2"""
 _PG_COLUMNS = """
 SELECT a.attrelid, a.attname, coalesce(b.typname, t.typname), coalesce(b.typtype, t.typtype) = 'e',
     CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, a.attgenerated <> ''
@@ -217,6 +222,11 @@ def postgresql_tables(raw: Any) -> list[Table]:
         Table(name, tuple(columns.get(oid, ())), keys.get(oid, ()), tuple(references.get(oid, ())), inherited=inherited)
         for oid, name, inherited in ask_any(raw, _PG_TABLES)
     ]
+
+
+def postgresql_elsewhere(raw: Any) -> list[tuple[str, str]]:
+    """Schema and name of the tables in other schemas, but for those that an extension brought."""
+    return [(schema, name) for schema, name in ask_any(raw, _PG_ELSEWHERE)]
 
 
 def _pg_column(name: str, kind: str, labels: bool, modifier: int, generated: bool) -> Column:

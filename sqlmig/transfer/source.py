@@ -14,7 +14,16 @@ from ..backends.sqlite import ask, quoted
 from ..connection import display_name
 from ..errors import CopyError, ValueUnfit
 from ..execution import reason
-from .shapes import Column, Table, ask_any, backticked, mysql_tables, postgresql_tables, sqlite_tables
+from .shapes import (
+    Column,
+    Table,
+    ask_any,
+    backticked,
+    mysql_tables,
+    postgresql_elsewhere,
+    postgresql_tables,
+    sqlite_tables,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -75,6 +84,7 @@ class Source:
         self.raw: Any = connection.connection.dbapi_connection
         reader = {"sqlite": sqlite_tables, "postgresql": postgresql_tables}.get(self.dialect, mysql_tables)
         self.tables: list[Table] = reader(self.raw)
+        self.elsewhere: set[str] = set()
         self.warnings = self._elsewhere() if self.dialect == "postgresql" else []
 
     @property
@@ -82,15 +92,12 @@ class Source:
         return quoted if self.dialect in ("sqlite", "postgresql") else backticked
 
     def _elsewhere(self) -> list[str]:
-        """What is not seen, because it lies in other schemas: which of them belong to the application is not known."""
-        found = ask_any(
-            self.raw,
-            "SELECT DISTINCT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-            " AND n.nspname <> current_schema() AND NOT EXISTS (SELECT FROM pg_depend e"
-            " WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1",
-        )
-        return [f"the tables of the schema {name} were not copied" for (name,) in found]
+        """What is not seen, as it lies in other schemas, or in none: what belongs to the application is not known."""
+        self.elsewhere = {f"{schema}.{name}" for schema, name in postgresql_elsewhere(self.raw)}
+        schemas = sorted({schema for schema, _ in postgresql_elsewhere(self.raw)})
+        found = [f"the tables of the schema {schema} were not copied" for schema in schemas]
+        objects = int(ask_any(self.raw, "SELECT count(*) FROM pg_largeobject_metadata")[0][0])
+        return found + ([f"{objects:,} large objects were not copied"] if objects else [])
 
     def history(self, tracker: VersionTracker) -> list[dict[str, Any]]:
         """The rows of its audit log, the oldest first, as they are stored."""

@@ -131,6 +131,10 @@ class Target(ABC):
         """Whether a table has any."""
         return bool(ask_any(self.raw, f"SELECT 1 FROM {self.quote(table.name)} LIMIT 1"))
 
+    def elsewhere(self) -> set[str]:
+        """Tables that are there beside those of the schema that is filled, as schema.table."""
+        return set()
+
     # Around the transaction of the rows, where the database can hold back nothing in it
 
     def hold_back(self, jobs: Sequence[Job]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from ..errors import CopyError, UnsupportedDatabase
 from .kinds import Kind, Same
 from .numbers import Boolean, Float, Integer, Numeric
 from .sequences import count_on
-from .shapes import Column, Table, ask_any, postgresql_tables
+from .shapes import Column, Table, ask_any, postgresql_elsewhere, postgresql_tables
 from .snapshot import PG_FORM
 from .source import next_size
 from .spans import ToSpan
@@ -70,6 +70,9 @@ class PostgreSQLTarget(Target):
 
     def tables(self) -> list[Table]:
         return postgresql_tables(self.raw)
+
+    def elsewhere(self) -> set[str]:
+        return {f"{schema}.{name}" for schema, name in postgresql_elsewhere(self.raw)}
 
     def quote(self, name: str) -> str:
         return quoted(name)
