@@ -16,7 +16,7 @@ from copy_support import empty
 from sqlalchemy import JSON, Column, Integer, Interval, MetaData, Table, create_engine, event, select
 from test_copy_schema import folder, migrated, sql
 
-from sqlmig import CopyError, Migrator, ValueUnfit
+from sqlmig import CopyError, Migrator, TablesDiffer, ValueUnfit
 
 __all__ = ["folder"]
 
@@ -122,6 +122,39 @@ class TestDrivers:
                 Migrator(tmp_path / "copy.db", folder.path).copy_from(source)
 
 
+class TestConnectionsThatAreHandedIn:
+    def test_a_time_zone_of_their_own(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(
+            1,
+            "kind = 'TIMESTAMP NULL' if self.db.engine.dialect.name != 'postgresql' else 'TIMESTAMPTZ'\n"
+            'self.execute_sql(f"CREATE TABLE t (at {kind})")',
+        )
+        with empty("mariadb", tmp_path) as source, empty("postgresql", tmp_path) as end:
+            Migrator(source, folder.path).migrate()
+            sql(source, "SET time_zone = '+00:00'", "INSERT INTO t VALUES ('2024-01-01 00:00:00')")
+            for url, target, zone in (
+                (source, pg, "SET time_zone = '+05:00'"),
+                (pg, end, "SET TimeZone = 'Asia/Tokyo'"),
+            ):
+                engine = create_engine(url)
+                with engine.connect() as connection:
+                    connection.exec_driver_sql(zone)
+                    before = connection.exec_driver_sql("SELECT CAST(at AS CHAR(30)) FROM t").scalar()
+                    Migrator(target, folder.path).copy_from(connection)
+                    assert connection.exec_driver_sql("SELECT CAST(at AS CHAR(30)) FROM t").scalar() == before
+                engine.dispose()
+                found = sql(target, "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM t")
+                assert found == [("2024-01-01 00:00",)]
+
+    def test_one_that_commits_by_itself(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER)")')
+        Migrator(pg, folder.path).migrate()
+        engine = create_engine(pg, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection, pytest.raises(CopyError, match="commits by itself"):
+            Migrator(tmp_path / "copy.db", folder.path).copy_from(connection)
+        engine.dispose()
+
+
 class TestRowsThatAreHidden:
     def test_rows_that_a_policy_hides(self, folder: Folder, pg: str, tmp_path: Path) -> None:
         folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY)")')
@@ -211,6 +244,38 @@ class TestTablesOfPostgreSQL:
         result = Migrator(other_pg, folder.path).copy_from(pg, skip=["app.t"])
         assert "the tables of the schema app were not copied" in result.warnings
         assert "1 large objects were not copied" in result.warnings
+
+    def test_two_tables_that_are_one_there(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(
+            1,
+            "for name in ('t', 'T'):\n    self.execute_sql(f'CREATE TABLE IF NOT EXISTS \"{name}\" (id INTEGER)')",
+        )
+        Migrator(pg, folder.path).migrate()
+        sql(pg, "INSERT INTO t VALUES (1)")
+        with pytest.raises(TablesDiffer) as caught:
+            Migrator(tmp_path / "copy.db", folder.path).copy_from(pg)
+        assert caught.value.missing in (["t"], ["T"])
+
+    def test_domains_of_domains(self, folder: Folder, pg: str, tmp_path: Path) -> None:
+        folder.add(
+            1,
+            "if self.db.engine.dialect.name == 'postgresql':\n"
+            '    self.execute_sql("CREATE DOMAIN whole AS BIGINT")\n'
+            '    self.execute_sql("CREATE DOMAIN positive AS whole CHECK (VALUE > 0)")\n'
+            '    self.execute_sql("CREATE DOMAIN short AS VARCHAR(3)")\n'
+            '    self.execute_sql("CREATE DOMAIN code AS short")\n'
+            '    self.execute_sql("CREATE TABLE t (id positive, x code)")\n'
+            "else:\n"
+            '    self.execute_sql("CREATE TABLE t (id INTEGER, x TEXT)")',
+        )
+        source = migrated(folder, tmp_path)
+        sql(source, "INSERT INTO t VALUES (9223372036854775807, 'abc')")
+        Migrator(pg, folder.path).copy_from(source)
+        assert sql(pg, "SELECT * FROM t") == [(2**63 - 1, "abc")]
+        with empty("postgresql", tmp_path) as other:
+            sql(source, "UPDATE t SET x = 'abcd'")
+            with pytest.raises(ValueUnfit, match="3 characters"):
+                Migrator(other, folder.path).copy_from(source)
 
     def test_triggers_of_a_partition(self, folder: Folder, pg: str, tmp_path: Path) -> None:
         folder.add(

@@ -62,7 +62,8 @@ def match(
         if table.name.lower() in lowered:
             continue
         twin = _find(table.name, theirs)
-        if twin is None:
+        if twin is None or twin.name in found:
+            # Two whose names are told apart by case only have one table where case does not count.
             missing.append(table.name)
             continue
         found.add(twin.name)

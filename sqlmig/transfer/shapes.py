@@ -189,11 +189,18 @@ _PG_ELSEWHERE = f"""
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', current_schema())
     AND NOT c.relispartition AND {_OWN} ORDER BY 1, 2"""
+# A domain may be of another domain: what counts is the type below all of them, and the first length on the way.
 _PG_COLUMNS = """
+WITH RECURSIVE bases AS (
+    SELECT oid, oid AS base, -1 AS modifier, typtype FROM pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT s.oid, t.typbasetype, CASE WHEN s.modifier >= 0 THEN s.modifier ELSE t.typtypmod END, b.typtype
+    FROM bases s JOIN pg_type t ON t.oid = s.base JOIN pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'
+)
 SELECT a.attrelid, a.attname, coalesce(b.typname, t.typname), coalesce(b.typtype, t.typtype) = 'e',
-    CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, a.attgenerated <> ''
+    coalesce(s.modifier, a.atttypmod), a.attgenerated <> ''
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+    LEFT JOIN bases s ON s.oid = t.oid AND s.typtype <> 'd' LEFT JOIN pg_type b ON b.oid = s.base
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
     AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"""
 _PG_KEYS = """

@@ -62,7 +62,8 @@ def opened(database: DatabaseConnection, lock_timeout: float) -> Iterator[Connec
 
 def _snapshot(database: DatabaseConnection, stack: ExitStack, lock_timeout: float) -> Connection:
     if database.connection is not None:
-        # The transaction of somebody who knows what it sees.
+        # The transaction of somebody who knows what it sees; how values are written there is this one's affair.
+        _write_plainly(database.connection, stack)
         return database.connection
     dialect = database.engine.dialect.name
     if dialect == "sqlite":
@@ -88,10 +89,7 @@ def _snapshot(database: DatabaseConnection, stack: ExitStack, lock_timeout: floa
         if listed:
             _lock(cursor, listed, display_name(database.engine))
     else:
-        cursor.execute("SELECT @@time_zone")
-        zone = cursor.fetchone()[0].replace("'", "")
-        cursor.execute("SET time_zone = '+00:00'")
-        stack.callback(_run, raw, f"SET time_zone = '{zone}'")
+        stack.callback(_run, raw, _count_in_utc(raw), first="ROLLBACK")
         cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
     cursor.close()
     return connection
@@ -135,11 +133,44 @@ def _lock(cursor: Any, tables: str, name: str) -> None:
         ) from error
 
 
-def _run(raw: Any, sql: str) -> None:
-    with suppress(Exception):
+def _write_plainly(connection: Connection, stack: ExitStack) -> None:
+    """The same for a connection that is handed in, with its settings given back."""
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "postgresql":
         cursor = raw.cursor()
-        cursor.execute("ROLLBACK")
+        if getattr(raw, "autocommit", False):
+            raise CopyError(
+                "The connection of the source commits by itself, and so sees no one moment.",
+                "nothing was copied, and nothing changed",
+                "Hand in an Engine, or a connection in a transaction of REPEATABLE READ.",
+            )
+        cursor.execute("SAVEPOINT sqlmig_copy")
+        stack.callback(_run, raw, "RELEASE SAVEPOINT sqlmig_copy", first="ROLLBACK TO SAVEPOINT sqlmig_copy")
+        cursor.execute(PG_FORM)
+        cursor.close()
+    elif connection.dialect.name != "sqlite":
+        stack.callback(_run, raw, _count_in_utc(raw))
+
+
+def _count_in_utc(raw: Any) -> str:
+    """Have MariaDB write moments as of UTC; what sets the zone that was."""
+    zone = str(ask_any(raw, "SELECT @@time_zone")[0][0]).replace("'", "")
+    _execute(raw, "SET time_zone = '+00:00'")
+    return f"SET time_zone = '{zone}'"
+
+
+def _run(raw: Any, sql: str, first: str | None = None) -> None:
+    with suppress(Exception):
+        if first is not None:
+            _execute(raw, first)
+        _execute(raw, sql)
+
+
+def _execute(raw: Any, sql: str) -> None:
+    cursor = raw.cursor()
+    try:
         cursor.execute(sql)
+    finally:
         cursor.close()
 
 
