@@ -341,3 +341,19 @@ class TestTypesOfPostgreSQL:
         sql(pg, "INSERT INTO t VALUES (1)", f"UPDATE t SET {change}")
         with pytest.raises(ValueUnfit, match=change.partition(" ")[0]):
             Migrator(tmp_path / "copy.db", folder.path).copy_from(pg)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_parent_that_is_left_out(folder: Folder, tmp_path: Path, kind: str) -> None:
+    folder.add(
+        1,
+        'self.execute_sql("CREATE TABLE p (id INTEGER PRIMARY KEY)")\n'
+        'self.execute_sql("CREATE TABLE c (id INTEGER, FOREIGN KEY (id) REFERENCES p (id))")',
+    )
+    source = migrated(folder, tmp_path)
+    sql(source, "INSERT INTO p VALUES (1)", "INSERT INTO c VALUES (1)")
+    with empty(kind, tmp_path) as target:
+        with pytest.raises(CopyError, match=r"do not hold in a copy without p\."):
+            Migrator(target, folder.path).copy_from(source, skip=["p"])
+        assert Migrator(target, folder.path).get_current_version() == 0
+        assert Migrator(target, folder.path).copy_from(source, skip=["p", "c"]).rows == 0

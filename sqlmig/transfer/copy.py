@@ -231,6 +231,12 @@ class Copy:
         self._tell("checking references")
         try:
             target.finish(jobs, self._last, source.sequences())
+        except CopyError as error:
+            if not found.left_out:
+                raise
+            left = ", ".join(found.left_out)
+            hint = f"Copy {left} as well, or leave out what refers to it too, by --skip."
+            raise CopyError(f"References do not hold in a copy without {left}.", str(error), hint) from error
         except Exception as error:
             raise self._backend.translate(error) or error from error
 
