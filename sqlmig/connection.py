@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -49,7 +48,6 @@ Asynchronous: TypeAlias = "AsyncEngine | AsyncConnection"
 
 logger = logging.getLogger("sqlmig.sql")
 
-_ROUTINE_BODY = re.compile(r"\bBEGIN\s+ATOMIC\b", re.IGNORECASE)
 # How `?` is spelled (PEP 249); asyncpg numbers them.
 _PLACEHOLDERS = {"format": "%s", "pyformat": "%s", "numeric_dollar": "$"}
 
@@ -105,7 +103,7 @@ class DatabaseConnection:
         if isinstance(params, Iterable) and not isinstance(params, Sequence | Mapping | Row | str | bytes | set):
             params = list(params)
         if isinstance(params, list) and not params:
-            if not isinstance(sql, str) or has_placeholders(sql):
+            if not isinstance(sql, str) or has_placeholders(sql, self.engine.dialect.name):
                 # A list of rows, with no row in it.
                 return Result(None)
             params = None
@@ -434,8 +432,7 @@ def _run_each(connection: Connection, sql: str) -> CursorResult[Any]:
     """Several statements in one text; the result is that of the first, as of drivers that take them together."""
     from .sql_text import split_statements
 
-    # The body of a routine, in which a semicolon ends no statement of ours.
-    statements = [sql] if _ROUTINE_BODY.search(sql) else split_statements(sql) or [sql]
+    statements = split_statements(sql, connection.dialect.name) or [sql]
     options = {"no_parameters": True}
     first, *others = [connection.exec_driver_sql(one, execution_options=options) for one in statements]
     for result in others:

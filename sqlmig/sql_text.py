@@ -41,7 +41,21 @@ _MYSQL_TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# There E'' has escapes, comments nest, and brackets and backticks are operators.
+_POSTGRESQL_TOKEN = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\* )
+    | (?P<quoted> [Ee]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) )
+    | (?P<dollar> \$(?P<tag>[^\W\d]\w*|)\$ .*? (?:\$(?P=tag)\$|\Z) )
+    | (?P<word> [^\W\d][\w$]* )
+    | (?P<space> \s+ )
+    | (?P<other> \?\? | \?\d+ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _MYSQL = ("mysql", "mariadb")
+_POSTGRESQL = "postgresql"
 _READING = {"SELECT", "PRAGMA", "EXPLAIN", "VALUES"}
 _WRITING = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 _TRIGGER = re.compile(r"(EXPLAIN )?CREATE (TEMP |TEMPORARY )?TRIGGER\b")
@@ -51,8 +65,24 @@ _ROUTINE = re.compile(
 
 
 def _tokens(sql: str, dialect: str = "") -> Iterator[tuple[str, str]]:
-    for match in (_MYSQL_TOKEN if dialect in _MYSQL else _TOKEN).finditer(sql):
-        yield match.lastgroup if match.lastgroup != "tag" else "dollar", match[0]  # type: ignore[misc]
+    pattern = _MYSQL_TOKEN if dialect in _MYSQL else _POSTGRESQL_TOKEN if dialect == _POSTGRESQL else _TOKEN
+    position = 0
+    while match := pattern.match(sql, position):
+        begins, position = position, match.end()
+        if match[0] == "/*":
+            position = _end_of_comment(sql, position)
+        kind = match.lastgroup if match.lastgroup != "tag" else "dollar"
+        yield kind, sql[begins:position]  # type: ignore[misc]
+
+
+def _end_of_comment(sql: str, position: int) -> int:
+    """Behind a comment, and those in it, whose first two characters are before *position*."""
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(sql, position):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(sql)
 
 
 def split_statements(sql: str, dialect: str = "") -> list[str]:
@@ -63,7 +93,7 @@ def split_statements(sql: str, dialect: str = "") -> list[str]:
     comment is left out.
 
     Args:
-        dialect: For which database it is written; MariaDB and MySQL have literals and comments of their own.
+        dialect: For which database it is written; each has literals, comments and bodies of its own.
     """
     statements: list[str] = []
     parts: list[str] = []
@@ -79,9 +109,9 @@ def split_statements(sql: str, dialect: str = "") -> list[str]:
     return statements
 
 
-def has_placeholders(sql: str) -> bool:
+def has_placeholders(sql: str, dialect: str = "") -> bool:
     """Whether a statement has a `?` or a `:name` for a value."""
-    tokens = [(kind, text) for kind, text in _tokens(sql) if kind not in ("comment", "space")]
+    tokens = [(kind, text) for kind, text in _tokens(sql, dialect) if kind not in ("comment", "space")]
     pairs = zip(tokens, [*tokens[1:], ("", "")], strict=True)
     return any(
         kind == "other" and (text == "?" or (text == ":" and following[0] == "word"))
@@ -113,18 +143,22 @@ class _Body:
 
     The rule is SQLite's own: only `;` END `;` ends it, for columns may be called begin and end
     (https://sqlite.org/c3ref/complete.html). On MariaDB and MySQL it is any routine's, which may be a single statement,
-    or have blocks in blocks.
+    or have blocks in blocks. On PostgreSQL it is what stands between BEGIN ATOMIC and its END, and the statements of a
+    rule in parentheses; a trigger has none.
     """
 
     def __init__(self, dialect: str = "") -> None:
         self.started = False
         self._nests, self._blocks = dialect in _MYSQL, 0
+        self._in_postgresql, self._atomic = dialect == _POSTGRESQL, False
         self._head: list[str] = []
         self._last = ("", "")
 
     @property
     def open(self) -> bool:
         """Whether a semicolon here is the trigger's own."""
+        if self._in_postgresql:
+            return self._blocks > 0
         ends = self._last == (";", "END")
         if self._nests:
             self._blocks -= ends
@@ -138,20 +172,32 @@ class _Body:
         word = text.upper() if kind in ("word", "other") else text
         if (kind == "word" or self._nests) and len(self._head) < (10 if self._nests else 4):
             self._head.append(word)
-        self._blocks += kind == "word" and word == "BEGIN"
+        if self._in_postgresql:
+            self._blocks = max(0, self._blocks + self._step(kind, word))
+        else:
+            self._blocks += kind == "word" and word == "BEGIN"
         self._last = (self._last[1], word)
 
+    def _step(self, kind: str, word: str) -> int:
+        """By how many blocks a word of PostgreSQL's goes in."""
+        if kind == "other":
+            return (word == "(") - (word == ")")
+        if self._last[1] == "BEGIN" and word == "ATOMIC":
+            self._atomic = True
+            return 1
+        return ((word == "CASE") - (word == "END")) if self._atomic and kind == "word" else 0
 
-def without_literals(sql: str) -> str:
+
+def without_literals(sql: str, dialect: str = "") -> str:
     """*sql* with its comments left out and its texts empty; of a dollar-quoted body, what is in it."""
     parts: list[str] = []
-    for kind, text in _tokens(sql):
+    for kind, text in _tokens(sql, dialect):
         if kind == "comment":
             parts.append(" ")
-        elif kind == "quoted" and text.startswith("'"):
+        elif kind == "quoted" and text.startswith(("'", "E'", "e'")):
             parts.append("''")
         elif kind == "dollar":
-            parts.append(without_literals(text.strip("$").partition("$")[2].rpartition("$")[0]) or text)
+            parts.append(without_literals(text.strip("$").partition("$")[2].rpartition("$")[0], dialect) or text)
         else:
             parts.append(text)
     return "".join(parts)
@@ -173,7 +219,7 @@ def number_named(sql: str, names: Collection[str]) -> tuple[str, list[str]]:
     """*sql* with each `:name` of *names* spelled `$1`, one number for one name, and the names in the order of these."""
     parts: list[str] = []
     found: dict[str, int] = {}
-    for kind, text in _tokens(sql):
+    for kind, text in _tokens(sql, _POSTGRESQL):
         # `a::text` is a cast, and no parameter of the name text.
         if kind == "word" and text in names and parts[-1:] == [":"] and parts[-2:-1] != [":"]:
             parts[-1] = f"${found.setdefault(text, len(found) + 1)}"

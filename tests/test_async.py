@@ -254,6 +254,27 @@ def test_several_statements_and_one_outside_a_transaction(spot: Place, loose: bo
     spot.run(scenario)
 
 
+SCRIPT = r"""
+CREATE TABLE a (t TEXT); CREATE TABLE b (t TEXT[]);
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.t := NEW.t || ';'; RETURN NEW; END $$;
+CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION f();
+INSERT INTO a VALUES (E'it\'s; so') /* and /* so; */ on; */; INSERT INTO b VALUES (ARRAY['];'])"""
+
+
+def test_a_script_with_what_only_postgresql_has(spot: Place) -> None:
+    if not spot.is_server:
+        pytest.skip("SQLite has none of it")
+    spot.folder.add(1, f"self.execute_sql({SCRIPT!r})\nself.execute_sql('UPDATE b SET t = t || ARRAY[?]', ('x',))")
+    spot.folder.add(2, f"self.execute_sql({SCRIPT.partition('INSERT')[0]!r} + 'COMMIT; SELECT 1')")
+
+    async def scenario(engine: AsyncEngine) -> None:
+        with pytest.raises(MigrationFailed, match="Migration 2"):
+            await spot.migrator(engine).migrate_async()
+        assert await rows(engine, "SELECT a.t, b.t FROM a, b") == [("it's; so;", ["];", "x"])]
+
+    spot.run(scenario)
+
+
 def test_a_statement_is_read_anew_when_its_table_has_changed(spot: Place) -> None:
     """asyncpg keeps what it has prepared, with the columns that there were."""
     spot.folder.add(

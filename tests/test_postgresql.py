@@ -284,3 +284,13 @@ def test_whoever_was_taken_over_stops(
         of(engine, folder, progress=steal).migrate()
     assert stolen == [2]
     assert rows(engine, "SELECT DISTINCT done FROM t") == [(1,)]
+
+
+def test_the_body_of_a_routine_ends_no_transaction(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    body = "CREATE FUNCTION two() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END"
+    folder.add(1, f"self.execute_sql('{body}; CREATE TABLE two (id INTEGER)')")
+    assert migrator.migrate().applied == [1]
+    assert rows(engine, "SELECT two()") == [(2,)]
+    folder.add(2, f"self.execute_sql('{body.replace('two', 'three')}; COMMIT')")
+    with pytest.raises(TransactionEnded, match="it issued COMMIT"):
+        migrator.migrate()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlmig.sql_text import bind_positional, split_statements
+from sqlmig.sql_text import bind_positional, number_named, split_statements
 
 TRIGGER = """CREATE TRIGGER IF NOT EXISTS t AFTER UPDATE OF a ON x WHEN new.a > 1 BEGIN
     UPDATE x SET a = CASE WHEN new.a > 2 THEN CASE new.a WHEN 3 THEN 1 END ELSE 2 END;
@@ -83,3 +83,29 @@ def test_a_wrong_number_of_values_is_told() -> None:
         bind_positional("SELECT ?", 2)
     with pytest.raises(ValueError, match="numbered placeholder"):
         bind_positional("SELECT ?1, ?1", 1)
+
+
+ON_POSTGRESQL = [
+    "INSERT INTO t VALUES (E'it\\'s; here', 'back\\', 1)",
+    "CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW EXECUTE FUNCTION f()",
+    "SELECT ARRAY['];', '['], a[1]",
+    "SELECT 1 /* a /* ; */ ; */ + 2",
+    "CREATE RULE r AS ON INSERT TO t DO ALSO (NOTIFY a; NOTIFY b)",
+    "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+    "DO $a$ BEGIN PERFORM $$;$$; END $a$",
+    "SELECT a.end, b.begin FROM a, b",
+    "END",
+]
+
+
+@given(st.lists(st.sampled_from(ON_POSTGRESQL), max_size=6))
+def test_literals_comments_and_bodies_of_postgresql(parts: list[str]) -> None:
+    assert split_statements(";\n".join(parts), "postgresql") == parts
+
+
+def test_placeholders_of_postgresql() -> None:
+    sql = "SELECT E'it\\'s ?', a[1:?], ARRAY[?] /* /* ? */ ? */, ?"
+    expected = "SELECT E'it\\'s ?', a[1:$1], ARRAY[$2] /* /* ? */ ? */, $3"
+    assert bind_positional(sql, 3, "$", "postgresql") == expected
+    named = number_named("SELECT E'\\':a', ARRAY[:a, :b], x::a", ["a", "b"])
+    assert named == ("SELECT E'\\':a', ARRAY[$1, $2], x::a", ["a", "b"])

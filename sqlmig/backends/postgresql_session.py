@@ -384,8 +384,8 @@ class PostgreSQLSession(Session):
 
     def _check(self, statement: str) -> None:
         if _MAY_END.search(statement):
-            for one in split_statements(statement):
-                found = _ENDS.match(without_literals(one))
+            for one in split_statements(statement, "postgresql"):
+                found = _ENDS.match(without_literals(one, "postgresql"))
                 if found is not None:
                     self._attempted = found[1].upper()
                     raise self._ended()

@@ -69,7 +69,7 @@ class ServerWatch(Watcher):
             # Said once, it need not be asked again what it says: a loop may run it for each row.
             self._running = self._noted[sql]
             return
-        bare = without_literals(sql)
+        bare = without_literals(sql, "postgresql")
         said = statements.savepoint(bare)
         if said is not None:
             self._savepoint(said)

@@ -102,8 +102,8 @@ class ServerFence:
     def _execute(self, connection: Connection, _cursor: Any, statement: str, *_: object) -> None:
         raw: Any = connection.connection.dbapi_connection
         if raw.autocommit:
-            for one in split_statements(statement):
-                if _OUTSIDE.match(without_literals(one)):
+            for one in split_statements(statement, "postgresql"):
+                if _OUTSIDE.match(without_literals(one, "postgresql")):
                     raise _changes(" ".join(one.split()[:3]))
 
 
