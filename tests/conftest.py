@@ -13,7 +13,7 @@ from typing import Any
 
 import postgresql_server
 import pytest
-from places import KINDS, Engines, Place, opened
+from places import ASYNCHRONOUS, KINDS, Engines, Place, opened
 from sqlalchemy import Engine, create_engine
 
 from sqlmig import Migrator
@@ -45,6 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "place" in metafunc.fixturenames and not any("place" in str(mark.args[0]) for mark in marks("parametrize")):
         proved = {database for mark in marks("proves") for database in mark.kwargs}
         names = [name for name, kind in KINDS.items() if not proved or kind.database in proved]
+        if "engines" in metafunc.fixturenames:
+            names = [name for name in names if name not in ASYNCHRONOUS]
         metafunc.parametrize("place", names, indirect=True)
 
 

@@ -22,7 +22,7 @@ from sqlmig import MigrationManager, Migrator
 if TYPE_CHECKING:
     from conftest import Folder
 
-__all__ = ["KINDS", "Engines", "Kind", "Place", "at_once", "opened"]
+__all__ = ["ASYNCHRONOUS", "KINDS", "Engines", "Kind", "Place", "at_once", "opened"]
 
 Engines = Callable[..., Engine]
 
@@ -56,6 +56,9 @@ def opened(kind: Kind, folder: Path) -> Iterator[Place]:
         place = Place(kind, database.connection.engine.url, database.scratch)
         yield place
         place.close()
+
+
+ASYNCHRONOUS = ("aiosqlite", "asyncpg", "aiomysql")
 
 
 class Place:
