@@ -150,3 +150,12 @@ def test_what_a_migration_sets_is_for_itself(engines: Engines, folder: Folder, p
 def test_a_time_that_is_none(folder: Folder, seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"(?s)statement_timeout=.*more than 0, or None"):
         Migrator(":memory:", folder.path, statement_timeout=seconds)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e9])
+def test_any_time(engines: Engines, folder: Folder, seconds: float) -> None:
+    folder.table(1)
+    engine = engines()
+    before = settings(engine)
+    assert Migrator(engine, folder.path, lock_timeout=seconds, statement_timeout=seconds).migrate().applied == [1]
+    assert settings(engine) == before

@@ -30,6 +30,9 @@ _NAMES = (
     "system_versioning_alter_history",
 )
 
+_LONGEST = 31_536_000
+"""Seconds that the server takes for a limit, at the most: a year."""
+
 Say = Callable[[str], list[tuple[Any, ...]]]
 
 
@@ -59,9 +62,12 @@ class MySQLSettings:
 
         Source: https://mariadb.com/kb/en/server-system-variables/#max_statement_time
         """
-        limits: dict[str, float] = dict.fromkeys(("lock_wait_timeout", "innodb_lock_wait_timeout"), ceil(lock_timeout))
+        wait = ceil(min(lock_timeout, _LONGEST))
+        limits: dict[str, float] = dict.fromkeys(("lock_wait_timeout", "innodb_lock_wait_timeout"), wait)
         if statement_timeout is not None:
-            limits |= {"max_statement_time": statement_timeout, "max_execution_time": ceil(statement_timeout * 1000)}
+            # Less would be 0: any time.
+            run = min(max(statement_timeout, 1e-6), _LONGEST)
+            limits |= {"max_statement_time": run, "max_execution_time": min(ceil(run * 1000), 2**32 - 1)}
         for name, value in limits.items():
             own = float(self._given.get(name, -1))
             # 0 is any time, but of the locks; and 1 s is the shortest that every release has for them.
