@@ -182,3 +182,15 @@ def test_what_is_left_of_a_reindex_is_told(migrator: Migrator, folder: Folder, e
     )
     with pytest.raises(MigrationFailed, match="the index ix_n_ccnew of t1 is invalid"):
         migrator.migrate()
+
+
+def test_what_was_there_before_is_not_laid_to_the_next_one(migrator: Migrator, folder: Folder, engine: Engine) -> None:
+    """On the same table, and no statement names it."""
+    failed(migrator, folder)
+    migrator.repair(interrupted="retry")
+    folder.add(2, "self.execute_sql('CREATE INDEX CONCURRENTLY ix_fine ON t1 (n)')", extra=LOOSE)
+    assert migrator.migrate().applied == [2]
+    assert valid(engine, "ix_n") is False
+    folder.add(3, "self.execute_sql('CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_n ON t1 (n)')", extra=LOOSE)
+    with pytest.raises(MigrationFailed, match="the index ix_n of t1 is invalid"):
+        migrator.migrate()

@@ -7,7 +7,7 @@ Source: https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEI
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname NOT LIKE 'pg\\_%'
 ORDER BY pg_table_is_visible(c.oid) DESC, 2, 3"""
 # What REINDEX CONCURRENTLY calls the one that it builds beside the old one, and the old one afterwards.
 _OF_REINDEX = re.compile(r"_cc(new|old)\d*$")
+
+_REINDEX = re.compile(r"\breindex\b", re.IGNORECASE)
 
 
 class InvalidIndex(NamedTuple):
@@ -59,10 +61,19 @@ def in_words(indexes: Iterable[InvalidIndex]) -> str:
     return ", ".join(f"{index.name} of {index.table} (DROP INDEX {index.sql})" for index in indexes)
 
 
-def left_by(index: InvalidIndex, statements: Sequence[str]) -> bool:
-    """Whether one of *statements* is about it or its table; in other schemas there may be others of the same name."""
+def left_by(index: InvalidIndex, statements: Sequence[str], before: Collection[int]) -> bool:
+    """
+    Whether one of *statements* is about it or its table; in other schemas there may be others of the same name.
+
+    Args:
+        before: Those that were there already: of a CREATE INDEX, what is only on the same table is none of its.
+    """
+    table = index.table.rpartition(".")[2]
     return any(
-        (_names(statement, _OF_REINDEX.sub("", index.name)) or _names(statement, index.table.rpartition(".")[2]))
+        (
+            _names(statement, _OF_REINDEX.sub("", index.name))
+            or ((index.oid not in before or _REINDEX.search(statement)) and _names(statement, table))
+        )
         and (index.visible or _names(statement, index.schema))
         for statement in statements
     )

@@ -343,6 +343,7 @@ class PostgreSQLSession(Session):
         Raises:
             InvalidIndex: It did.
         """
+        before = {index.oid for index in invalid_indexes(self.connection)}
         self._concurrent = []
         try:
             yield
@@ -350,7 +351,7 @@ class PostgreSQLSession(Session):
         finally:
             self._concurrent = None
         for index in invalid_indexes(self.connection):
-            if left_by(index, said):
+            if left_by(index, said, before):
                 raise InvalidIndex(index.name, index.table, f"DROP INDEX {index.sql}")
 
     def _begins(self, statement: str) -> None:
