@@ -11,7 +11,10 @@ from sqlalchemy.exc import DBAPIError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-__all__ = ["by_hand", "each_commits", "in_transaction"]
+__all__ = ["BY_HAND", "by_hand", "each_commits", "in_transaction"]
+
+BY_HAND = "sqlmig_by_hand"
+"""Under which `Connection.info` says that a transaction is open that was begun here."""
 
 _PROBE = "sqlmig_probe"
 _NO_TRANSACTION = "25P01"
@@ -46,13 +49,16 @@ def in_transaction(connection: Connection) -> bool:
 def by_hand(connection: Connection) -> Iterator[None]:
     """A transaction that is begun and ended by statements."""
     _say(connection, "BEGIN")
+    connection.info[BY_HAND] = True
     try:
         yield
     except BaseException:
+        connection.info.pop(BY_HAND, None)
         # Of a connection that is lost, the server undoes it.
         with suppress(Exception):
             _say(connection, "ROLLBACK")
         raise
+    connection.info.pop(BY_HAND, None)
     _say(connection, "COMMIT")
 
 

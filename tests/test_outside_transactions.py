@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from conftest import Folder
-from places import Engines
+from places import Engines, Place
 from sqlalchemy import Engine, inspect
 
-from sqlmig import MigrationFailed, Migrator
+from sqlmig import MigrationFailed, Migrator, NotAtomic
 
 LOOSE = "transactional = False"
 KEYED = """from sqlalchemy import Column, Integer, String
@@ -92,3 +92,17 @@ self.execute_sql(insert, (4,))"""
     folder.add(2, up, extra=LOOSE)
     assert Migrator(engine, folder.path).migrate().applied == [1, 2]
     assert rows(engine, "SELECT id FROM t1 ORDER BY id") == [(1,), (4,)]
+
+
+@pytest.mark.parametrize("place", ["mariadb"], indirect=True)
+def test_what_would_commit_a_transaction_is_refused_in_it(engine: Engine, folder: Folder, place: Place) -> None:
+    """MariaDB would have kept the first row, whatever comes after it."""
+    folder.table(1)
+    up = """with self.db.transaction():
+    self.execute_sql("INSERT INTO t1 VALUES (2, 'more')")
+    self.execute_sql("CREATE TABLE t2 (id INTEGER)")"""
+    folder.add(2, up, extra=LOOSE)
+    with pytest.raises(NotAtomic, match=r"CREATE TABLE t2.*\n.*`with self.db.transaction\(\)` is to undo"):
+        Migrator(engine, folder.path).migrate()
+    assert place.rows("SELECT id FROM t1") == [(1,)]
+    assert place.tables() == ["t1"]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ..autocommit import BY_HAND
 from ..errors import NotAtomic, TransactionMisused, shorten
 from ..turns import pause
 from .mysql import code_of
@@ -255,6 +256,10 @@ class MySQLSession(Session):
             self._attempted = ending
             raise self._ended()
 
+    def _begins(self, statement: str) -> None:
+        if self.connection.info.get(BY_HAND) and may_commit(statement):
+            raise self._commits(statement)
+
     def _about_to_run(self, statement: str) -> None:
         self._settle()
         if not may_commit(statement):
@@ -319,7 +324,7 @@ class MySQLSession(Session):
     def _commits(self, statement: str) -> NotAtomic:
         if self.joined:
             why, hint = "the transaction of the Connection that was handed in", "Pass the Engine instead."
-        elif self._steps is None:
+        elif self._steps is None and not self.connection.info.get(BY_HAND):
             why = "a transaction that is to hold all migrations together"
             hint = "Apply them one by one: sqlmig up --one-by-one, or migrate(all_or_nothing=False)"
         else:
