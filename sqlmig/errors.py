@@ -513,9 +513,10 @@ class TransactionMisused(MigrationError):
 class StatementOverdue(MigrationError):
     """What `StatementTimeout` is raised from: said before it is known which migration runs."""
 
-    def __init__(self, seconds: float, statement: object) -> None:
-        self.statement = statement
-        super().__init__(f"a statement took longer than {seconds:g} s (statement_timeout)")
+    def __init__(self, seconds: float, statement: object, *, own: bool = False) -> None:
+        self.statement, self.own = statement, own
+        limit = "the connection's own limit" if own else "statement_timeout"
+        super().__init__(f"a statement took longer than {seconds:g} s ({limit})")
 
 
 class SchemaError(MigrationError):

@@ -159,3 +159,47 @@ def test_any_time(engines: Engines, folder: Folder, seconds: float) -> None:
     before = settings(engine)
     assert Migrator(engine, folder.path, lock_timeout=seconds, statement_timeout=seconds).migrate().applied == [1]
     assert settings(engine) == before
+
+
+def test_hardly_any_time_is_not_any_time(engines: Engines, folder: Folder, place: Place) -> None:
+    folder.table(1)
+    Migrator(engines(), folder.path).migrate()
+    folder.add(2, f"self.execute_sql({SLOW[place.database]!r})")
+    with pytest.raises(StatementTimeout):
+        Migrator(engines(), folder.path, statement_timeout=1e-7).migrate()
+
+
+@pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
+def test_a_limit_of_the_connection_s_own_is_told_as_such(engines: Engines, folder: Folder, place: Place) -> None:
+    folder.table(1)
+    Migrator(engines(), folder.path).migrate()
+    folder.add(2, f"self.execute_sql({SLOW[place.database]!r})")
+    for limit in (40, None):
+        with pytest.raises(StatementTimeout, match=r"took longer than 0.9 s \(the connection's own limit\)"):
+            Migrator(engines(*OWN[place.database]), folder.path, statement_timeout=limit).migrate()
+
+
+@pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
+def test_what_sqlmig_itself_has_to_do_is_no_statement_of_a_migration(
+    engines: Engines, folder: Folder, place: Place
+) -> None:
+    """It waits for its records as long as lock_timeout says, and counts as long as that takes."""
+    folder.table(1)
+    Migrator(engines(), folder.path).migrate()
+    folder.table(2)
+    lock = {"postgresql": "LOCK TABLE migration_history IN SHARE MODE", "mariadb": "LOCK TABLES migration_history READ"}
+    with holding(engines(), lock[place.database]), pytest.raises(DatabaseLocked, match=r"1 s \(lock_timeout\)"):
+        Migrator(engines(), folder.path, lock_timeout=1, statement_timeout=0.1).migrate()
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_settings_of_a_caller_s_transaction_end_with_it(engines: Engines, folder: Folder, place: Place) -> None:
+    folder.add(1, "self.execute_sql('CREATE TABLE t (id INTEGER)')\nself.execute_sql(\"SET statement_timeout = '5s'\")")
+    engine = engines("SET lock_timeout = '20s'")
+    before = settings(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '9s'")
+        Migrator(connection, folder.path, lock_timeout=2, statement_timeout=3).migrate()
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "9s"
+        connection.commit()
+    assert settings(engine) == before

@@ -242,7 +242,8 @@ class MySQLSession(Session):
     @contextmanager
     def guarded(self, observer: Observer | None = None) -> Iterator[None]:
         """As every session does; and the settings are put back in the transaction."""
-        with super().guarded(observer):
+        assert self._settings is not None
+        with self._settings.clocked(), super().guarded(observer):
             yield
             # A statement that failed, and whose error was caught, may have committed.
             self._settle()
@@ -255,6 +256,19 @@ class MySQLSession(Session):
         if ending is not None:
             self._attempted = ending
             raise self._ended()
+
+    def lift(self) -> None:
+        """Until the next statement of the migration."""
+        if self._guarding and self._settings is not None:
+            self._settings.lift()
+
+    def _limit_again(self) -> None:
+        if self._settings is not None:
+            self._settings.limit_again()
+
+    def _time_for_a_statement(self) -> tuple[float | None, bool]:
+        own = self._settings.own_time() if self._settings is not None else None
+        return super()._time_for_a_statement() if own is None else (own, True)
 
     def _begins(self, statement: str) -> None:
         if self.connection.info.get(BY_HAND) and may_commit(statement):
@@ -308,6 +322,7 @@ class MySQLSession(Session):
     @contextmanager
     def _ours(self) -> Iterator[None]:
         """Statements of our own in the middle of a migration, where its records are, whatever database it uses."""
+        self.lift()
         guarding, self._guarding = self._guarding, False
         elsewhere = self._value("SELECT DATABASE()")
         moved = elsewhere != self._database and self._database is not None
@@ -364,7 +379,8 @@ class MySQLSession(Session):
         self._say("SET autocommit = 1")
         left = False
         try:
-            with self._refusing(*LOSING_METHODS):
+            assert self._settings is not None
+            with self._refusing(*LOSING_METHODS), self._settings.clocked():
                 yield
             self._say(f"SAVEPOINT {_TRIAL}")
             # Outside of a transaction it is gone at once.

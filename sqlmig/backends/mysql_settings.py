@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any
 
@@ -48,6 +48,9 @@ class MySQLSettings:
         self._say = say
         self.database: str | None = say("SELECT DATABASE()")[0][0]
         self._given = self._values = self._read()
+        # How long a statement of a migration may run, and how long it could when that was lifted.
+        self._clock: dict[str, str] = {}
+        self._lifted: dict[str, str] = {}
 
     def _read(self) -> Mapping[str, str]:
         # Those that a server does not know are not in its answer.
@@ -56,7 +59,7 @@ class MySQLSettings:
 
     def limit(self, lock_timeout: float, statement_timeout: float | None) -> None:
         """
-        Have no statement wait or run longer than it may; a shorter limit of the connection's own stays.
+        Have no statement wait longer than it may, and know how long one may run; a shorter limit stays.
 
         MySQL knows no limit for statements that write: there it holds for those that read.
 
@@ -73,8 +76,51 @@ class MySQLSettings:
             # 0 is any time, but of the locks; and 1 s is the shortest that every release has for them.
             if own > value or (own == 0 and name.startswith("max_")):
                 value = max(1, value) if "lock" in name else value
-                self._values = {**self._values, name: f"{value:f}" if name == "max_statement_time" else str(int(value))}
-                self._say(f"SET SESSION {name} = {self._values[name]}")
+                said = f"{value:f}" if name == "max_statement_time" else str(int(value))
+                if name.startswith("max_"):
+                    self._clock[name] = said
+                else:
+                    self._values = {**self._values, name: said}
+                    self._say(f"SET SESSION {name} = {said}")
+
+    @contextmanager
+    def clocked(self) -> Iterator[None]:
+        """Have no statement run longer than it may; what sqlmig itself has to write and to count is no part of that."""
+        if not self._clock:
+            yield
+            return
+        calm, self._lifted = self._values, {}
+        self._values = {**calm, **self._clock}
+        self._set(self._clock)
+        try:
+            yield
+        finally:
+            self._values, self._lifted = calm, {}
+            # Of a connection that is lost there is nothing to give back.
+            with suppress(Exception):
+                self._set({name: calm[name] for name in self._clock})
+
+    def lift(self) -> None:
+        """Until `limit_again`, what is not the migration's takes the time that it takes."""
+        if self._clock and not self._lifted and self._values is not self._given:
+            self._lifted = {name: str(self._say(f"SELECT @@{name}")[0][0]) for name in self._clock}
+            self._set({name: self._given[name] for name in self._clock})
+
+    def limit_again(self) -> None:
+        """As it was."""
+        lifted, self._lifted = self._lifted, {}
+        self._set(lifted)
+
+    def own_time(self) -> float | None:
+        """Seconds that a statement may take by a limit of the connection's own, where that is the shorter one."""
+        seconds = (
+            float(self._given.get("max_statement_time", 0)) or float(self._given.get("max_execution_time", 0)) / 1e3
+        )
+        return seconds if seconds and not self._clock else None
+
+    def _set(self, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            self._say(f"SET SESSION {name} = {value}")
 
     def give_back(self) -> None:
         """Have them as the connection came with them."""

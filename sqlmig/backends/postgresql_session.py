@@ -80,6 +80,9 @@ class PostgreSQLSession(Session):
         # What the connection came with, and what it has between migrations.
         self._given: dict[str, str] = {}
         self._settings: dict[str, str] = {}
+        # What a connection's own statement_timeout is shortened to while a migration runs, and was when it was lifted.
+        self._clock = self._lifted = ""
+        self._limits: dict[str, str] = {}
         self._concurrent: list[str] | None = None
         self._nested: NestedTransaction | None = None
         self._number: Any = None
@@ -177,18 +180,64 @@ class PostgreSQLSession(Session):
     # Limits
 
     def _limit(self) -> None:
-        """Have no statement wait or run longer than it may; a shorter limit of the connection's own stays."""
-        limits = {"lock_timeout": self._backend.lock_timeout, "statement_timeout": self._backend.statement_timeout}
-        for name, seconds in limits.items():
-            own = int(self._given[name])
-            if seconds is not None and (own == 0 or seconds * 1000 < own):
-                # 0 would be any time.
-                milliseconds = str(max(1, int(min(seconds * 1000, 2**31 - 1))))
-                self._settings = {**self._settings, name: milliseconds}
-                self._set(name, milliseconds)
+        """Have no statement wait longer than it may, and know how long one may run; a shorter limit stays."""
+        waits = self._shorter("lock_timeout", self._backend.lock_timeout)
+        self._clock = self._shorter("statement_timeout", self._backend.statement_timeout)
+        if waits:
+            self._settings = {**self._settings, "lock_timeout": waits}
+            self._set("lock_timeout", waits, here=self.joined)
+        # In a transaction of the caller's they end with it, or his own SET LOCAL would become one for ever.
+        self._limits = {"lock_timeout": waits, "statement_timeout": self._clock} if self.joined else {}
         if not self.joined:
             # With a ROLLBACK they would be gone.
             self.connection.commit()
+
+    def _shorter(self, name: str, seconds: float | None) -> str:
+        """In milliseconds, where a limit of the connection's own is longer."""
+        own = int(self._given[name])
+        if seconds is None or 0 < own <= seconds * 1000:
+            return ""
+        # 0 would be any time.
+        return str(max(1, int(min(seconds * 1000, 2**31 - 1))))
+
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """Have no statement run longer than it may; what sqlmig itself has to write and to count is no part of that."""
+        if not self._clock:
+            yield
+            return
+        calm, self._lifted = self._settings, ""
+        self._settings = {**calm, "statement_timeout": self._clock}
+        self._set("statement_timeout", self._clock, here=self.joined)
+        try:
+            yield
+            # Or what it has set by itself would not be seen.
+            self._limit_again()
+        finally:
+            self._settings, self._lifted = calm, ""
+
+    def lift(self) -> None:
+        """Until the next statement of the migration."""
+        if self._guarding and self._clock and not self._lifted:
+            own = self._given["statement_timeout"]
+            said = f"SELECT current_setting('statement_timeout'), set_config('statement_timeout', '{own}', true)"
+            cursor = self.raw.cursor()
+            cursor.execute(said)
+            self._lifted = str(cursor.fetchone()[0])
+            cursor.close()
+
+    def _limit_again(self) -> None:
+        if self._lifted:
+            # A transaction that has failed takes none, and undoes what was set in it.
+            with suppress(Exception):
+                cursor = self.raw.cursor()
+                cursor.execute(f"SELECT set_config('statement_timeout', '{self._lifted}', true)")
+                cursor.close()
+            self._lifted = ""
+
+    def _time_for_a_statement(self) -> tuple[float | None, bool]:
+        own = int(self._given["statement_timeout"])
+        return (own / 1000, True) if own and not self._clock else super()._time_for_a_statement()
 
     def _give_back(self) -> None:
         """The connection as it came."""
@@ -200,8 +249,10 @@ class PostgreSQLSession(Session):
                 with suppress(Exception):
                     self.connection.commit()
 
-    def _set(self, name: str, value: str) -> None:
-        self.connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+    def _set(self, name: str, value: str, *, here: bool = False) -> None:
+        """For the session, or only until the transaction ends."""
+        said = text(f"SELECT set_config(:name, :value, {'true' if here else 'false'})")
+        self.connection.execute(said, {"name": name, "value": value})
 
     def _value(self, sql: str) -> Any:
         return self.connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar()
@@ -288,7 +339,7 @@ class PostgreSQLSession(Session):
     def guarded(self, observer: Observer | None = None) -> Iterator[None]:
         """As every session does; a transaction is known by its number, and the settings are put back in it."""
         self._number = self._transaction_number()
-        with super().guarded(observer):
+        with self._clocked(), super().guarded(observer):
             yield
         self.restore_settings()
 
@@ -322,7 +373,7 @@ class PostgreSQLSession(Session):
         self.connection.execution_options(isolation_level="AUTOCOMMIT")
         left = False
         try:
-            with self._refusing(*LOSING_METHODS), self._valid_indexes():
+            with self._refusing(*LOSING_METHODS), self._valid_indexes(), self._clocked():
                 yield
             left = in_transaction(self.connection)
         finally:
@@ -375,7 +426,11 @@ class PostgreSQLSession(Session):
         with suppress(Exception):
             for name, setting in self._read_settings().items():
                 if name != but and setting != self._settings[name]:
-                    self._set(name, self._settings[name])
+                    ours = self._limits.get(name) == setting
+                    if not ours:
+                        self._set(name, self._given[name])
+                    if ours or self._given[name] != self._settings[name]:
+                        self._set(name, self._settings[name], here=self.joined)
 
     def _note(self, statement: str) -> None:
         # asyncpg's statements stay prepared, and their columns are those that a table had when they were.

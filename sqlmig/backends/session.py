@@ -303,13 +303,23 @@ class Session(ABC):
         """What `loosely` needs of the database."""
 
     def _raise_if_overdue(self, error: Exception) -> None:
-        seconds = self._backend.statement_timeout
+        seconds, own = self._time_for_a_statement()
         if seconds is not None and self._is_overdue(error):
-            raise StatementOverdue(seconds, getattr(error, "statement", None)) from error
+            raise StatementOverdue(seconds, getattr(error, "statement", None), own=own) from error
+
+    def _time_for_a_statement(self) -> tuple[float | None, bool]:
+        """Seconds that one may take, and whether that is a limit of the connection's own."""
+        return self._backend.statement_timeout, False
 
     @abstractmethod
     def _is_overdue(self, error: Exception) -> bool:
         """Whether it is the database's word for a statement that took too long."""
+
+    def lift(self) -> None:  # noqa: B027 - most databases need not be told
+        """Have questions of our own, in the middle of a migration, take the time that they take."""
+
+    def _limit_again(self) -> None:  # noqa: B027 - the same
+        """A statement of the migration's is about to run."""
 
     @contextmanager
     def unobserved(self) -> Iterator[None]:
@@ -394,6 +404,8 @@ class Session(ABC):
                 self._observer.before(statement, parameters, many)
             if self._guarding or self.joined:
                 self._about_to_run(statement)
+            if self._observer is not None:
+                self._limit_again()
 
         def after(_: object, cursor: Any, statement: str, *__: object) -> None:
             self._ends()

@@ -291,10 +291,10 @@ def _watch(
     if session.commits_ddl:
         from .mysql.watch import MySQLWatch
 
-        return MySQLWatch(session.raw, judge, counting=counting)
+        return MySQLWatch(session.raw, judge, counting=counting, lift=session.lift)
     from .postgresql.watch import ServerWatch
 
-    return ServerWatch(session.raw, counting=counting)
+    return ServerWatch(session.raw, counting=counting, lift=session.lift)
 
 
 def _worded(losses: Sequence[Loss], operation: str) -> list[str]:

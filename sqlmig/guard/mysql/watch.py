@@ -47,8 +47,15 @@ class MySQLWatch(Watcher):
 
     blind = "in a way that no statement told"
 
-    def __init__(self, raw: Any, judge: Callable[[list[Loss]], None], *, counting: bool = True) -> None:
-        self._census, self._judge, self._counting = MySQLCensus(raw), judge, counting
+    def __init__(
+        self,
+        raw: Any,
+        judge: Callable[[list[Loss]], None],
+        *,
+        counting: bool = True,
+        lift: Callable[[], object] | None = None,
+    ) -> None:
+        self._census, self._judge, self._counting = MySQLCensus(raw, lift), judge, counting
         self._touched = True
         self._begin()
 

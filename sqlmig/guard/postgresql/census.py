@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -69,17 +69,22 @@ class ServerCensus:
     """
     Counts and facts of one connection, unseen by SQLAlchemy's events.
 
+    Args:
+        lift: Called before each, so that no limit for a migration's statements holds for it.
+
     Attributes:
         spent: Seconds that its statements have taken.
     """
 
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    def __init__(self, raw: Any, lift: Callable[[], object] | None = None) -> None:
+        self._raw, self._lift = raw, lift
         self.spent = 0.0
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a statement gives."""
         began = time.perf_counter()
+        if self._lift is not None:
+            self._lift()
         cursor = self._raw.cursor()
         try:
             cursor.execute(sql)
@@ -95,6 +100,9 @@ class ServerCensus:
     @contextmanager
     def undone_again(self) -> Iterator[Any]:
         """A cursor in a savepoint that is rolled back at the end."""
+        if self._lift is not None:
+            # Within the savepoint, it would be undone with it.
+            self._lift()
         cursor = self._raw.cursor()
         cursor.execute("SAVEPOINT sqlmig_trial")
         try:

@@ -9,6 +9,7 @@ would take along, which is counted when that is undone; a DROP costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...schema.watched import Watcher
@@ -36,8 +37,8 @@ class ServerWatch(Watcher):
     busy = False
     """Its own questions go past SQLAlchemy, and nobody hears of them."""
 
-    def __init__(self, raw: Any, *, counting: bool = True) -> None:
-        self._census, self._counting = ServerCensus(raw), counting
+    def __init__(self, raw: Any, *, counting: bool = True, lift: Callable[[], object] | None = None) -> None:
+        self._census, self._counting = ServerCensus(raw, lift), counting
         self.unseen: set[str] = set()
         self._begin()
 
