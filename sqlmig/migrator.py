@@ -92,6 +92,8 @@ class Migrator:
             raise _wrong("out_of_order", out_of_order, "a policy", "'error', 'apply' or 'ignore'")
         if on_data_loss not in ("error", "warn", "ignore"):
             raise _wrong("on_data_loss", on_data_loss, "a policy", "'error', 'warn' or 'ignore'")
+        if progress is not None and _is_awaited(progress):
+            raise _wrong("progress", progress, "a coroutine function, which nobody would await", "a plain function")
         self._door: Door | None = None
         if is_asynchronous(database):
             from .aio.doors import opened
@@ -580,6 +582,12 @@ def _nothing_done(version: int) -> MigrationResult:
 
 def _is_time(seconds: object) -> bool:
     return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+
+
+def _is_awaited(callback: Callable[..., object]) -> bool:
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(callback) or iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
 
 
 def _wrong(option: str, value: object, kind: str, use: str) -> Exception:

@@ -776,3 +776,16 @@ def test_alembic_s_migrator_says_what_it_runs_on(tmp_path: Path) -> None:
         await engine.dispose()
 
     asyncio.run(scenario())
+
+
+def test_a_callback_that_would_have_to_be_awaited_is_refused(folder: Folder) -> None:
+    async def tell(done: int, total: int, message: str) -> None: ...
+
+    class Teller:
+        async def __call__(self, done: int, total: int, message: str) -> None: ...
+
+    for callback in (tell, Teller()):
+        with pytest.raises(
+            ConfigurationError, match=r"(?s)coroutine function, which nobody would await.*plain function"
+        ):
+            Migrator(":memory:", folder.path, progress=callback)

@@ -13,6 +13,7 @@ from native_databases import scratch_database
 from sqlalchemy import Engine, create_engine, event, text
 
 from sqlmig import (
+    ConfigurationError,
     DatabaseNotWritable,
     DatabaseUnavailable,
     MigrationFailed,
@@ -294,3 +295,15 @@ def test_the_body_of_a_routine_ends_no_transaction(migrator: Migrator, folder: F
     folder.add(2, f"self.execute_sql('{body.replace('two', 'three')}; COMMIT')")
     with pytest.raises(TransactionEnded, match="it issued COMMIT"):
         migrator.migrate()
+
+
+def test_a_caller_s_transaction_that_has_failed_already(folder: Folder, engine: Engine) -> None:
+    folder.table(1)
+    with engine.connect() as connection:
+        with pytest.raises(Exception, match="nonsense"):
+            connection.exec_driver_sql("SELECT nonsense")
+        for verb in (Migrator.migrate, Migrator.needs_migration, Migrator.get_migration_status):
+            with pytest.raises(ConfigurationError, match=r"(?s)has failed already.*Roll it back, then migrate"):
+                verb(of(connection, folder))
+        connection.rollback()
+        assert of(connection, folder).migrate().applied == [1]

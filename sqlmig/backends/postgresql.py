@@ -27,7 +27,12 @@ __all__ = ["LOCK_NOT_AVAILABLE", "QUERY_CANCELED", "READ_ONLY_HINT", "PostgreSQL
 
 READ_ONLY_HINT = "Connect to a server that takes writes, as a user who may write there."
 
+_ABORTED = "25P02"
 LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
+_OTHER_LOOP = (
+    "  asyncpg says so as well of a connection that an event loop has left in the pool which has ended.\n"
+    "Have each event loop dispose of its engine: await engine.dispose(); or give that poolclass=NullPool.\n"
+)
 _HOLDER_HINT = (
     "Find the holder, end its transaction, and start again: SELECT pid, query, xact_start FROM pg_stat_activity"
 )
@@ -100,7 +105,7 @@ class PostgreSQLBackend(Backend):
 
         Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
         """
-        from ..errors import DatabaseNotWritable, DatabaseUnavailable, DiskFull
+        from ..errors import ConfigurationError, DatabaseNotWritable, DatabaseUnavailable, DiskFull
 
         origin, code = getattr(error, "orig", error), sqlstate(error)
         if not isinstance(origin, self.engine.dialect.loaded_dbapi.Error):
@@ -108,6 +113,12 @@ class PostgreSQLBackend(Backend):
         reason = str(origin).strip().partition("\n")[0]
         if code == LOCK_NOT_AVAILABLE:
             return self.locked(f"{where}; {reason}" if where else reason, _HOLDER_HINT)
+        if code == _ABORTED and where is None and self.database.bound:
+            return ConfigurationError(
+                f"The transaction of the Connection that was handed in has failed already: {reason}.\n"
+                "  PostgreSQL runs nothing more in it; nothing was changed.\n"
+                "Roll it back, then migrate; or pass the Engine."
+            )
         if code in ("25006", "42501") and where is None:
             return DatabaseNotWritable(self.name, reason, READ_ONLY_HINT)
         if code == "53100":
@@ -119,7 +130,8 @@ class PostgreSQLBackend(Backend):
             said = f"  {where}: what it had not committed was undone by the server.\n" if where else ""
             return DatabaseUnavailable(
                 f"The connection to {self.name} was refused or lost: {reason}.\n{said}"
-                "Look whether the server runs and lets this user in, and start again."
+                + (_OTHER_LOOP if "another operation is in progress" in reason else "")
+                + "Look whether the server runs and lets this user in, and start again."
             )
         return None
 
