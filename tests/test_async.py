@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from async_places import KINDS, Place, appears, place_of, rows, tables
 from conftest import Folder
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from alembic_compat import AlembicMigrator
@@ -789,3 +789,23 @@ def test_a_callback_that_would_have_to_be_awaited_is_refused(folder: Folder) -> 
             ConfigurationError, match=r"(?s)coroutine function, which nobody would await.*plain function"
         ):
             Migrator(":memory:", folder.path, progress=callback)
+
+
+def test_a_query_of_the_application_that_is_being_read_is_in_nobody_s_way(spot: Place) -> None:
+    """In memory it is on the same connection, where SQLite defines no function meanwhile."""
+    if spot.kind != "memory":
+        pytest.skip("on every other it is on a connection of its own")
+    spot.folder.table(1)
+    spot.folder.add(2, "self.execute_sql('INSERT INTO t1 VALUES (2, 2), (3, 3)')")
+
+    async def scenario(engine: AsyncEngine) -> None:
+        await spot.migrator(engine).migrate_async()
+        async with engine.connect() as connection:
+            result = await connection.stream(text("SELECT id FROM t1"))
+            assert (await result.fetchone())[0] == 1
+            spot.folder.table(3)
+            assert (await spot.migrator(engine).migrate_async()).applied == [3]
+            assert await spot.migrator(engine).get_current_version_async() == 3
+            await result.close()
+
+    spot.run(scenario)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util.concurrency import greenlet_spawn
@@ -160,6 +160,10 @@ def _engine_over(original: Engine, reach: Callable[[], Any], *, joined: bool) ->
     )
     dispatch: Any = engine.pool.dispatch
     dispatch.connect.for_modify(dispatch).parent_listeners = ()
+    for listener in list(dispatch.connect):
+        # It defines functions, which the connection has already; SQLite refuses that while somebody reads from it.
+        if getattr(listener, "__name__", "") == "on_connect":
+            event.remove(engine.pool, "connect", listener)
     others = ("do_close", "do_terminate", *(("do_commit", "do_rollback") if joined else ()))
     for name in others:
         setattr(engine.dialect, name, _leave_alone)
