@@ -696,10 +696,11 @@ class DatabaseUnavailable(MigrationError):
 class DatabaseLocked(DatabaseUnavailable):
     """Another connection holds the lock and did not release it in time."""
 
-    def __init__(self, database: str, timeout: float, holder: str = "", hint: str = "") -> None:
+    def __init__(self, database: str, timeout: float, holder: str = "", hint: str = "", *, waited: bool = True) -> None:
         self.timeout = timeout
+        stayed = f", and stayed so for {timeout:g} s (lock_timeout)" if waited else ""
         super().__init__(
-            f"The database {database} is locked, and stayed so for {timeout:g} s (lock_timeout).\n"
+            f"The database {database} is locked{stayed}.\n"
             f"  {holder or 'another process or connection has an open write transaction on it'}\n"
             + (hint or f"Find the holder, end it, and start again: {_holder_command(database)}")
         )

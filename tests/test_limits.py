@@ -203,3 +203,12 @@ def test_settings_of_a_caller_s_transaction_end_with_it(engines: Engines, folder
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "9s"
         connection.commit()
     assert settings(engine) == before
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_what_was_not_waited_for_is_not_told_as_waited_for(engines: Engines, folder: Folder, place: Place) -> None:
+    folder.table(1)
+    Migrator(engines(), folder.path).migrate()
+    folder.add(2, "self.execute_sql('LOCK TABLE t1 NOWAIT')")
+    with holding(engines(), "LOCK TABLE t1"), pytest.raises(DatabaseLocked, match=r"is locked\.\n.*NOWAIT"):
+        Migrator(engines(), folder.path).migrate()

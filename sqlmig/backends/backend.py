@@ -126,8 +126,8 @@ class Backend(ABC):
         """A cursor whose rows are tuples."""
         return pooled.cursor()
 
-    def locked(self, holder: str = "", hint: str = "") -> DatabaseLocked:
-        """The error for a lock that was not had in time."""
+    def locked(self, holder: str = "", hint: str = "", *, waited: bool = True) -> DatabaseLocked:
+        """The error for a lock that was not had in time, or that was not *waited* for."""
         from ..errors import DatabaseLocked
 
-        return DatabaseLocked(self.name, self.lock_timeout, holder, hint)
+        return DatabaseLocked(self.name, self.lock_timeout, holder, hint, waited=waited)

@@ -112,7 +112,9 @@ class PostgreSQLBackend(Backend):
             return None
         reason = str(origin).strip().partition("\n")[0]
         if code == LOCK_NOT_AVAILABLE:
-            return self.locked(f"{where}; {reason}" if where else reason, _HOLDER_HINT)
+            # NOWAIT says so as well.
+            waited = "lock timeout" in reason
+            return self.locked(f"{where}; {reason}" if where else reason, _HOLDER_HINT, waited=waited)
         if code == _ABORTED and where is None and self.database.bound:
             return ConfigurationError(
                 f"The transaction of the Connection that was handed in has failed already: {reason}.\n"
