@@ -40,12 +40,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of a place runs on every database, or on those of which it `proves` something."""
+    """
+    A test of a place runs on every database, or on those of which it `proves` something.
+
+    By drivers that are awaited only the suite of all databases runs: what else there is looks at connections itself.
+    """
     marks = metafunc.definition.iter_markers
     if "place" in metafunc.fixturenames and not any("place" in str(mark.args[0]) for mark in marks("parametrize")):
         proved = {database for mark in marks("proves") for database in mark.kwargs}
         names = [name for name, kind in KINDS.items() if not proved or kind.database in proved]
-        if "engines" in metafunc.fixturenames:
+        if metafunc.module.__name__ != "test_every_database":
             names = [name for name in names if name not in ASYNCHRONOUS]
         metafunc.parametrize("place", names, indirect=True)
 

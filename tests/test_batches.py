@@ -264,7 +264,7 @@ def test_keys_of_every_storage_class(step: Step) -> None:
         assert ids(step.batches("t", size=size), "k") == [r[0] for r in step.db.fetch_all("SELECT k FROM t ORDER BY k")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(
     rows=st.sets(
         st.tuples(

@@ -212,7 +212,7 @@ class World:
         assert Step(self.engine).run()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), foreign_keys=st.booleans())
 def test_harmless_migrations_raise_no_alarm(data: Any, foreign_keys: bool) -> None:
     with TemporaryDirectory() as folder:
@@ -223,7 +223,7 @@ def test_harmless_migrations_raise_no_alarm(data: Any, foreign_keys: bool) -> No
         world.engine.dispose()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), foreign_keys=st.booleans(), kind=st.sampled_from(["table", "column", "rows", "nulls"]))
 def test_one_loss_among_harmless_steps_is_found(data: Any, foreign_keys: bool, kind: str) -> None:
     rows = data.draw(st.integers(1, 4))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Folder, contents, failures
-from sqlalchemy import Column, Engine, Integer, String, create_engine
+from resumable_support import in_child
+from sqlalchemy import Column, Engine, Integer, String, create_engine, event
 
 from sqlmig import BaseMigration, DataContradicts, MigrationFailed, Migrator, ObjectExists, Operations
 
@@ -89,32 +89,25 @@ def test_killed_between_any_two_statements_the_database_is_as_it_was(tmp_path: P
     Migrator(engine, folder.path).migrate()
     before = contents(engine)
     add(folder, 2, CHANGES)
-    script = textwrap.dedent(
-        f"""
-        import os, signal, sys
-        from sqlalchemy import create_engine, event
-        from sqlmig import Migrator
-        engine, left = create_engine("sqlite:///{file}"), int(sys.argv[1])
-        @event.listens_for(engine, "connect")
-        def connect(raw, _):
-            raw.execute("PRAGMA foreign_keys = ON")
-            raw.execute("PRAGMA cache_spill = 1")
-            raw.execute("PRAGMA cache_size = 1")
-        @event.listens_for(engine, "before_cursor_execute")
-        def before(*_):
-            global left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        Migrator(engine, {str(folder.path)!r}).migrate()
-        """
-    )
+
+    def migrate(left: int) -> None:
+        deadly, events = create_engine(f"sqlite:///{file}"), iter(range(left, -1, -1))
+        event.listen(deadly, "connect", spilling)
+        event.listen(
+            deadly, "before_cursor_execute", lambda *_: next(events) == 1 and os.kill(os.getpid(), signal.SIGKILL)
+        )
+        Migrator(deadly, folder.path).migrate()
+
+    def spilling(raw: Any, _: object) -> None:
+        for setting in ("foreign_keys = ON", "cache_spill = 1", "cache_size = 1"):
+            raw.execute(f"PRAGMA {setting}")
+
     killed = 0
     for left in range(20, 10_000, 37):
-        ended = subprocess.run([sys.executable, "-c", script, str(left)], capture_output=True, check=False)
-        if ended.returncode == 0:
+        ended = in_child(lambda left=left: migrate(left))
+        if ended == 0:
             break
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert ended == signal.SIGKILL
         killed += 1
         assert contents(engine) == before
         with engine.connect() as connection:

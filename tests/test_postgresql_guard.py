@@ -272,7 +272,7 @@ def test_a_table_of_another_schema_has_its_name(engine: Engine, folder: Folder) 
             connection.exec_driver_sql(f'DROP SCHEMA "{place}" CASCADE')
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chosen=st.lists(st.sampled_from(range(len(HARMLESS))), max_size=4, unique=True))
 def test_a_stream_of_harmless_statements(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, chosen: list[int]

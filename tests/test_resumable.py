@@ -68,7 +68,8 @@ def test_killed_at_every_statement_each_row_is_written_once(folder: Folder, tmp_
     undisturbed = Deadly(0)
     migrate_traced(copied(start, tmp_path / "undisturbed.db"), folder.path, undisturbed)
     assert undisturbed.count > 60
-    for at in range(1, undisturbed.count + 1):
+    # In the other journal mode each third boundary will do: what differs is how SQLite itself recovers.
+    for at in range(1, undisturbed.count + 1, 1 if journal == "delete" else 3):
         url = copied(start, tmp_path / f"killed{at}.db")
         ended = in_child(lambda url=url, at=at: migrate_traced(url, folder.path, Deadly(at)))
         assert ended == signal.SIGKILL
@@ -90,7 +91,7 @@ def test_killed_again_and_again_at_random_moments(folder: Folder, tmp_path: Path
     start = tmp_path / "start.db"
     Migrator(f"sqlite:///{start}", folder.path).migrate_to_version(1)
     kills = 0
-    for round_ in range(12):
+    for round_ in range(6):
         url = copied(start, tmp_path / f"killed{round_}.db")
         killed_here = 0
         while True:
@@ -106,7 +107,7 @@ def test_killed_again_and_again_at_random_moments(folder: Folder, tmp_path: Path
         assert entry["metadata"]["rows"] == 600
         assert entry["metadata"]["batches"] == 120
         assert 0 < entry["metadata"]["resumed"] <= killed_here
-    assert kills > 150
+    assert kills > 75
 
 
 def test_killed_by_another_process_while_others_boot(folder: Folder, tmp_path: Path) -> None:

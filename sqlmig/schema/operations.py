@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, inspect, text
+from sqlalchemy import Column, Connection, inspect, text
 
 from ..connection import refuse_asynchronous
 from ..errors import NoSuchObject, ObjectExists, UnsupportedChange
+from ..turns import greenlet_at_work
 from .alter_table import AlterTable
 from .changes import UNSET, Change, Default, Expression, Kind, TypeName, Unset
 from .ddl import plain, whole
@@ -24,7 +25,6 @@ from .watched import watcher_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
-    from sqlalchemy.engine import Connection
     from sqlalchemy.engine.reflection import Inspector
     from sqlalchemy.schema import SchemaItem
     from sqlalchemy.sql import Executable
@@ -40,7 +40,8 @@ class Operations:
     """Schema operations over one Connection, in its transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        refuse_asynchronous(connection)
+        if greenlet_at_work() is None or not isinstance(connection, Connection):
+            refuse_asynchronous(connection)
         self.connection = connection
 
     @property
