@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from .backends.raw import NO_TRANSACTION, sqlstate
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
@@ -17,7 +19,6 @@ BY_HAND = "sqlmig_by_hand"
 """Under which `Connection.info` says that a transaction is open that was begun here."""
 
 _PROBE = "sqlmig_probe"
-_NO_TRANSACTION = "25P01"
 
 
 def each_commits(connection: Connection) -> bool:
@@ -36,7 +37,7 @@ def in_transaction(connection: Connection) -> bool:
         _say(connection, f"SAVEPOINT {_PROBE}")
     except DBAPIError as error:
         # Else it is one that has failed.
-        return getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) != _NO_TRANSACTION
+        return sqlstate(error) != NO_TRANSACTION
     try:
         _say(connection, f"RELEASE SAVEPOINT {_PROBE}")
     except DBAPIError:

@@ -18,7 +18,9 @@ def head_query(table: str, schema: str | None, *, listed: bool, user_version: bo
     on_mysql = dialect in ("mysql", "mariadb")
     name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
     if on_mysql:
-        name = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, table) if part)
+        from .raw import backticked
+
+        name = ".".join(backticked(part) for part in (schema, table) if part)
     parts = ["count(*)", "min(version)", "max(version)", "max(CASE WHEN state = 'started' THEN version END)", "NULL"]
     source = f" FROM {name}"
     if dialect == "sqlite":

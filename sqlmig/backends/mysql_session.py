@@ -22,6 +22,7 @@ from ..turns import pause
 from .mysql import code_of
 from .mysql_settings import MySQLSettings, use
 from .mysql_statements import ends_transaction, is_read, may_commit
+from .raw import ask_any, backticked
 from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
@@ -85,12 +86,7 @@ class MySQLSession(Session):
 
     def _say(self, sql: str) -> list[tuple[Any, ...]]:
         """What a statement of our own gives; SQLAlchemy's events do not hear of it."""
-        cursor = self.raw.cursor()
-        try:
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-        finally:
-            cursor.close()
+        return ask_any(self.raw, sql)
 
     def _value(self, sql: str) -> Any:
         return self._say(sql)[0][0]
@@ -221,7 +217,7 @@ class MySQLSession(Session):
         Raises:
             DatabaseNotWritable: It is one.
         """
-        place = ".".join(f"`{part.replace('`', '``')}`" for part in self._backend.records.split(".", 1))
+        place = ".".join(map(backticked, self._backend.records.split(".", 1)))
         try:
             # It deletes nothing, and is refused where a real one would be.
             self._say(f"DELETE FROM {place} WHERE version IS NULL AND version IS NOT NULL")

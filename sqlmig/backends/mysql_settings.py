@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any
 
+from .raw import backticked
+
 __all__ = ["MySQLSettings", "use"]
 
 _NAMES = (
@@ -142,7 +144,7 @@ class MySQLSettings:
 def use(say: Say, database: str | None) -> None:
     """Go to a database, where there is one to go to."""
     if database is not None:
-        say(f"USE `{database.replace('`', '``')}`")
+        say(f"USE {backticked(database)}")
 
 
 def _literal(value: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..connection import pool_lock
 from .backend import Backend
+from .raw import LOCK_NOT_AVAILABLE, QUERY_CANCELED, sqlstate
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from ..errors import MigrationError
     from .postgresql_session import PostgreSQLSession
 
-__all__ = ["LOCK_NOT_AVAILABLE", "QUERY_CANCELED", "READ_ONLY_HINT", "PostgreSQLBackend", "sqlstate"]
+__all__ = ["READ_ONLY_HINT", "PostgreSQLBackend"]
 
 READ_ONLY_HINT = "Connect to a server that takes writes, as a user who may write there."
 
 _ABORTED = "25P02"
-LOCK_NOT_AVAILABLE, QUERY_CANCELED = "55P03", "57014"
 _OTHER_LOOP = (
     "  asyncpg says so as well of a connection that an event loop has left in the pool which has ended.\n"
     "Have each event loop dispose of its engine: await engine.dispose(); or give that poolclass=NullPool.\n"
@@ -136,9 +136,3 @@ class PostgreSQLBackend(Backend):
                 + "Look whether the server runs and lets this user in, and start again."
             )
         return None
-
-
-def sqlstate(error: BaseException) -> str:
-    """The server's code for an error; empty where there is none."""
-    origin = getattr(error, "orig", error)
-    return str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")

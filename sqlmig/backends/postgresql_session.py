@@ -21,8 +21,9 @@ from ..autocommit import in_transaction
 from ..errors import DatabaseNotWritable, InvalidIndex, TransactionMisused
 from ..sql_text import split_statements, without_literals
 from ..turns import pause
-from .postgresql import LOCK_NOT_AVAILABLE, QUERY_CANCELED, READ_ONLY_HINT, sqlstate
+from .postgresql import READ_ONLY_HINT
 from .postgresql_indexes import invalid_indexes, left_by
+from .raw import LOCK_NOT_AVAILABLE, QUERY_CANCELED, ask_any, sqlstate
 from .session import LOSING_METHODS, Session
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class PostgreSQLSession(Session):
         ).first()
         if found is None:
             return "another process is migrating it"
-        place = f" at {found[3]}" if found[3] else ""
-        program = f" ({found[2]})" if found[2] else ""
-        return f"server process {found[0]} of {found[1]}{place}{program} is migrating it"
+        return f"{_process(*found)} is migrating it"
 
     def _rest(self) -> None:
         """End the transaction that a read has begun; the lock of a session stays."""
@@ -221,18 +220,13 @@ class PostgreSQLSession(Session):
         if self._guarding and self._clock and not self._lifted:
             own = self._given["statement_timeout"]
             said = f"SELECT current_setting('statement_timeout'), set_config('statement_timeout', '{own}', true)"
-            cursor = self.raw.cursor()
-            cursor.execute(said)
-            self._lifted = str(cursor.fetchone()[0])
-            cursor.close()
+            self._lifted = str(ask_any(self.raw, said)[0][0])
 
     def _limit_again(self) -> None:
         if self._lifted:
             # A transaction that has failed takes none, and undoes what was set in it.
             with suppress(Exception):
-                cursor = self.raw.cursor()
-                cursor.execute(f"SELECT set_config('statement_timeout', '{self._lifted}', true)")
-                cursor.close()
+                ask_any(self.raw, f"SELECT set_config('statement_timeout', '{self._lifted}', true)")
             self._lifted = ""
 
     def _time_for_a_statement(self) -> tuple[float | None, bool]:
@@ -313,9 +307,8 @@ class PostgreSQLSession(Session):
             found = self.connection.exec_driver_sql(_OLDEST, execution_options={"no_parameters": True}).first()
             self._rest()
             if found is not None:
-                program = f" ({found[2]})" if found[2] else ""
-                since = f"open for {found[3]} s"
-                return f"; the oldest transaction is that of server process {found[0]} of {found[1]}{program}, {since}"
+                *who, seconds = found
+                return f"; the oldest transaction is that of {_process(*who)}, open for {seconds} s"
         return ""
 
     def _is_overdue(self, error: Exception) -> bool:
@@ -412,9 +405,7 @@ class PostgreSQLSession(Session):
     def _end_by_hand(self) -> None:
         """Under AUTOCOMMIT, SQLAlchemy sends no ROLLBACK, and a migration may have sent BEGIN."""
         with suppress(Exception):
-            cursor = self.raw.cursor()
-            cursor.execute("ROLLBACK")
-            cursor.close()
+            ask_any(self.raw, "ROLLBACK")
 
     def _read_settings(self) -> dict[str, str]:
         listed = ", ".join(f"'{name}'" for name in _SETTINGS)
@@ -432,7 +423,7 @@ class PostgreSQLSession(Session):
                     if ours or self._given[name] != self._settings[name]:
                         self._set(name, self._settings[name], here=self.joined)
 
-    def _note(self, statement: str) -> None:
+    def _ends(self, statement: str) -> None:
         # asyncpg's statements stay prepared, and their columns are those that a table had when they were.
         forget = getattr(self.connection.dialect, "_invalidate_schema_cache", None)
         if forget is not None and not _KEEPS_SHAPES.match(statement):
@@ -445,3 +436,8 @@ class PostgreSQLSession(Session):
                 if found is not None:
                     self._attempted = found[1].upper()
                     raise self._ended()
+
+
+def _process(number: int, user: str, program: str, place: object = None) -> str:
+    """A process of the server, and whose it is."""
+    return f"server process {number} of {user}{f' at {place}' if place else ''}{f' ({program})' if program else ''}"

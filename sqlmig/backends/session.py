@@ -408,8 +408,7 @@ class Session(ABC):
                 self._limit_again()
 
         def after(_: object, cursor: Any, statement: str, *__: object) -> None:
-            self._ends()
-            self._note(statement)
+            self._ends(statement)
             if self._guarding:
                 self._has_run(statement, cursor.rowcount)
             if self._observer is not None:
@@ -436,11 +435,8 @@ class Session(ABC):
     def _begins(self, statement: str) -> None:  # noqa: B027 - most databases need not know
         """Any statement is about to run."""
 
-    def _ends(self) -> None:  # noqa: B027 - the same
+    def _ends(self, statement: str) -> None:  # noqa: B027 - the same
         """Any statement has run, and has not failed."""
-
-    def _note(self, statement: str) -> None:  # noqa: B027 - most drivers need not know
-        """A statement has run, whoever's it was."""
 
     def _about_to_run(self, statement: str) -> None:  # noqa: B027 - most databases need not know
         """A statement of a guarded migration is about to run that was not refused."""

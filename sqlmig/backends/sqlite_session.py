@@ -231,7 +231,7 @@ class SQLiteSession(Session):
         if self._backend.statement_timeout is not None:
             self._deadline, self._overdue = time.monotonic() + self._backend.statement_timeout, False
 
-    def _ends(self) -> None:
+    def _ends(self, statement: str) -> None:
         self._deadline = math.inf
 
     def _is_overdue(self, error: Exception) -> bool:

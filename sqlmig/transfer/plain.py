@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .shapes import ask_any
+from ..backends.raw import ask_any
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

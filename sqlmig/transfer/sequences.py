@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..backends.raw import ask_any
 from ..backends.sqlite import quoted
-from .shapes import ask_any
 from .target import Job
 
 __all__ = ["count_on"]

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..backends.raw import ask_any
 from ..backends.sqlite import ask, quoted
 
 __all__ = [
     "Column",
     "Reference",
     "Table",
-    "ask_any",
-    "backticked",
     "in_order",
     "mysql_tables",
     "postgresql_elsewhere",
@@ -74,21 +73,6 @@ class Table(NamedTuple):
         """The column of a name, as it is spelled or in other case."""
         exact = next((column for column in self.columns if column.name == name), None)
         return exact or next((column for column in self.columns if column.name.lower() == name.lower()), None)
-
-
-def ask_any(raw: Any, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query on a driver's own connection, whichever that is."""
-    cursor = raw.cursor()
-    try:
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
-
-
-def backticked(name: str) -> str:
-    """A name as MariaDB and MySQL quote it."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def in_order(tables: Iterable[Table]) -> list[Table]:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ..backends.raw import LOCK_NOT_AVAILABLE, ask_any, sqlstate
 from ..backends.sqlite import ask, pragma
 from ..connection import DatabaseConnection, display_name
 from ..errors import CopyError, DatabaseUnavailable
 from ..execution import reason
 from .plain import plainly
-from .shapes import ask_any
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -124,7 +124,7 @@ def _lock(cursor: Any, tables: str, name: str) -> None:
     try:
         cursor.execute(f"LOCK TABLE {tables} IN ACCESS SHARE MODE")
     except Exception as error:
-        if getattr(error, "sqlstate", None) != "55P03" and getattr(error, "pgcode", None) != "55P03":
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         raise CopyError(
             f"Tables of the source {name} are being altered by somebody.",

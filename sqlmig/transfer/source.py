@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from ..backends.raw import ask_any, backticked
 from ..backends.sqlite import ask, quoted
 from ..connection import display_name
 from ..errors import CopyError, ValueUnfit
@@ -17,8 +18,6 @@ from ..execution import reason
 from .shapes import (
     Column,
     Table,
-    ask_any,
-    backticked,
     mysql_tables,
     postgresql_elsewhere,
     postgresql_tables,

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..backends.raw import ask_any
 from ..errors import CopyError
 from .kinds import Kind
-from .shapes import Column, Table, ask_any
+from .shapes import Column, Table
 
 if TYPE_CHECKING:
     from ..backends.session import Session

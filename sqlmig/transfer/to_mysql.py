@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import Any
 
+from ..backends.raw import ask_any, backticked
 from ..errors import CopyError
 from .kinds import Kind, Same
 from .numbers import Bits, Float, Integer, Numeric
-from .shapes import Column, Table, ask_any, backticked, mysql_tables
+from .shapes import Column, Table, mysql_tables
 from .source import fetched, streaming
 from .spans import FromSpan
 from .target import Digest, Job, Target, Write, dangling

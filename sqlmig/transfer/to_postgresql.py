@@ -15,12 +15,13 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from ..backends.raw import ask_any
 from ..backends.sqlite import quoted
 from ..errors import CopyError, UnsupportedDatabase
 from .kinds import Kind, Same
 from .numbers import Boolean, Float, Integer, Numeric
 from .sequences import count_on
-from .shapes import Column, Table, ask_any, postgresql_elsewhere, postgresql_tables
+from .shapes import Column, Table, postgresql_elsewhere, postgresql_tables
 from .snapshot import PG_FORM
 from .source import next_size
 from .spans import ToSpan

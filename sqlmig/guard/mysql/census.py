@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ...backends.raw import ask_any, backticked
 from ...results import Loss
 
 __all__ = ["Key", "MySQLCensus", "held_by", "quoted"]
@@ -62,12 +63,9 @@ class MySQLCensus:
         began = time.perf_counter()
         if self._lift is not None:
             self._lift()
-        cursor = self._raw.cursor()
         try:
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            return ask_any(self._raw, sql)
         finally:
-            cursor.close()
             self.spent += time.perf_counter() - began
 
     def tables(self, schema: str | None = None) -> dict[str, list[str]]:
@@ -152,7 +150,7 @@ def held_by(raw: Any, name: str) -> Loss | None:
 
 def quoted(name: str) -> str:
     """A name as SQL; a dot stands between those of a database and of a table."""
-    return ".".join("`" + part.replace("`", "``") + "`" for part in name.split(".", 1))
+    return ".".join(map(backticked, name.split(".", 1)))
 
 
 def _is_wider(was: str, now: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
 from ...results import Loss
 
@@ -85,12 +86,9 @@ class ServerCensus:
         began = time.perf_counter()
         if self._lift is not None:
             self._lift()
-        cursor = self._raw.cursor()
         try:
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
+            return ask_any(self._raw, sql)
         finally:
-            cursor.close()
             self.spent += time.perf_counter() - began
 
     def value(self, sql: str) -> Any:

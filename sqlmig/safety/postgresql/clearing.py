@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
-from .statements import ask, literal, run
+from .statements import literal, run
 
 __all__ = ["clear"]
 
@@ -84,26 +85,26 @@ def clear(raw: Any, extensions: Mapping[str, str]) -> tuple[set[str], set[str]]:
     Returns:
         The extensions that stay, and the schemas that do because of them.
     """
-    if ask(raw, "SELECT 1 FROM pg_largeobject_metadata LIMIT 1"):
+    if ask_any(raw, "SELECT 1 FROM pg_largeobject_metadata LIMIT 1"):
         run(raw, "SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
     for catalogue in _CATALOGUES:
-        for kind, identity in ask(raw, _SCHEMALESS.format(catalogue=catalogue)):
+        for kind, identity in ask_any(raw, _SCHEMALESS.format(catalogue=catalogue)):
             _drop(raw, kind, identity)
     kept, stay = set(), {"public"}
-    for name, written, schema, place in ask(raw, _EXTENSIONS):
+    for name, written, schema, place in ask_any(raw, _EXTENSIONS):
         if extensions.get(written) == place:
             kept.add(name)
             stay.add(schema)
         else:
             run(raw, f"DROP EXTENSION IF EXISTS {written} CASCADE")
-    stay |= {schema for (schema,) in ask(raw, _MEMBER_SCHEMAS)}
-    for (schema,) in ask(raw, _SCHEMAS):
-        for kind, identity in ask(raw, _OBJECTS.format(schema=literal(quoted(schema)))):
+    stay |= {schema for (schema,) in ask_any(raw, _MEMBER_SCHEMAS)}
+    for (schema,) in ask_any(raw, _SCHEMAS):
+        for kind, identity in ask_any(raw, _OBJECTS.format(schema=literal(quoted(schema)))):
             _drop(raw, kind, identity)
         if schema not in stay:
             run(raw, f"DROP SCHEMA {quoted(schema)}")
-    for (rows,) in ask(raw, _CONFIGURED):
-        if ask(raw, f"SELECT 1 FROM {rows} LIMIT 1"):
+    for (rows,) in ask_any(raw, _CONFIGURED):
+        if ask_any(raw, f"SELECT 1 FROM {rows} LIMIT 1"):
             run(raw, f"DELETE FROM {rows}")
     for sql in _usual_defaults(raw):
         run(raw, sql)
@@ -117,7 +118,7 @@ def _drop(raw: Any, kind: str, identity: str) -> None:
 
 def _usual_defaults(raw: Any) -> Iterator[str]:
     """Without default privileges: what is made under them would have grants that no archive takes away."""
-    for whose, kind, role, everywhere, grantees in ask(raw, _DEFAULTS):
+    for whose, kind, role, everywhere, grantees in ask_any(raw, _DEFAULTS):
         what = _DEFAULT_KINDS[kind]
         for grantee in grantees:
             yield f"ALTER DEFAULT PRIVILEGES {whose} REVOKE ALL ON {what} FROM {grantee}"
@@ -129,9 +130,9 @@ def _usual_defaults(raw: Any) -> Iterator[str]:
 
 def _have_public(raw: Any) -> None:
     """Make the schema public as a new database has it, where it is this user's to do."""
-    if not ask(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'"):
+    if not ask_any(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'"):
         run(raw, "CREATE SCHEMA public")
-    for usual, may_be, owner, narrow, grantees in ask(raw, _PUBLIC):
+    for usual, may_be, owner, narrow, grantees in ask_any(raw, _PUBLIC):
         for grantee in grantees:
             run(raw, f"REVOKE ALL ON SCHEMA public FROM {grantee} CASCADE")
         if may_be and owner != usual:

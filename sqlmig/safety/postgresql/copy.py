@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
+from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
 from ..original import Copy
 from .schema_text import PostgreSQLSchema
 from .server_fence import ServerFence
-from .statements import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -54,7 +54,7 @@ class PostgreSQLCopy(Copy):
         """As the catalogue describes it."""
         if self._usual is None:
             # Once: a migration may make a schema that comes before it.
-            [[usual]] = ask(session.raw, "SELECT coalesce(current_schema(), '')")
+            [[usual]] = ask_any(session.raw, "SELECT coalesce(current_schema(), '')")
             self._usual = str(usual)
         found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
         if not session.in_transaction:
@@ -71,13 +71,13 @@ class PostgreSQLCopy(Copy):
 
     def size_in(self, session: Session) -> int:
         """That of its files: what is dropped stays in them until the commit."""
-        [[size]] = ask(session.raw, _SIZE)
+        [[size]] = ask_any(session.raw, _SIZE)
         return int(size)
 
     def size(self) -> int:
         """That of its files."""
         with self._raw() as raw:
-            [[size]] = ask(raw, _SIZE)
+            [[size]] = ask_any(raw, _SIZE)
             return int(size)
 
     def problems(self, *, thorough: bool, tables: Collection[tuple[str, str]]) -> Counter[str]:
@@ -102,13 +102,13 @@ def problems_of(raw: Any, *, thorough: bool) -> Counter[str]:
         thorough: Whether every row of every table is asked for its parents; the server sees to that itself, except
             where its triggers were switched off.
     """
-    found = Counter(f"index {name}: it is invalid" for (name,) in ask(raw, INVALID))
-    for child, parent, columns, keys in ask(raw, _KEYS) if thorough else ():
+    found = Counter(f"index {name}: it is invalid" for (name,) in ask_any(raw, INVALID))
+    for child, parent, columns, keys in ask_any(raw, _KEYS) if thorough else ():
         named = [(f"c.{quoted(column)}", f"p.{quoted(key)}") for column, key in zip(columns, keys, strict=True)]
         filled = " AND ".join(f"{column} IS NOT NULL" for column, _ in named)
         equal = " AND ".join(f"{column} = {key}" for column, key in named)
         sql = f"SELECT count(*) FROM {child} c WHERE {filled} AND NOT EXISTS (SELECT FROM {parent} p WHERE {equal})"
-        [[orphans]] = ask(raw, sql)
+        [[orphans]] = ask_any(raw, sql)
         if orphans:
             found[f"rows of {child} that refer to no row of {parent}"] += orphans
     return found
@@ -161,4 +161,4 @@ class _Rows:
             self._total += cursor.rowcount
 
     def _changed(self, raw: Any) -> dict[int, int]:
-        return dict(ask(raw, _CHANGED))
+        return dict(ask_any(raw, _CHANGED))

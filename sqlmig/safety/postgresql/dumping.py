@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .statements import ask, literal
+from ...backends.raw import ask_any
+from .statements import literal
 from .tools import Tool, address, target
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ class Dump:
 
     def __init__(self, raw: Any, url: URL, name: str, patience: float, tell: Tell, *options: str) -> None:
         self._raw, self._tell, self._patience = raw, tell, patience
-        self._sizes = {table: int(size) for table, size in ask(raw, _SIZES)}
+        self._sizes = {table: int(size) for table, size in ask_any(raw, _SIZES)}
         self._total, self._done = max(1, sum(self._sizes.values())), 0
         self._waits, self._asked, self._since = _WAITS.format(literal(name)), time.monotonic(), 0.0
         self.place = address(raw, url)
-        [[database, login, user, encoding]] = ask(
+        [[database, login, user, encoding]] = ask_any(
             raw, "SELECT current_database(), session_user, current_user, current_setting('server_encoding')"
         )
         self.role: Sequence[str] = [f"--role={user}"] if user != login else []
@@ -83,7 +84,7 @@ class Dump:
         if now - self._asked < _PAUSE:
             return
         self._asked = now
-        found = ask(self._raw, self._waits)
+        found = ask_any(self._raw, self._waits)
         if not found:
             self._since = 0.0
         elif not self._since:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from ...backends.raw import ask_any
 from ...errors import ConfigurationError, DatabaseUnavailable, DiskFull
 from ..copied_engine import connect_with, connects_plainly, engine_like
 from ..original import Asked, Original
@@ -16,7 +17,7 @@ from ..places import free_bytes, readable_size
 from .copy import INVALID, PostgreSQLCopy, problems_of
 from .dumping import StillLocked
 from .scratch import fill, finish, scratch, sweep
-from .statements import ask, at_rest, beside
+from .statements import at_rest, beside
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class PostgreSQLOriginal(Original):
     def opened(self) -> Iterator[None]:
         """With a connection that has its own transactions; a run that waits meanwhile has none open."""
         with at_rest(self._session) if self._session else nullcontext(), self._connected() as self._raw:
-            [[self.size]] = ask(self._raw, "SELECT pg_database_size(current_database())")
+            [[self.size]] = ask_any(self._raw, "SELECT pg_database_size(current_database())")
             yield
 
     @contextmanager
@@ -106,16 +107,16 @@ class PostgreSQLOriginal(Original):
     def _disk(self) -> tuple[str, int] | None:
         """The server's folder and the bytes free there; None where it is another machine's, or is not told."""
         with suppress(Exception):
-            [[place, folder]] = ask(self._raw, _PLACE)
+            [[place, folder]] = ask_any(self._raw, _PLACE)
             if (place is None or ipaddress.ip_address(place).is_loopback) and os.path.isdir(folder):
                 return folder, free_bytes(folder)
         return None
 
     def _warnings(self) -> list[str]:
-        [[foreign]] = ask(self._raw, _FOREIGN)
+        [[foreign]] = ask_any(self._raw, _FOREIGN)
         told = f"{foreign:,} foreign tables lead where they do in the original: what is written there is really written"
         warnings = [told] if foreign else []
-        invalid = [name for (name,) in ask(self._raw, INVALID)]
+        invalid = [name for (name,) in ask_any(self._raw, INVALID)]
         if invalid:
             # One of an attempt that failed, most often, which the next one is to drop.
             warnings.append(f"indexes that are invalid are not in the copy: {', '.join(invalid)}")
@@ -151,7 +152,7 @@ def _engine_on(original: Engine, name: str, asked: Any) -> Iterator[Engine]:
         options["database" if "database" in options else "dbname"] = name
 
     def settle(raw: Any, _record: object) -> None:
-        [[found]] = ask(raw, "SELECT current_database()")
+        [[found]] = ask_any(raw, "SELECT current_database()")
         if not raw.autocommit:
             raw.rollback()
         if found != name:

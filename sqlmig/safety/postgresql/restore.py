@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, inspect, select
 
 from ... import records
+from ...backends.raw import ask_any
 from ...errors import ConfigurationError, DatabaseLocked, MigrationError, RestoreFailed, SnapshotUnusable
 from ...execution import reason
 from ...provenance import is_running
@@ -28,7 +29,7 @@ from ..shelf import taken_at_of
 from .archive import Archive
 from .clearing import clear
 from .snapshots import state_in
-from .statements import ask, awaited_driver, literal, run, wait_for
+from .statements import awaited_driver, literal, run, wait_for
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Restore:
                     f"process {row.metadata['pid']} is running migration {row.version} outside a transaction",
                     "Let it finish, or end it, then restore.",
                 )
-        if ask(
+        if ask_any(
             session.raw,
             "SELECT 1 FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
             " WHERE d.datname = current_database() LIMIT 1",
@@ -148,7 +149,7 @@ class Restore:
 
     def _refuse_parts(self, session: Session, tracked: bool) -> None:
         """Refuse an archive of another database, or without the rows of one: what is there would be gone for it."""
-        there = {f"{schema} {table}" for schema, table in ask(session.raw, _TABLES)} & self._archive.named("TABLE")
+        there = {f"{schema} {table}" for schema, table in ask_any(session.raw, _TABLES)} & self._archive.named("TABLE")
         for name in sorted(there - self._archive.named("TABLE DATA")):
             why = f"it has the table {name.replace(' ', '.', 1)} without its rows"
             raise SnapshotUnusable(self.path, why, _BY_HAND)
@@ -271,11 +272,11 @@ class Restore:
 @contextmanager
 def _settings_kept(raw: Any) -> Iterator[None]:
     """Give the connection back the settings that it came with: an archive sets some for the session."""
-    before = dict(ask(raw, _SETTINGS))
+    before = dict(ask_any(raw, _SETTINGS))
     yield
     # Before anything is read: under SQL_ASCII psycopg takes no name for a text.
     run(raw, f"SET client_encoding = {literal(before['client_encoding'])}")
-    for name, setting in ask(raw, _SETTINGS):
+    for name, setting in ask_any(raw, _SETTINGS):
         if before.get(name, setting) != setting:
             run(raw, f"SELECT set_config({literal(name)}, {literal(before[name])}, false)")
 

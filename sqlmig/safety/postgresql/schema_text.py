@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any, Self
 
+from ...backends.raw import ask_any
 from ..differences import Key, Schema, one_line
-from .statements import ask
 
 __all__ = ["PostgreSQLSchema"]
 
@@ -179,18 +179,18 @@ class PostgreSQLSchema(Schema):
             ignored: Tables that are records of migrations, in lower case; they and theirs are left out.
             usual: The schema that is not named.
         """
-        [[path]] = ask(raw, "SELECT current_setting('search_path')")
+        [[path]] = ask_any(raw, "SELECT current_setting('search_path')")
         lines: defaultdict[Key, list[str]] = defaultdict(list)
         tables: dict[Key, str] = {}
         # What is not on the path is worded with its schema.
-        ask(raw, "SELECT set_config('search_path', '', true)")
+        ask_any(raw, "SELECT set_config('search_path', '', true)")
         for query in _LINES:
-            for schema, kind, name, table, line in ask(raw, query):
+            for schema, kind, name, table, line in ask_any(raw, query):
                 if table.lower() not in ignored:
                     key = Key("" if schema == usual else schema, kind, _of_table(kind, name, table))
                     lines[key].append(line)
                     tables[key] = table
-        ask(raw, f"SELECT set_config('search_path', '{path.replace(chr(39), chr(39) * 2)}', true)")
+        ask_any(raw, f"SELECT set_config('search_path', '{path.replace(chr(39), chr(39) * 2)}', true)")
         return cls({key: "\n".join(found) for key, found in lines.items()}, tables, {})
 
     def is_same(self, before: str, after: str) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
 from ...errors import ConfigurationError
 from ..differences import one_line
 from .dumping import Dump
-from .statements import ask, literal, run, without_limits
+from .statements import literal, run, without_limits
 from .tools import Tool, pipe, target
 
 if TYPE_CHECKING:
@@ -45,16 +46,16 @@ def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings:
     Raises:
         ConfigurationError: This user may not make one.
     """
-    [[may, user]] = ask(raw, "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user")
+    [[may, user]] = ask_any(raw, "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user")
     if not may:
         raise ConfigurationError(
             f"The user {user} may not make a database, which a rehearsal needs for its copy.\n"
             "  Nothing was copied and nothing was changed.\n"
             f"Let it: ALTER ROLE {quoted(user)} CREATEDB; or rehearse as a user who may."
         )
-    [[number]] = ask(raw, "SELECT oid FROM pg_database WHERE datname = current_database()")
+    [[number]] = ask_any(raw, "SELECT oid FROM pg_database WHERE datname = current_database()")
     name = f"{_PREFIX}{number}_{uuid.uuid4().hex[:12]}"
-    ask(raw, f"SELECT pg_advisory_lock({_key(name)})")
+    ask_any(raw, f"SELECT pg_advisory_lock({_key(name)})")
     try:
         run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
         yield name
@@ -71,19 +72,19 @@ def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings:
 
 def sweep(raw: Any) -> None:
     """Drop what rehearsals of the database of *raw* left whose processes were killed."""
-    found = ask(
+    found = ask_any(
         raw,
         f"SELECT datname FROM pg_database WHERE datname ~ ('^{_PREFIX}' ||"
         " (SELECT oid FROM pg_database WHERE datname = current_database()) || '_')",
     )
     for (name,) in found:
-        if ask(raw, f"SELECT pg_try_advisory_lock({_key(name)})")[0][0]:
+        if ask_any(raw, f"SELECT pg_try_advisory_lock({_key(name)})")[0][0]:
             logger.info("dropping the database %s, which a killed rehearsal left behind", name)
             try:
                 _drop(raw, name)
             except Exception as error:
                 _stays(name, error)
-            ask(raw, f"SELECT pg_advisory_unlock({_key(name)})")
+            ask_any(raw, f"SELECT pg_advisory_unlock({_key(name)})")
 
 
 def fill(raw: Any, url: URL, name: str, patience: float, tell: Tell) -> None:
@@ -113,7 +114,7 @@ def _key(name: str) -> int:
 
 
 def _drop(raw: Any, name: str) -> None:
-    [[version]] = ask(raw, "SELECT current_setting('server_version_num')::integer")
+    [[version]] = ask_any(raw, "SELECT current_setting('server_version_num')::integer")
     run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
 
 
@@ -137,9 +138,9 @@ def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
         there.rollback()
         there.autocommit = True
         without_limits(there)
-        [[name]] = ask(there, "SELECT current_database()")
+        [[name]] = ask_any(there, "SELECT current_database()")
         # template0 has brought it along.
-        gone = not ask(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'")
+        gone = not ask_any(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'")
         todo = [("the schema public", "DROP SCHEMA public")] if gone else []
         for what, said in [*todo, *_settings(raw, name), ("what the planner knows", "ANALYZE")]:
             try:
@@ -157,10 +158,10 @@ def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
 def _like(raw: Any) -> str:
     """The options that make a database whose texts compare as those of this one."""
     # As an object, since releases differ in its columns.
-    [[facts]] = ask(raw, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
+    [[facts]] = ask_any(raw, "SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
     if isinstance(facts, str):
         facts = json.loads(facts)
-    [[encoding]] = ask(raw, "SELECT getdatabaseencoding()")
+    [[encoding]] = ask_any(raw, "SELECT getdatabaseencoding()")
     options = [f"ENCODING {literal(encoding)}"]
     options += [
         f"{word} {literal(facts[key])}" for word, key in (("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype"))
@@ -176,7 +177,7 @@ def _like(raw: Any) -> str:
 
 def _settings(raw: Any, name: str) -> Iterator[tuple[str, str]]:
     """What was set for the database, or in it for this user, and the statements that set it for the other one."""
-    rows = ask(
+    rows = ask_any(
         raw,
         "SELECT s.setrole <> 0, unnest(s.setconfig) FROM pg_db_role_setting s"
         " JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()"

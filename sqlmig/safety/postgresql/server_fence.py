@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
+from ...backends.raw import ask_any
 from ...errors import ConfigurationError
 from ...sql_text import split_statements, without_literals
-from .statements import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -92,7 +92,7 @@ class ServerFence:
         for name, (put, deleted) in _written(raw).items():
             put_before, deleted_before = self._before.get(name, (0, 0))
             if put != put_before and name in _MIXED and deleted == deleted_before:
-                [[put]] = ask(raw, _OURS.format(name, _MIXED[name]))
+                [[put]] = ask_any(raw, _OURS.format(name, _MIXED[name]))
                 put_before = 0
             if put != put_before or deleted != deleted_before:
                 found.add(_KINDS.get(name, name))
@@ -108,7 +108,7 @@ class ServerFence:
 
 
 def _written(raw: Any) -> dict[str, tuple[int, int]]:
-    return {name: (put, deleted) for name, put, deleted in ask(raw, _WRITTEN)}
+    return {name: (put, deleted) for name, put, deleted in ask_any(raw, _WRITTEN)}
 
 
 def _changes(what: str) -> ConfigurationError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ...backends.raw import ask_any
 from ..copied_engine import engine_like
 
 if TYPE_CHECKING:
@@ -13,19 +14,9 @@ if TYPE_CHECKING:
 
     from ...backends.session import Session
 
-__all__ = ["ask", "at_rest", "awaited_driver", "beside", "literal", "run", "wait_for", "without_limits"]
+__all__ = ["at_rest", "awaited_driver", "beside", "literal", "run", "wait_for", "without_limits"]
 
 _LIMITS = ("statement_timeout", "idle_session_timeout", "transaction_timeout")
-
-
-def ask(raw: Any, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query, unseen by SQLAlchemy's events."""
-    cursor = raw.cursor()
-    try:
-        cursor.execute(sql)
-        return [tuple(row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
 
 
 def run(raw: Any, sql: str | bytes) -> None:
@@ -65,7 +56,7 @@ def literal(value: str) -> str:
 def without_limits(raw: Any, *names: str) -> None:
     """Have the server end a connection neither for a long statement nor for a long silence; releases have their own."""
     listed = ", ".join(f"'{name}'" for name in names or _LIMITS)
-    ask(raw, f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({listed})")
+    ask_any(raw, f"SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ({listed})")
 
 
 @contextmanager
@@ -84,7 +75,7 @@ def beside(engine: Engine, patience: float) -> Iterator[Any]:
             raw.rollback()
             raw.autocommit = True
             without_limits(raw)
-            ask(raw, f"SELECT set_config('lock_timeout', '{max(1, int(patience * 1000))}', false)")
+            ask_any(raw, f"SELECT set_config('lock_timeout', '{max(1, int(patience * 1000))}', false)")
             yield raw
         finally:
             # Not to be used again by a pool that keeps its connections.
@@ -98,7 +89,7 @@ def at_rest(session: Session) -> Iterator[None]:
     # An open transaction would keep the server from cleaning up, and may be ended for being idle.
     session.abandon()
     raw, name = session.raw, "idle_session_timeout"
-    before = ask(raw, f"SELECT setting FROM pg_settings WHERE name = '{name}'")
+    before = ask_any(raw, f"SELECT setting FROM pg_settings WHERE name = '{name}'")
     without_limits(raw, name)
     raw.commit()
     try:
@@ -106,5 +97,5 @@ def at_rest(session: Session) -> Iterator[None]:
     finally:
         with suppress(Exception):
             for (setting,) in before:
-                ask(raw, f"SELECT set_config('{name}', '{setting}', false)")
+                ask_any(raw, f"SELECT set_config('{name}', '{setting}', false)")
             raw.commit()

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy.exc import CompileError, DBAPIError, ProgrammingError
 
+from ...backends.raw import sqlstate
 from ...errors import (
     DataContradicts,
     NoSuchObject,
@@ -92,7 +93,7 @@ def error_code(error: DBAPIError) -> str | int | None:
     if isinstance(number, int):
         # PyMySQL has an SQLSTATE beside it, which says less.
         return number
-    return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    return sqlstate(error) or None
 
 
 def _meaning(error: DBAPIError, table: str, known: Callable[[str], Sequence[str]]) -> SchemaError | None:
