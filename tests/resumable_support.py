@@ -27,6 +27,18 @@ def counted(folder: Folder, rows: int = 40, size: int = 4, extra: str = "", up: 
     folder.add(2, up.format(size=size), extra=f"{RESUMABLE}\n{extra}")
 
 
+VISITED = """for rows in self.batches("t", size=4):
+    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))"""
+
+
+def visited(folder: Folder, stop: str = "", before: str = "") -> None:
+    """The same for any database: fourteen rows, and what stands *before* the loop and at the end of its body."""
+    up = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
+self.execute_sql("INSERT INTO t (id) VALUES (?)", [(n,) for n in range(1, 15)])"""
+    folder.add(1, up)
+    folder.add(2, before + VISITED + stop, extra=RESUMABLE)
+
+
 def visits(url: str) -> dict[int, int]:
     """How many rows were visited how often, by both accounts."""
     raw = sqlite3.connect(url.removeprefix("sqlite:///"))

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import Folder, failures
 from places import Place, at_once
+from resumable_support import visited
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool, StaticPool
@@ -623,22 +624,11 @@ def test_a_transaction_that_is_left_open_is_undone(place: Place, folder: Folder)
     assert place.rows("SELECT id FROM t1") == [(1,)]
 
 
-COUNTED = """for rows in self.batches("t", size=4):
-    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))"""
-
-
-def counted(folder: Folder, stop: str = "", before: str = "") -> None:
-    up = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
-self.execute_sql("INSERT INTO t (id) VALUES (?)", [(n,) for n in range(1, 15)])"""
-    folder.add(1, up)
-    folder.add(2, before + COUNTED + stop, extra="resumable = True")
-
-
 @proves("Resumable, exactly once for each row", **YES)
 def test_a_resumable_one_is_killed_at_every_statement(place: Place, folder: Folder) -> None:
     """What stands before the loop is done by the first try, or again by the next."""
     column = "from sqlalchemy import Column, Integer\nself.add_column_if_not_exists('t', Column('m', Integer))\n"
-    counted(folder, before=column)
+    visited(folder, before=column)
     place.migrator(folder).migrate_to_version(1)
     killed = 0
     for at in place.kills(folder):
@@ -655,18 +645,18 @@ def test_a_resumable_one_is_killed_at_every_statement(place: Place, folder: Fold
 
 @proves("Resumable, exactly once for each row", **YES)
 def test_a_resumable_one_that_fails_goes_on(place: Place, folder: Folder) -> None:
-    counted(folder, "\n    if rows[0].id == 9: raise ValueError")
+    visited(folder, "\n    if rows[0].id == 9: raise ValueError")
     migrator = place.migrator(folder)
     with pytest.raises(MigrationFailed, match="8 of 14 rows"):
         migrator.migrate()
     assert migrator.get_migration_status().progress[2]["rows"] == 8
-    counted(folder)
+    visited(folder)
     assert place.migrator(folder).migrate().applied == [2]
     assert place.rows("SELECT DISTINCT done FROM t") == [(1,)]
 
 
 def test_a_resumable_loop_that_only_reads_is_read_again(place: Place, folder: Folder) -> None:
-    counted(folder)
+    visited(folder)
     collect = "found = []\nfor rows in self.batches('t', size=4):\n    found += [row.id for row in rows]{}\n"
     write = "self.execute_sql('UPDATE t SET done = done + 1 WHERE id = ?', [(one,) for one in found])"
     folder.add(2, collect.format("\n    if rows[0].id == 9: raise ValueError") + write, extra="resumable = True")

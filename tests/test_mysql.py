@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import Folder, failures
 from native_databases import scratch_database
-from resumable_support import in_child
+from resumable_support import in_child, visited
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
@@ -678,32 +678,21 @@ def test_outside_a_transaction(engine: Engine, folder: Folder) -> None:
 # Resumable
 
 
-COUNTED = """for rows in self.batches("t", size=4):
-    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))"""
-
-
-def counted(folder: Folder, stop: str = "", before: str = "") -> None:
-    up = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
-self.execute_sql("INSERT INTO t (id) VALUES (?)", [(n,) for n in range(1, 15)])"""
-    folder.add(1, up)
-    folder.add(2, before + COUNTED + stop, extra="resumable = True")
-
-
 def test_ddl_inside_a_batch_is_refused(engine: Engine, folder: Folder) -> None:
-    counted(folder, "\n    self.execute_sql('CREATE TABLE IF NOT EXISTS half (id INTEGER)')")
+    visited(folder, "\n    self.execute_sql('CREATE TABLE IF NOT EXISTS half (id INTEGER)')")
     with pytest.raises(MigrationFailed, match=r"half a batch(.|\n)*CREATE TABLE IF NOT EXISTS half"):
         of(engine, folder).migrate()
     assert rows(engine, "SELECT DISTINCT done FROM t") == [(0,)]
     assert tables(engine) == ["t"]
-    counted(folder)
+    visited(folder)
     assert of(engine, folder).migrate().applied == [2]
 
 
 def test_a_resumable_one_says_what_its_ddl_has_left(engine: Engine, folder: Folder) -> None:
-    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\nraise ValueError\n")
+    visited(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\nraise ValueError\n")
     with pytest.raises(MigrationFailed, match="permanent: 1 statement on the schema: ALTER TABLE t"):
         of(engine, folder).migrate()
-    counted(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\n")
+    visited(folder, before="self.execute_sql('ALTER TABLE t ADD COLUMN IF NOT EXISTS m INTEGER')\n")
     assert of(engine, folder).migrate().applied == [2]
 
 
@@ -711,7 +700,7 @@ def test_whoever_was_taken_over_stops(
     engine: Engine, engines: Engines, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection was ended by the server: another has the lock, and goes on."""
-    counted(folder)
+    visited(folder)
     stolen: list[int] = []
     holder: list[int] = []
     event.listen(engine, "connect", lambda raw, _: holder.append(raw.thread_id()))

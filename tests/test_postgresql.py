@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Folder, failures
 from native_databases import scratch_database
+from resumable_support import visited
 from sqlalchemy import Engine, create_engine, event, text
 
 from sqlmig import (
@@ -205,17 +206,6 @@ def test_an_index_is_made_concurrently(engine: Engine, folder: Folder) -> None:
 # Resumable
 
 
-COUNTED = """for rows in self.batches("t", size=4):
-    self.execute_sql("UPDATE t SET done = done + 1 WHERE id BETWEEN ? AND ?", (rows[0].id, rows[-1].id))"""
-
-
-def counted(folder: Folder, stop: str = "") -> None:
-    up = """self.execute_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, done INTEGER NOT NULL DEFAULT 0)")
-self.execute_sql("INSERT INTO t SELECT generate_series(1, 14)")"""
-    folder.add(1, up)
-    folder.add(2, COUNTED + stop, extra="resumable = True")
-
-
 # In a caller's transaction
 
 
@@ -269,7 +259,7 @@ def test_whoever_was_taken_over_stops(
     engine: Engine, engines: Engines, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection was ended by the server: another has the lock, and goes on."""
-    counted(folder)
+    visited(folder)
     stolen: list[int] = []
     holder: list[int] = []
     event.listen(engine, "connect", lambda raw, _: holder.append(raw.info.backend_pid))
