@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -21,7 +21,6 @@ from sqlalchemy.pool import Pool, StaticPool
 from .turns import Here, Turn, greenlet_at_work
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import CursorResult
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
     from sqlalchemy.sql import Executable
 
@@ -32,13 +31,11 @@ __all__ = [
     "Database",
     "DatabaseConnection",
     "Parameters",
-    "as_plain",
     "atomic",
     "begin",
     "display_name",
     "in_autocommit",
     "is_asynchronous",
-    "plain_for",
     "pool_lock",
     "refuse_asynchronous",
 ]
@@ -47,9 +44,6 @@ Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
 Asynchronous: TypeAlias = "AsyncEngine | AsyncConnection"
 
 logger = logging.getLogger("sqlmig.sql")
-
-# How `?` is spelled (PEP 249); asyncpg numbers them.
-_PLACEHOLDERS = {"format": "%s", "pyformat": "%s", "numeric_dollar": "$"}
 
 _pool_locks: WeakKeyDictionary[Pool, Turn] = WeakKeyDictionary()
 _pool_locks_guard = threading.Lock()
@@ -96,6 +90,7 @@ class DatabaseConnection:
         """Run one statement."""
         from .rows import Result, Row
         from .sql_text import has_placeholders
+        from .statements import run
 
         self.statements += 1
         self.last_statement = sql if isinstance(sql, str) else None
@@ -110,9 +105,9 @@ class DatabaseConnection:
         refuse_asynchronous(self.engine)
         connection = self.connection
         if connection is not None:
-            return Result(_run(connection, sql, params))
+            return Result(run(connection, sql, params))
         with self._alone(), self.engine.begin() as own:
-            return Result(_run(own, sql, params)).buffer()
+            return Result(run(own, sql, params)).buffer()
 
     def fetch_one(self, sql: str | Executable, params: Parameters = None) -> Row | None:
         """The first row of a query, or None."""
@@ -380,83 +375,3 @@ def _without_url(error: Exception, url: str) -> str:
     from .errors import shorten
 
     return f"{type(error).__name__}: {shorten(str(error).replace(url, 'the URL'))}"
-
-
-def _run(connection: Connection, sql: str | Executable, params: Parameters) -> CursorResult[Any]:
-    if not isinstance(sql, str):
-        return connection.execute(sql, params or None)
-    if params is None or (isinstance(params, Sequence) and not params):
-        # Without values there are no placeholders: a driver is not to look for any behind a `%`.
-        if _prepares(connection):
-            return _run_each(connection, sql)
-        return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
-    if isinstance(params, Mapping):
-        return _run_named(connection, sql, [params])
-    if isinstance(params, str | bytes | set) or not isinstance(params, Iterable):
-        raise TypeError("parameters are a tuple, a dict, or a list of them; write (value,) for one value")
-    params = list(params)
-    many = isinstance(params[0], Iterable) and not isinstance(params[0], str | bytes | bytearray | memoryview)
-    rows: Sequence[Any] = params if many else [params]
-    if isinstance(rows[0], Mapping):
-        return _run_named(connection, sql, rows)
-    from .sql_text import bind_positional
-
-    placeholder = _PLACEHOLDERS.get(_style(connection), "?")
-    sql = bind_positional(sql, len(rows[0]), placeholder, connection.dialect.name)
-    plain = plain_for(connection)
-    values = [tuple(map(plain, row)) for row in rows]
-    return connection.exec_driver_sql(sql, values if many else values[0])
-
-
-def _run_named(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
-    """`:name` is SQLite's own; other drivers have theirs."""
-    from .sql_text import bind_named, number_named
-
-    plain = plain_for(connection)
-    if _style(connection) == "numeric_dollar":
-        sql, names = number_named(sql, rows[0].keys())
-        in_order = [tuple(plain(row[name]) for name in names) for row in rows]
-        return connection.exec_driver_sql(sql, in_order[0] if len(in_order) == 1 else in_order)
-    if _style(connection) in ("format", "pyformat"):
-        sql = bind_named(sql, rows[0].keys(), connection.dialect.name)
-    values = [{key: plain(value) for key, value in row.items()} for row in rows]
-    return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values)
-
-
-def _prepares(connection: Connection) -> bool:
-    """Whether the driver prepares whatever it runs, which the server does for one statement at a time."""
-    return _style(connection) == "numeric_dollar"
-
-
-def _run_each(connection: Connection, sql: str) -> CursorResult[Any]:
-    """Several statements in one text; the result is that of the first, as of drivers that take them together."""
-    from .sql_text import split_statements
-
-    statements = split_statements(sql, connection.dialect.name) or [sql]
-    options = {"no_parameters": True}
-    first, *others = [connection.exec_driver_sql(one, execution_options=options) for one in statements]
-    for result in others:
-        result.close()
-    return first
-
-
-def _style(connection: Connection) -> str:
-    """How the driver spells a placeholder (PEP 249)."""
-    return str(getattr(connection.dialect.loaded_dbapi, "paramstyle", "qmark"))
-
-
-def plain_for(connection: Connection) -> Callable[[Any], Any]:
-    """What makes a value one as the driver takes it."""
-    # asyncpg sends values in the form of the column's type, and takes no text for a date.
-    return _as_it_is if _style(connection) == "numeric_dollar" else as_plain
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def as_plain(value: Any) -> Any:
-    """Dates as ISO text: the adapters that sqlite3 has for them are deprecated."""
-    if hasattr(value, "isoformat"):
-        return value.isoformat(" ") if hasattr(value, "hour") and hasattr(value, "year") else value.isoformat()
-    return value

@@ -16,9 +16,9 @@ from sqlalchemy.sql.expression import TableClause
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType
 
-from ..connection import as_plain
 from ..errors import DataError, WrongKey
 from ..rows import KeptRow
+from ..statements import as_plain
 from .loops import batches
 from .pace import Pace
 from .tables import ColumnNames, TableFacts, describe, names_of, table_of

@@ -15,8 +15,9 @@ from sqlalchemy.types import NullType
 
 from ..backends.session import OBSERVER, note_undone
 from ..backends.sqlite import pragma
-from ..connection import atomic, plain_for
+from ..connection import atomic
 from ..errors import DataError, NoSuchRows, WrongKey
+from ..statements import plain_for
 from .tables import ColumnNames, describe, names_of, table_of
 
 if TYPE_CHECKING:
