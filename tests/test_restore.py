@@ -219,6 +219,33 @@ def test_a_writer_that_ends_is_waited_for(library: Library) -> None:
     assert rows(library.file) == library.old
 
 
+def test_one_that_waits_keeps_nobody_from_committing(library: Library) -> None:
+    """Of a lock that is asked for again and again, no part is kept in between."""
+    writer = sqlite3.connect(library.file, isolation_level=None, timeout=1, check_same_thread=False)
+    refused: list[Exception] = []
+
+    def commit() -> None:
+        try:
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            refused.append(error)
+
+    release = threading.Timer(0.5, commit)
+
+    def progress(done: int, total: int, message: str) -> None:
+        if message == "restore: verifying":
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute("INSERT INTO migration_history (version, operation, success) VALUES (1000, 'stamp', 1)")
+            release.start()
+
+    migrator = Migrator(library.file, library.folder.path, lock_timeout=3, progress=progress)
+    assert migrator.restore(library.snapshot)
+    release.join()
+    writer.close()
+    assert not refused
+    assert migrator.get_migration_history()[1]["operation"] == "stamp"
+
+
 def test_the_history_is_whole_though_others_write_all_the_time(library: Library) -> None:
     """Between the look at the history and the copy nobody gets in unseen."""
     stop, written = threading.Event(), []

@@ -317,9 +317,11 @@ class Restore:
         if mode in ("off", "memory"):
             # With these a killed process would leave half of either content.
             live.execute("PRAGMA main.journal_mode = DELETE")
-        live.execute("PRAGMA main.locking_mode = EXCLUSIVE")
         try:
             self.backend.patiently(lambda: live.execute("BEGIN EXCLUSIVE"))
+            # Not before: one that waits in this mode keeps the lock of a reader between its tries, and whoever
+            # writes meanwhile could never commit (https://sqlite.org/pragma.html#pragma_locking_mode).
+            live.execute("PRAGMA main.locking_mode = EXCLUSIVE")
             live.execute("COMMIT")
             yield
         finally:
