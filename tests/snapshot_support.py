@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,23 @@ class Forks:
         self._process.stdin.flush()
         ended, took = json.loads(self._process.stdout.readline())
         return ended, took
+
+    def killed(self, code: str, took: float, times: int, **names: str) -> Iterator[int]:
+        """
+        Run *code* again and again, each run killed at some moment of its own, until so many were; how each ended.
+
+        Args:
+            took: How long it takes, in seconds, to begin with: how long it takes here and now is learnt from those
+                that ended before they were killed.
+        """
+        killed = 0
+        for turn in range(10 * times):
+            ended, lasted = self.run(code, random.Random(turn).uniform(0, took), **names)
+            killed += ended < 0
+            took = took * 1.05 if ended < 0 else min(took, lasted)
+            yield ended
+            if killed >= times:
+                return
 
     def close(self) -> None:
         self._process.communicate(timeout=30)

@@ -382,7 +382,8 @@ migrator = Migrator(create_engine(url), folder, snapshot=place)
 
 
 @pytest.fixture
-def forks() -> Iterator[Forks]:
+def forks(url: URL) -> Iterator[Forks]:
+    """With the programs of the server that *url* is of on the path."""
     forks = Forks()
     yield forks
     forks.close()
@@ -395,14 +396,9 @@ def test_killed_while_it_makes_a_snapshot(
     names = {"url": url.render_as_string(hide_password=False), "folder": str(library.path), "place": str(place)}
     code, took = forks.run(JOB + "migrator.create_snapshot()", **names)
     assert code == 0
-    chance = random.Random(5)
-    killed = 0
-    for _ in range(10):
-        code, _ = forks.run(JOB + "migrator.create_snapshot()", after=chance.uniform(0.05, took), **names)
-        killed += code == -9
+    for _ in forks.killed(JOB + "migrator.create_snapshot()", took, 6, **names):
         for snapshot in of(engine, library, place).snapshots():
             assert of(engine, library, place).keeper.look_at(snapshot.path).version == 1
-    assert killed > 2
     of(engine, library, place).create_snapshot()
     assert not [path for path in place.iterdir() if path.suffix != ".snapshot"]
     assert dumped(url) == before
@@ -417,18 +413,17 @@ def test_killed_while_it_restores(forks: Forks, url: URL, engine: Engine, librar
     job = JOB.replace(", snapshot=place", "") + "migrator.restore(place)"
     code, took = forks.run(job, **names)
     assert code == 0
-    chance = random.Random(6)
-    seen = set()
-    for _ in range(12):
-        of(engine, library).migrate()
-        restores = len([e for e in of(engine, library).get_migration_history() if e["operation"] == "restore"])
-        code, _ = forks.run(job, after=chance.uniform(0.1, took * 1.2), **names)
+    seen, restores = set(), 1
+    of(engine, library).migrate()
+    for code in forks.killed(job, took, 8, **names):
         _wait_until_alone(engine)
         version, there = of(engine, library).get_current_version(), dumped(url)
         assert there == (old if version == 1 else new)
         now = [e for e in of(engine, library).get_migration_history() if e["operation"] == "restore"]
-        assert len(now) == restores + (version == 1)
+        restores += version == 1
+        assert len(now) == restores
         seen.add((code, version))
+        of(engine, library).migrate()
     assert (-9, 2) in seen
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -17,14 +16,16 @@ from sqlmig import Migrator, SnapshotPolicy
 
 KILLS = int(os.environ.get("SQLMIG_TEST_KILLS", "80"))
 
-MIGRATE = """
+# Ends itself where it is told how far it has got, if a moment is given.
+DIE = """
+import os, signal
 from sqlmig import Migrator, SnapshotPolicy
-Migrator(file, folder, snapshot=SnapshotPolicy(snapshots, keep=3)).migrate()
+def progress(done, total, message, moment=globals().get("moment")):
+    if moment and message.startswith(moment) and int(message.split()[-2]) >= int(percent):
+        os.kill(os.getpid(), signal.SIGKILL)
 """
-RESTORE = """
-from sqlmig import Migrator
-Migrator(file, folder).restore(snapshot)
-"""
+MIGRATE = DIE + "Migrator(file, folder, snapshot=SnapshotPolicy(snapshots, keep=3), progress=progress).migrate()"
+RESTORE = DIE + "Migrator(file, folder, progress=progress).restore(snapshot)"
 
 
 @pytest.fixture
@@ -53,18 +54,19 @@ def test_killed_while_it_makes_a_snapshot(forks: Forks, library: Path, folder: F
     assert code == 0
     after = rows(library)
     assert after != before
-    ended, unfinished = [], 0
-    for kill in range(KILLS):
-        replace(library, base)
-        ended.append(forks.run(MIGRATE, random.Random(kill).uniform(0, took), **names)[0])
+    replace(library, base)
+    for kill, _ in enumerate(forks.killed(MIGRATE, took, KILLS, **names)):
         found = rows(library)
         assert found in (before, after), f"kill {kill}"
         intact(library)
         for made in snapshots.glob("*.snapshot"):
             assert rows(made) == before, f"kill {kill}: {made}"
-        unfinished += len(list(snapshots.glob("*.partial")))
-    assert ended.count(-signal.SIGKILL) > KILLS / 4
-    assert unfinished > 0, "none was killed in the copy"
+        replace(library, base)
+    for percent in range(0, 100, 5):
+        code, _ = forks.run(MIGRATE, moment="snapshot: ", percent=str(percent), **names)
+        assert code == -signal.SIGKILL
+        assert len(list(snapshots.glob("*.partial"))) == 1
+        assert rows(library) == before
     replace(library, base)
     result = Migrator(f"sqlite:///{library}", folder.path, snapshot=SnapshotPolicy(snapshots)).migrate()
     assert result.applied == [2]
@@ -83,21 +85,22 @@ def test_killed_while_it_restores(forks: Forks, library: Path, folder: Folder, t
     code, took = forks.run(RESTORE, **names)
     assert code == 0
     assert rows(library) == new
-    outcomes = []
     idle = sqlite3.connect(library, timeout=30)
-    for kill in range(KILLS):
-        replace(library, base)
-        code, _ = forks.run(RESTORE, random.Random(kill).uniform(0, took), **names)
+    replace(library, base)
+    for kill, _ in enumerate(forks.killed(RESTORE, took, KILLS, **names)):
         found = rows(library)
         assert found in (old, new), f"kill {kill}"
         intact(library)
         assert idle.execute("SELECT count(*) FROM tags").fetchone()[0] == len(found["tags"])
         history = [entry["operation"] for entry in migrator.get_migration_history()]
         assert history == (["restore"] if found == new else []) + ["apply", "apply"], f"kill {kill}"
-        outcomes.append((code, found == new))
+        replace(library, base)
     idle.close()
-    assert len([1 for code, _ in outcomes if code == -signal.SIGKILL]) > KILLS / 4
-    assert (-signal.SIGKILL, False) in outcomes
+    for percent in range(0, 100, 5):
+        code, _ = forks.run(RESTORE, moment="restore: writing", percent=str(percent), **names)
+        assert code == -signal.SIGKILL
+        assert rows(library) == old
+        intact(library)
     assert _journal_mode(library) == mode
     assert migrator.restore(snapshot)
     assert rows(library) == new
