@@ -22,6 +22,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "history_table": (str,),
     "schema": (str,),
     "snapshot": (bool, str, dict),
+    "models": (str, list),
 }
 
 _KINDS = {"str": "text", "list": "a list", "bool": "true or false", "dict": "a table"}

@@ -263,6 +263,17 @@ class RehearsalFailed(MigrationError):
         )
 
 
+class CheckImpossible(MigrationError):
+    """The migrations failed on an empty database, which a check makes to see what they lead to."""
+
+    def __init__(self, database: str, error: MigrationError) -> None:
+        listed = "\n".join(f"  {line}" for line in str(error).splitlines())
+        super().__init__(
+            f"{database} could not be checked: the migrations fail on an empty database.\n{listed}\n"
+            "Mend that migration, so that a new installation works; the database itself was not touched."
+        )
+
+
 class SnapshotFailed(MigrationError):
     """No verified copy of the database could be made, so that nothing was started."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.reflection import Inspector
 
     from .aio.doors import Door
+    from .drift.report import DriftReport
     from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
@@ -283,6 +284,36 @@ class Migrator:
         from .safety.rehearsal import rehearse
 
         return rehearse(self, target, together=all_or_nothing, folder=folder, room=room, thorough=thorough).report
+
+    @verb
+    def check(
+        self,
+        models: object = None,
+        *,
+        ignore: Sequence[str] = (),
+        database: bool = True,
+        allow_empty: bool = False,
+    ) -> DriftReport:
+        """
+        Tell in what models, migrations and the database do not agree.
+
+        The models are created in an empty database of the same kind, the migrations are run in another, and what the
+        catalogues of the three say is compared; both are removed at the end. The database is only read.
+
+        Args:
+            models: A MetaData, a declarative base, `"app.models:Base"`, or a list of them; without, the migrations and
+                the database are compared.
+            ignore: Patterns of names that are passed over: `"audit_*"`, `"books.legacy"`.
+            database: Whether the database is compared at all, or the models and the migrations alone.
+            allow_empty: Whether models without tables are meant, and not a module that was not imported.
+
+        Raises:
+            ConfigurationError: The models are none, or cannot be created in this kind of database.
+            CheckImpossible: The migrations fail on an empty database.
+        """
+        from .drift.check import check
+
+        return check(self, models, ignore=ignore, database=database, allow_empty=allow_empty)
 
     @property
     def _limits(self) -> dict[str, Any]:

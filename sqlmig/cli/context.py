@@ -139,7 +139,7 @@ def _url(options: Options, config: dict[str, Any]) -> str:
 def _migrator(
     url: str, options: Options, config: dict[str, Any], progress: Callable[[int, int, str], object] | None
 ) -> Migrator:
-    settings = {name: value for name, value in config.items() if name not in ("url", "path")}
+    settings = {name: value for name, value in config.items() if name not in ("url", "path", "models")}
     return Migrator(url, migrations_of(options, config), progress=progress, **settings)
 
 

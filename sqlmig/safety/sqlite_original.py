@@ -47,6 +47,11 @@ class SQLiteOriginal(Original):
                 held.close()
             yield
 
+    @property
+    def source(self) -> Source:
+        """What the application's connections are like; known within `opened()`."""
+        return self._source
+
     @contextmanager
     def copied(self, asked: Asked, tell: Tell) -> Iterator[SQLiteCopy]:
         """By the backup API."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backends.raw import ask_any
 from ..backends.sqlite import ask, quoted
+from ..backends.sqlite_virtual import shadow_tables, virtual_tables
 
 __all__ = [
     "Column",
@@ -98,7 +99,6 @@ def in_order(tables: Iterable[Table]) -> list[Table]:
 
 _DECLARED = re.compile(r"\s*([^(]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*$")
 _CONTENT = re.compile(r"\bcontent\s*=", re.IGNORECASE)
-_MODULE = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+([\"`\[]?)(\w+)", re.IGNORECASE | re.DOTALL)
 # Virtual tables that are written like others, and keep what they are given.
 _KEEPING = re.compile(r"(fts[345]|rtree|rtree_i32)$")
 
@@ -110,8 +110,8 @@ def sqlite_tables(raw: Any) -> list[Table]:
         "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%'"
         " ESCAPE '\\' ORDER BY name",
     )
-    modules = {name: found[2].lower() for name, sql in listed if (found := _MODULE.match(sql or ""))}
-    shadows = _shadows([name for name, _ in listed], modules)
+    modules = virtual_tables(listed)
+    shadows = shadow_tables([name for name, _ in listed], modules)
     tables = []
     for name, sql in listed:
         if name in shadows:
@@ -125,23 +125,6 @@ def sqlite_tables(raw: Any) -> list[Table]:
             columns, key = (Column("rowid", "integer"), *columns), ("rowid",)
         tables.append(Table(name, columns, key, _sqlite_references(raw, name, rows), module, derived))
     return tables
-
-
-def _shadows(names: Sequence[str], modules: dict[str, str]) -> set[str]:
-    """Named after their virtual table; SQLite's own list of them is not there on releases before 3.37."""
-    kinds = {
-        "fts5": ("data", "idx", "content", "docsize", "config"),
-        "fts": ("content", "segments", "segdir", "docsize", "stat"),
-        "rtree": ("node", "parent", "rowid"),
-    }
-    found = {
-        f"{name}_{part}".lower()
-        for name, module in modules.items()
-        for kind, parts in kinds.items()
-        if module == kind or (kind != "fts5" and module != "fts5" and module.startswith(kind))
-        for part in parts
-    }
-    return {name for name in names if name.lower() in found and name not in modules}
 
 
 def _sqlite_column(row: Sequence[Any]) -> Column:

@@ -1,0 +1,61 @@
+"""The command that compares: check."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ..config import load_config
+from ..errors import ConfigurationError
+from . import render
+from .context import Options, reader, shared_options
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.option(
+    "--models",
+    metavar="MODULE:NAME",
+    multiple=True,
+    help="The models: a MetaData or a declarative base, as app.models:Base; else models in [tool.sqlmig].",
+)
+@click.option("--ignore", metavar="PATTERN", multiple=True, help="Names to pass over: 'audit_*', 'books.legacy'.")
+@click.option("--no-database", is_flag=True, help="Compare the models with the migrations alone.")
+@click.option("--allow-empty", is_flag=True, help="Models without tables are meant.")
+@shared_options
+def check(
+    options: Options, models: tuple[str, ...], ignore: tuple[str, ...], no_database: bool, allow_empty: bool
+) -> None:
+    """
+    Tell in what models, migrations and the database do not agree.
+
+    The database is only read. Exit code 1 where something differs.
+    """
+    named = models_of(models)
+    if no_database and not named:
+        raise ConfigurationError(
+            "There is nothing to compare.\n  --no-database leaves the models and the migrations, and none were named\n"
+            "Name them: sqlmig check --no-database --models app.models:Base"
+        )
+    found, name = reader(options)
+    there = not name.endswith("(not there yet)")
+    report = found.check(named or None, ignore=ignore, database=there and not no_database, allow_empty=allow_empty)
+    if options.as_json:
+        render.as_json({**report, "clean": report.clean})
+    else:
+        if not there and not no_database:
+            render.say(f"{name}: compared are the models and the migrations.")
+        render.say(str(report))
+    sys.exit(0 if report else 1)
+
+
+def models_of(named: tuple[str, ...]) -> list[Any]:
+    """What was named on the command line, else in pyproject.toml."""
+    configured = load_config().get("models") or []
+    return list(named) or ([configured] if isinstance(configured, str) else list(configured))
+
+
+COMMANDS = (check,)

@@ -1,0 +1,145 @@
+"""A schema as a database's own catalogue tells it, in parts that can be compared one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..schema.sqlite.definition import folded
+
+__all__ = ["COLUMN_FACETS", "Column", "Constraint", "Index", "Shape", "Table", "Thing", "Wording"]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """
+    A piece of SQL.
+
+    Attributes:
+        shown: As it is written in the database.
+        meant: What counts when it is compared: two that say the same have the same.
+    """
+
+    meant: str
+    shown: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @classmethod
+    def plain(cls, text: str) -> Wording:
+        """One that the database words in one way only."""
+        return cls(text, text)
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    One column.
+
+    Attributes:
+        type: As the database words it.
+        generated: The expression that it is computed by, with STORED or VIRTUAL.
+        identity: How the database numbers it: AUTOINCREMENT, AUTO_INCREMENT, SERIAL, BY DEFAULT AS IDENTITY.
+        collation: Where it is another than a column has that names none.
+        others: What this kind of database knows besides.
+    """
+
+    name: str
+    type: str
+    nullable: bool = True
+    default: Wording | None = None
+    generated: Wording | None = None
+    identity: str | None = None
+    collation: str | None = None
+    comment: str | None = None
+    others: str = ""
+
+
+COLUMN_FACETS = ("type", "nullable", "default", "generated", "identity", "collation", "comment", "others")
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """
+    A constraint of a table.
+
+    Attributes:
+        kind: "primary key", "unique", "check", "foreign key" or "exclude".
+        name: None where the database made it up, or there is none.
+        definition: All that it says, but for its name.
+        parent: The table that a foreign key refers to.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    definition: Wording
+    name: str | None = None
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Index:
+    """
+    An index that CREATE INDEX made.
+
+    Attributes:
+        definition: Its table, keys and condition, and whether it is unique; all but its name.
+    """
+
+    name: str
+    table: str
+    unique: bool
+    definition: Wording
+
+
+@dataclass(frozen=True)
+class Thing:
+    """
+    A trigger, a view, a virtual table, a type, a sequence, a function.
+
+    Attributes:
+        table: The table that it belongs to, if to one.
+    """
+
+    kind: str
+    name: str
+    definition: Wording
+    table: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    One table.
+
+    Attributes:
+        name: With its schema where that is not the usual one.
+        options: What else is said of it: STRICT, WITHOUT ROWID, an engine, a partitioning.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    constraints: tuple[Constraint, ...] = ()
+    options: frozenset[str] = frozenset()
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """
+    All that is compared of a database; its records of migrations are not among it.
+
+    Attributes:
+        tables, indexes, things: By the key of their name.
+        folds: Whether names in another case are the same.
+    """
+
+    tables: Mapping[str, Table]
+    indexes: Mapping[str, Index]
+    things: Mapping[tuple[str, str], Thing]
+    folds: bool = False
+
+    def key(self, name: str) -> str:
+        """What two names have in common that mean the same."""
+        return folded(name) if self.folds else name
