@@ -10,7 +10,7 @@ from conftest import Folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native_databases import scratch_database
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from sqlmig import DataLossError, Migrator
 
@@ -244,6 +244,36 @@ def test_batches_of_a_resumable_one_are_looked_at_each(engine: Engine, folder: F
     assert len(contents(engine)["pages"]) == 3
     folder.add(1, up, extra="resumable = True\nremoves = ['pages']")
     assert [str(loss) for loss in Migrator(engine, folder.path).migrate().losses] == ["delete 2 rows of pages"]
+
+
+def test_what_others_do_meanwhile_is_none_of_its_own(engine: Engine, folder: Folder) -> None:
+    """Not by name, either: a column of theirs is no column that a rollback of this one would remove."""
+    with engine.begin() as connection:
+        for name in ("theirs", "going", "dwindling"):
+            connection.exec_driver_sql(f"CREATE TABLE {name} (a INTEGER, b INTEGER)")
+    folder.table(1)
+    folder.add(2, steps(["ALTER TABLE empty_table ADD COLUMN y INTEGER DEFAULT 7"]), "pass")
+    another = engine.execution_options()
+    done: list[str] = []
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if "ADD COLUMN y" in statement and not done:
+            done.append(statement)
+            with another.begin() as connection:
+                for theirs in (
+                    *("ALTER TABLE theirs ADD COLUMN c INTEGER", "DROP TABLE going", "CREATE TABLE fresh (a INTEGER)"),
+                    *("ALTER TABLE dwindling DROP COLUMN b", "ALTER TABLE old_table RENAME COLUMN x TO z"),
+                ):
+                    connection.exec_driver_sql(theirs)
+
+    migrator = Migrator(engine, folder.path)
+    assert migrator.migrate().warnings == []
+    assert done
+    row = next(row for row in migrator.version_tracker.read().rows if row.version == 2)
+    assert row.metadata["created"] == ["empty_table.y"]
+    assert "renamed" not in row.metadata
+    migrator.rollback_to_version(1)
 
 
 def test_policies(engine: Engine, folder: Folder) -> None:

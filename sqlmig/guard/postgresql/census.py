@@ -187,7 +187,8 @@ class ServerCensus:
 def held_by(raw: Any, name: str) -> Loss | None:
     """The rows of a table, or the values of a column, of that name; None where it is there no more."""
     census, parts = ServerCensus(raw), name.split(".")
-    if census.oid(_joined(parts)) is not None:
+    # A name of three parts is that of a column; PostgreSQL would take the first for a database.
+    if len(parts) < 3 and census.oid(_joined(parts)) is not None:
         return Loss(kind="table", name=name, count=census.count(_joined(parts)))
     table, column = _joined(parts[:-1]), parts[-1]
     oid = census.oid(table) if table else None

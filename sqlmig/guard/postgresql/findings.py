@@ -98,18 +98,25 @@ class ServerFindings:
                 self._lose("nulls", f"{was.name}.{column}", filled - left - deleted.get(oid, 0))
 
     def _list_gone(self) -> None:
-        for oid, was in self._ledger.before.items():
-            if oid not in self._then:
-                self.dropped.append(was.name)
-                continue
-            there = self._then[oid].columns
-            self.dropped += [f"{was.name}.{column}" for number, column in was.columns.items() if number not in there]
+        gone = [oid for oid in self._ledger.before if oid not in self._then]
+        own = self._census.locked() if gone else set()
+        self.dropped += [self._ledger.before[oid].name for oid in gone if oid in own]
+        for oid, table in self._then.items():
+            if oid in self._ledger.before and table.ours:
+                was = self._ledger.before[oid]
+                there = table.columns
+                self.dropped += [
+                    f"{was.name}.{column}" for number, column in was.columns.items() if number not in there
+                ]
 
     def _list_new(self) -> None:
         for oid, table in self._then.items():
             was = self._ledger.before.get(oid)
             if was is None:
                 self.created += [table.name] if table.ours else []
+                continue
+            if not table.ours:
+                # What another connection has altered meanwhile is none of this migration's.
                 continue
             if was.name != table.name:
                 self.renamed[was.name] = table.name
