@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import BaseMigration, ResumableMigration
     from .connection import DatabaseConnection
+    from .drift.report import Comparison, DriftReport, Finding
     from .errors import (
+        CheckImpossible,
         CheckpointMismatch,
         ConfigurationError,
         CopyError,
@@ -75,7 +77,9 @@ logging.getLogger("sqlmig").addHandler(logging.NullHandler())
 _HOMES = {
     "base": ["BaseMigration", "ResumableMigration"],
     "connection": ["DatabaseConnection"],
+    "drift.report": ["Comparison", "DriftReport", "Finding"],
     "errors": [
+        "CheckImpossible",
         "CheckpointMismatch",
         "ConfigurationError",
         "CopyError",
@@ -100,17 +104,15 @@ _HOMES = {
         "ObjectExists",
         "ObjectInUse",
         "RehearsalFailed",
-        "RollbackNotSupported",
-        "SchemaError",
-        "TablesDiffer",
-        "TakenOver",
-        "TargetNotEmpty",
         "RestoreFailed",
         "RollbackNotSupported",
         "SchemaError",
         "SnapshotFailed",
         "SnapshotUnusable",
         "StatementTimeout",
+        "TablesDiffer",
+        "TakenOver",
+        "TargetNotEmpty",
         "TransactionEnded",
         "UnknownRevision",
         "UnknownVersion",
@@ -138,7 +140,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BaseMigration",
+    "CheckImpossible",
     "CheckpointMismatch",
+    "Comparison",
     "ConfigurationError",
     "CopyError",
     "CopyInterrupted",
@@ -154,6 +158,8 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseUnavailable",
     "DiskFull",
+    "DriftReport",
+    "Finding",
     "InterruptedMigration",
     "InvalidIndex",
     "Issue",

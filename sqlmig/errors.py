@@ -13,6 +13,7 @@ Every error that sqlmig raises on purpose.
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
     ├── RehearsalFailed           it failed on a copy, so the database was left alone
+    ├── CheckImpossible           the migrations fail on an empty database, so that nothing can be compared
     ├── SnapshotFailed            no verified copy of the database could be made, so nothing was started
     ├── SnapshotUnusable          what was to be restored cannot be; the database was not touched
     ├── RestoreFailed             a restore did not come to its end
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal
 
 __all__ = [
+    "CheckImpossible",
     "CheckpointMismatch",
     "ConfigurationError",
     "CopyError",

@@ -141,7 +141,7 @@ def _live(migrator: Migrator) -> _Live:
         # What the newer migrations do is not known here.
         text = f"The database is at version {current}, ahead of the newest migration, {newest}: it is not compared."
         return _Live(current, text, None, False)
-    late = [version for version in status.pending_versions if version < current]
+    late = sorted(version for version in known - done if version < current)
     if late:
         text = f"Migration {late[0]:03} was not applied, though later ones were: the database is not compared."
         return _Live(current, text, None, False)
