@@ -268,7 +268,7 @@ def test_as_a_program(folder: Folder, url: str, tmp_path: Path) -> None:
     shown = sqlmig_command("--help", folder=tmp_path).stdout
     listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ") and "  " in line.strip()]
     # What other packages bring comes after sqlmig's own.
-    assert listed[listed.index("up") :][:15] == [
+    assert listed[listed.index("up") :][:16] == [
         "up",
         "to",
         "down",
@@ -279,6 +279,7 @@ def test_as_a_program(folder: Folder, url: str, tmp_path: Path) -> None:
         "plan",
         "history",
         "validate",
+        "check",
         "snapshot",
         "snapshots",
         "restore",
