@@ -2,9 +2,9 @@
 What telling drift costs: `python -m bench.drift` (or `--url postgresql+psycopg://...`, `mysql+pymysql://...`).
 
 Tables with ten columns, a foreign key, a CHECK and two indexes each, made by twenty migrations, and models that say the
-same. The peer is Alembic's `compare_metadata` on the database that is migrated already: it reflects the one and compares
-it with the models, where `check` also runs all migrations, creates the models, and compares the three. Both in turn,
-each in a fresh process, imports included in neither; medians.
+same. The peer is Alembic's `compare_metadata` on the database that is migrated already: it reflects that one and
+compares it with the models, where `check` also runs all migrations, creates the models, and compares the three. Both in
+turn, each in a fresh process, imports not included; medians.
 """
 
 from __future__ import annotations
