@@ -536,6 +536,7 @@ class Migrator:
     migrate_async = awaitable(migrate)
     migrate_to_version_async = awaitable(migrate_to_version)
     rehearse_async = awaitable(rehearse)
+    check_async = awaitable(check)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)
     snapshots_async = awaitable(snapshots)

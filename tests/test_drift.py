@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic_project import AlembicProject
 from click.testing import CliRunner, Result
 from conftest import Folder
 from sqlalchemy import (
@@ -29,7 +31,9 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from alembic_compat import AlembicMigrator
 from sqlmig import CheckImpossible, ConfigurationError, Migrator
 from sqlmig.cli.app import app
 from sqlmig.drift.models import load_models
@@ -361,6 +365,37 @@ def test_other_ways_to_be_connected(folder: Folder, kind: str) -> None:
         return
     with engine.connect() as connection:
         assert Migrator(connection, folder.path).check()
+
+
+@pytest.mark.parametrize("file", [True, False])
+def test_asynchronous_engines(migrator: Migrator, tmp_path: Path, file: bool) -> None:
+    async def checked() -> list[str]:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'library.db' if file else ''}")
+        ours = Migrator(engine, migrator.manager.sources.folders[0])
+        await ours.migrate_async()
+        report = await ours.check_async(library(more=[Column("isbn", Text)]))
+        await engine.dispose()
+        return [str(found) for found in report.differences]
+
+    assert asyncio.run(checked()) == [
+        "column books.isbn TEXT: in the models only",
+        "column books.isbn TEXT: in the models only",
+    ]
+
+
+def test_revisions_of_alembics(tmp_path: Path) -> None:
+    project = AlembicProject(tmp_path / "alembic")
+    project.table("authors", None)
+    project.table("pages", "authors")
+    migrator = AlembicMigrator(tmp_path / "alembic.db", project.path)
+    migrator.migrate()
+    metadata = MetaData()
+    for name in ("authors", "pages"):
+        Table(name, metadata, Column("id", Integer, primary_key=True), Column("n", Text))
+    assert migrator.check(metadata)
+    project.add("later", "pages", "def upgrade():\n    op.drop_table('pages')\n")
+    report = AlembicMigrator(tmp_path / "alembic.db", project.path).check(metadata)
+    assert [str(found) for found in report.differences] == ["table pages (id, n): in the models only"]
 
 
 # Bad input
