@@ -504,7 +504,11 @@ def test_the_command_tells_and_fails(project: Path) -> None:
     sys.modules.pop("shop_models", None)
     result = run("--no-database")
     assert result.exit_code == 1
-    assert result.output.splitlines() == ["models and migrations differ:", "  table t2 (n): in the models only"]
+    assert result.output.splitlines() == [
+        "models and migrations differ:",
+        "  table t2 (n): in the models only",
+        'What the models want is written as a migration by: sqlmig new --auto "what it changes"',
+    ]
     told = json.loads(run("--no-database", "--json").output)
     assert told["clean"] is False
     assert told["comparisons"][0]["findings"][0]["kind"] == "table"

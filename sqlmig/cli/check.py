@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from ..config import load_config
+from ..drift.report import DriftReport
 from ..errors import ConfigurationError
 from . import render
 from .context import Options, reader, shared_options
@@ -49,7 +51,19 @@ def check(
         if not there and not no_database:
             render.say(f"{name}: compared are the models and the migrations.")
         render.say(str(report))
+        for line in _next_steps(report):
+            render.say(line)
     sys.exit(0 if report else 1)
+
+
+def _next_steps(report: DriftReport) -> Iterator[str]:
+    for comparison in report.comparisons:
+        if comparison:
+            continue
+        if (comparison.left, comparison.right) == ("models", "migrations"):
+            yield 'What the models want is written as a migration by: sqlmig new --auto "what it changes"'
+        elif comparison.left == "migrations":
+            yield "What was done to the database by hand is taken back by hand, or made a migration of."
 
 
 def models_of(named: tuple[str, ...]) -> list[Any]:
