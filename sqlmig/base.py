@@ -54,6 +54,10 @@ class BaseMigration(SchemaMethods, DataMethods):
     _alembic: Any = None
     _running = False
 
+    # Whether it is an SQL file, in which directives say what attributes say here; and the line that it is at.
+    _in_sql = False
+    _place: tuple[Path, int] | None = None
+
     # Properties, so that a type checker lets a subclass say them either way.
 
     @property

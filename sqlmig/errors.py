@@ -53,6 +53,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .results import Issue, Loss, MigrationResult
     from .safety.report import Rehearsal
 
@@ -424,6 +426,7 @@ class MigrationFailed(MigrationError):
     Attributes:
         undone: Whether all of them were.
         permanent: What was not, in words, where its database commits with each statement on the schema.
+        place: The file and the line of its statement, where it is in plain SQL.
     """
 
     def __init__(
@@ -442,16 +445,18 @@ class MigrationFailed(MigrationError):
         kept: str = "",
         permanent: str = "",
         left: str = "",
+        place: tuple[Path, int] | None = None,
     ) -> None:
         self.version, self.description, self.operation = version, description, operation
-        self.revision, self.permanent = revision, permanent
+        self.revision, self.permanent, self.place = revision, permanent, place
         undone = undone and not permanent
         self.reason, self.statement, self.undone = reason, statement, undone
         verb = "failed to roll back" if operation == "rollback" else "failed"
         named = [shorten(description, 80)] + ([f"revision {revision}"] if revision not in (None, description) else [])
         lines = [f"Migration {version} ({', '.join(named)}) {verb}: {reason}"]
-        if statement:
-            lines.append(f"  statement: {shorten(statement)}")
+        if statement or place:
+            where = f" in {place[0].name}:{place[1]}" if place else ""
+            lines.append(f"  statement{where}" + (f": {shorten(statement)}" if statement else ""))
         if permanent:
             lines.append(
                 f"  Its database commits each statement on the schema, so that not all was undone; {permanent}"
@@ -500,9 +505,11 @@ class DataLossError(MigrationFailed):
         revision: str | None = None,
         kept: str = "",
         permanent: str = "",
+        in_sql: bool = False,
     ) -> None:
         self.losses = list(losses)
         names = list(dict.fromkeys(loss.name for loss in self.losses))
+        said = f"-- sqlmig: removes: {', '.join(names)}" if in_sql else f"removes = {_listed(names)}"
         would = "would, rolled back," if operation == "rollback" else "would"
         listed = "; ".join(str(loss) for loss in self.losses)
         super().__init__(
@@ -511,7 +518,7 @@ class DataLossError(MigrationFailed):
             operation,
             f"migration {version:03} {would} {listed}",
             together=together,
-            hint=f"If that is meant, say so in the migration: removes = {_listed(names)}. Then: {retry}",
+            hint=f"If that is meant, say so in the migration: {said}. Then: {retry}",
             retry=retry,
             revision=revision,
             kept=kept,

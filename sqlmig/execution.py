@@ -184,12 +184,13 @@ def explain(
         statement="COMMIT" if at_commit else statement_of(error, ran),
         undone=said.transactional,
         together=together,
-        hint=_hint(error, loose, retry),
+        hint=_hint(error, loose, retry, said._in_sql),
         retry=retry,
         revision=getattr(said, "revision", None),
         kept=how_far(ran),
         permanent=permanent,
         left=left,
+        place=None if at_commit or ran is None else ran._place,
     )
 
 
@@ -206,12 +207,14 @@ def how_far(ran: BaseMigration | None) -> str:
     return "" if loops is None else loops.in_words
 
 
-def _hint(error: Exception, loose: bool, retry: str) -> str:
+def _hint(error: Exception, loose: bool, retry: str, in_sql: bool) -> str:
     if isinstance(error, SchemaError) and error.hint:
         return f"{error.hint} Then run it again: {retry}"
     if isinstance(error, StatementOverdue):
-        return f"Give it more time, or have it done in batches (`resumable = True`), then run it again: {retry}"
-    return f"Say `transactional = False` in the migration, then: {retry}" if loose else ""
+        how = "in smaller parts" if in_sql else "in batches (`resumable = True`)"
+        return f"Give it more time, or have it done {how}, then run it again: {retry}"
+    said = "-- sqlmig: transactional: false" if in_sql else "transactional = False"
+    return f"Say `{said}` in the migration, then: {retry}" if loose else ""
 
 
 # What SQLite says of statements that refuse to run in a transaction.

@@ -1,6 +1,8 @@
 """
 A migration file brought to life: read once, and what was read is both what is hashed and what is run.
 
+Of a file in plain SQL a class is made that runs its sections (`sql_files.py`, `sql_migration.py`).
+
 Python's own import is not used for the file itself: its cache in `__pycache__` goes by seconds and sizes, and a
 migration runs once.
 """
@@ -26,10 +28,13 @@ from .checksum import syntax_checksum, text_hash
 from .connection import DatabaseConnection
 from .errors import shorten
 from .results import Issue, PlanStep
+from .sql_files import SqlFileError, read_sql_file
+from .sql_migration import migration_class
 from .version_tracker import AppliedVersion
 
 if TYPE_CHECKING:
     from .sources import MigrationFile
+    from .sql_files import SqlFile
 
 __all__ = ["Checksums", "LoadedMigration", "Unloadable", "is_no_way_back", "load"]
 
@@ -52,11 +57,12 @@ class Checksums:
             # Now, so that the trees of a thousand files are not kept together.
             self.syntax = self._hash(tree)
 
-    @classmethod
-    def of(cls, path: str) -> Checksums:
-        """The hashes of a file that is not to be run."""
-        with open(path, "rb") as stream:
-            return cls(stream.read())
+    @staticmethod
+    def of(file: MigrationFile, dialect: str) -> Checksums:
+        """The hashes of a file that is not to be run; an SQL file is read as the database of *dialect* reads it."""
+        with open(file.location, "rb") as stream:
+            source = stream.read()
+        return SqlChecksums(source, dialect) if file.in_sql else Checksums(source)
 
     @cached_property
     def syntax(self) -> str:
@@ -69,6 +75,21 @@ class Checksums:
         except RecursionError:
             # Too deep a file to walk through: any change of its text is an edit.
             return f"text:{self.text}"
+
+
+class SqlChecksums(Checksums):
+    """The same of a file in plain SQL, of which comments and white space are no part."""
+
+    def __init__(self, source: bytes, dialect: str, read: SqlFile | None = None) -> None:
+        super().__init__(source)
+        self._dialect = dialect
+        if read is not None:
+            self.syntax = read.checksum
+
+    @cached_property
+    def syntax(self) -> str:
+        """The hash of its directives and statements."""
+        return read_sql_file(self._source, self._dialect).checksum
 
 
 class LoadedMigration:
@@ -85,6 +106,7 @@ class LoadedMigration:
         self.removes: list[str] = []
         self.revision: str | None = None
         self.version_table = "alembic_version"
+        self._in_sql = cls._in_sql
 
     def create(self, database: DatabaseConnection) -> BaseMigration:
         """The migration, on a connection."""
@@ -123,11 +145,29 @@ class LoadedMigration:
 
 def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
     """
-    Import a migration file under a module name of its own.
+    Import a migration file under a module name of its own, or read one in plain SQL.
 
     Raises:
         Unloadable: It does not import, or what is in it is no migration.
     """
+    loaded = _read(file, database.engine.dialect.name) if file.in_sql else _import(file)
+    _describe(loaded, database)
+    return loaded
+
+
+def _read(file: MigrationFile, dialect: str) -> LoadedMigration:
+    try:
+        with open(file.location, "rb") as stream:
+            source = stream.read()
+        read = read_sql_file(source, dialect)
+    except SqlFileError as error:
+        raise Unloadable(_issue(file, error.reason, "sql", error.line)) from error
+    except OSError as error:
+        raise Unloadable(_issue(file, f"cannot be read: {error}", "import")) from error
+    return LoadedMigration(file, migration_class(file, read), SqlChecksums(source, dialect, read))
+
+
+def _import(file: MigrationFile) -> LoadedMigration:
     try:
         path = file.location
         with open(path, "rb") as stream:
@@ -138,9 +178,7 @@ def load(file: MigrationFile, database: DatabaseConnection) -> LoadedMigration:
         checksums = Checksums(source, tree)
     except (Exception, SystemExit) as error:
         raise Unloadable(_import_issue(file, error)) from error
-    loaded = LoadedMigration(file, _only_class(file, module), checksums)
-    _describe(loaded, database)
-    return loaded
+    return LoadedMigration(file, _only_class(file, module), checksums)
 
 
 def _only_class(file: MigrationFile, module: ModuleType) -> type[BaseMigration]:

@@ -219,13 +219,14 @@ class MigrationManager:
     @overload
     def create_migration(self, what: int) -> BaseMigration: ...
     @overload
-    def create_migration(self, what: str) -> Path: ...
-    def create_migration(self, what: int | str) -> BaseMigration | Path:
+    def create_migration(self, what: str, *, sql: bool = False) -> Path: ...
+    def create_migration(self, what: int | str, *, sql: bool = False) -> BaseMigration | Path:
         """
         The migration with a version, on this database; or a new migration file with the next free version.
 
         Args:
             what: A version; or a description in words, which become the file's name and the class's.
+            sql: Whether the new file is to be in plain SQL.
 
         Returns:
             The migration, to be run by hand; or the path of the file that was written.
@@ -238,7 +239,7 @@ class MigrationManager:
         if isinstance(what, str):
             folder = self.sources.folders[0]
             versions = self.get_available_versions() if folder.is_dir() else []
-            return write_migration(folder, max(versions, default=0) + 1, what)
+            return write_migration(folder, max(versions, default=0) + 1, what, sql=sql)
         files = self.discover_migrations()
         if what not in files:
             raise UnknownVersion(what, list(files))
@@ -298,7 +299,7 @@ class MigrationManager:
         if not self.sources.versions():
             raise ConfigurationError(
                 f"There is no migration in {self.sources.folders[0]}\n"
-                "  A migration is a file NNN_description.py, with three digits or more.\n"
+                "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
                 "Make the first one: sqlmig new initial_schema"
             )
 
@@ -348,7 +349,7 @@ class MigrationManager:
         duplicates = planning.check_duplicates(self.sources.files())
         if duplicates:
             raise ValidationFailed(duplicates)
-        return verification.accepted(state.rows, self.discover_migrations())
+        return verification.accepted(state.rows, self.discover_migrations(), self.db.engine.dialect.name)
 
     def claim(self, connection: Connection, state: DatabaseState) -> Claim | None:
         """What a database has by the word of something else: of Alembic, or of its `user_version`."""
@@ -398,9 +399,7 @@ class MigrationManager:
         migrations, issues = self._load(files[version] for version in order if version in files)
         issues = [issue for issue in issues if issue.kind != "dependency"]
         rows = [row for row in state.rows if row.version in migrations]
-        issues += (verification.edits(rows, files) if self.refuses_edits else []) + planning.check_duplicates(
-            self.sources.files()
-        )
+        issues += (self._edits(rows) if self.refuses_edits else []) + planning.check_duplicates(self.sources.files())
         if target != 0 and target not in state.done:
             issues.append(planning.never_applied(target))
         issues += [
@@ -417,7 +416,7 @@ class MigrationManager:
 
     def standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
         """What is wrong with the folder as a whole and with the part of it that is applied."""
-        files, versions = self.discover_migrations(), self.get_available_versions()
+        versions = self.get_available_versions()
         issues = planning.check_numbers(self.sources.files(), self.out_of_order, state.done)
         if state.tracked:
             found = planning.check_history(versions, state, self.out_of_order)
@@ -429,7 +428,10 @@ class MigrationManager:
         if self.version_tracker.disagrees(state) and not state.interrupted:
             text = f"user_version is {state.user_version}, but the versions table says {state.current_version}"
             issues.append(Issue(text, kind="mismatch", hint="If the table is right: sqlmig repair"))
-        return issues + (verification.edits(state.rows, files) if verify else [])
+        return issues + (self._edits(state.rows) if verify else [])
+
+    def _edits(self, rows: Iterable[AppliedVersion]) -> list[Issue]:
+        return verification.edits(rows, self.discover_migrations(), self.db.engine.dialect.name)
 
     def _estimate(self, order: Sequence[int]) -> float | None:
         """The earlier timings of these migrations; of those that have none, the mean of the others."""

@@ -88,7 +88,12 @@ def _duplicate(version: int, files: Sequence[MigrationFile]) -> Issue:
         kind="duplicate",
         version=version,
         path=same[-1].path,
-        hint="Give the one that is applied nowhere yet the next free number, in its name and in its class.",
+        hint="Give the one that is applied nowhere yet the next free number, in its name and in its class."
+        + (
+            "\nAn SQL file that a migration runs is not numbered: call it otherwise."
+            if len({file.in_sql for file in same}) > 1
+            else ""
+        ),
     )
 
 

@@ -92,7 +92,7 @@ class Issue(str):
 
     Attributes:
         kind: A word for programs: `import`, `class`, `version`, `duplicate`, `gap`, `dependency`,
-            `missing_file`, `edited`, `out_of_order`, `newer`, `interrupted`.
+            `missing_file`, `edited`, `out_of_order`, `newer`, `interrupted`, `sql`.
         version, path, line: What the issue is about, where it is known.
         hint: The next thing to do.
     """

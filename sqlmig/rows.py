@@ -101,9 +101,13 @@ class Result:
     def first(self) -> Row | None:
         """The next row or None; the rest is given up, so that no open query keeps its tables locked."""
         row = self.fetchone()
+        self.close()
+        return row
+
+    def close(self) -> None:
+        """Give up the rows that are left, so that no open query keeps its tables locked."""
         if self._cursor is not None:
             self._cursor.close()
-        return row
 
     def __iter__(self) -> Iterator[Row]:
         return (KeptRow(self._keys, row) for row in self._rows)

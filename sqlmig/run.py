@@ -264,7 +264,9 @@ class Run:
         where = None
         if db is not None and db.statements:
             statement = shorten(statement_of(error, self._instance) or db.last_statement or "", 100)
-            where = f"migration {self._migration.version} was at: {statement}"
+            place = self._instance._place if self._instance is not None else None
+            at = f" {place[0].name}:{place[1]}" if place is not None else ""
+            where = f"migration {self._migration.version} was at{at}: {statement}"
             kept = how_far(self._instance)
             where += f"; its finished batches have stayed, and it goes on after them: {kept}" if kept else ""
             where += f"; {self._permanent}" if self._permanent else ""

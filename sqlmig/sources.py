@@ -21,7 +21,7 @@ MigrationPaths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike
 
 class MigrationFile(int):
     """
-    A version, as a file `NNN_description.py` has it in its name, and that file.
+    A version, as a file `NNN_description.py` or `.sql` has it in its name, and that file.
 
     Attributes:
         name: Of the file.
@@ -55,7 +55,12 @@ class MigrationFile(int):
     @property
     def title(self) -> str:
         """The words of its name: `001_initial_schema.py` is "initial schema"."""
-        return self.name.removesuffix(".py").partition("_")[2].replace("_", " ")
+        return self.name.rpartition(".")[0].partition("_")[2].replace("_", " ")
+
+    @property
+    def in_sql(self) -> bool:
+        """Whether it is written in plain SQL."""
+        return self.name.endswith(".sql")
 
 
 class Sources:
@@ -117,7 +122,7 @@ class Sources:
             Path(folder, name)
             for (folder, _), names in zip(self._resolved(), self._listed, strict=True)
             for name in sorted(names)
-            if name.endswith(".py") and name[0].isdigit() and _version_in(name) is None
+            if name.endswith((".py", ".sql")) and name[0].isdigit() and _version_in(name) is None
         ]
 
     def _scan(self) -> None:
@@ -135,12 +140,12 @@ class Sources:
 
 
 def _version_in(name: str) -> int | None:
-    """The version in `NNN_description.py`, three digits or more; None where a file is called otherwise."""
+    """The version in `NNN_description.py` or `.sql`, three digits or more; None where a file is called otherwise."""
     digits, _, description = name.partition("_")
     if len(digits) < 3 or not (digits.isascii() and digits.isdigit()):
         return None
-    words = description.removesuffix(".py")
-    return int(digits) if words != description and words and "." not in words else None
+    words, _, kind = description.rpartition(".")
+    return int(digits) if kind in ("py", "sql") and words and "." not in words else None
 
 
 def _listing(folder: str) -> list[str]:
@@ -162,7 +167,7 @@ def _unreadable(folder: str, error: OSError | ValueError) -> Exception:
     if isinstance(error, NotADirectoryError):
         return ConfigurationError(
             f"{folder} is not a folder.\n"
-            "  Migrations are files NNN_description.py in a folder.\n"
+            "  Migrations are files NNN_description.py or .sql in a folder.\n"
             f"Pass the folder: {os.path.dirname(folder) or '.'}"
         )
     return ConfigurationError(

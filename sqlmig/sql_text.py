@@ -6,12 +6,20 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator
 from itertools import count as count_from
+from typing import NamedTuple
+
+from .sql_bodies import body_of
 
 __all__ = [
+    "Script",
+    "Statement",
+    "Unclosed",
     "bind_named",
     "bind_positional",
+    "comments_in",
     "has_placeholders",
     "number_named",
+    "read_script",
     "split_statements",
     "sql_hash",
     "without_literals",
@@ -30,10 +38,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# There a backslash escapes a quote, # begins a comment, and brackets and dollars stand around nothing.
+# There a backslash escapes a quote, # begins a comment, and brackets and dollars stand around nothing. What stands in
+# /*! */ is executed.
 _MYSQL_TOKEN = re.compile(
     r"""
-      (?P<comment> --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z) )
+      (?P<command> /\*M?!.*?(?:\*/|\Z) )
+    | (?P<comment> --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z) )
     | (?P<quoted> '(?:[^'\\]|\\.|'')*(?:'|\Z) | "(?:[^"\\]|\\.|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) )
     | (?P<word> [^\W\d][\w$]* )
     | (?P<space> \s+ )
@@ -53,15 +63,14 @@ _POSTGRESQL_TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_HINT = "/*+"
+"""What a comment begins with that tells the planner what to do, so that it is a part of its statement."""
+
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _MYSQL = ("mysql", "mariadb")
 _POSTGRESQL = "postgresql"
 _READING = {"SELECT", "PRAGMA", "EXPLAIN", "VALUES"}
 _WRITING = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
-_TRIGGER = re.compile(r"(EXPLAIN )?CREATE (TEMP |TEMPORARY )?TRIGGER\b")
-_ROUTINE = re.compile(
-    r"CREATE (OR REPLACE )?(DEFINER = \S+( @ \S+)? )?(AGGREGATE )?(TRIGGER|PROCEDURE|FUNCTION|EVENT)\b"
-)
 
 
 def _tokens(sql: str, dialect: str = "") -> Iterator[tuple[str, str]]:
@@ -85,9 +94,42 @@ def _end_of_comment(sql: str, position: int) -> int:
     return len(sql)
 
 
-def split_statements(sql: str, dialect: str = "") -> list[str]:
+class Statement(NamedTuple):
     """
-    The statements of a script, without their semicolons.
+    One statement of a script, without its semicolon.
+
+    Attributes:
+        whole: With the comments that stand before and behind it.
+        text: From its first word to its last.
+        begins: Where that first word is in the script.
+        normal: The same with one blank for comments and white space, and none where that means nothing.
+        words: Its first words, in capitals.
+    """
+
+    whole: str
+    text: str
+    begins: int
+    normal: str
+    words: tuple[str, ...]
+
+
+class Unclosed(NamedTuple):
+    """What begins in a script and has no end there: as it begins, and where."""
+
+    opening: str
+    begins: int
+
+
+class Script(NamedTuple):
+    """The statements of a script, and what is open at its end."""
+
+    statements: list[Statement]
+    unclosed: Unclosed | None
+
+
+def read_script(sql: str, dialect: str = "") -> Script:
+    """
+    The statements of a script.
 
     A semicolon in a literal, a quoted name, a comment or the body of a trigger separates nothing. What is only
     comment is left out.
@@ -95,18 +137,73 @@ def split_statements(sql: str, dialect: str = "") -> list[str]:
     Args:
         dialect: For which database it is written; each has literals, comments and bodies of its own.
     """
-    statements: list[str] = []
-    parts: list[str] = []
-    body = _Body(dialect)
+    statements: list[Statement] = []
+    unclosed, first, position = None, 0, 0
+    reader = _Reader(sql, dialect)
+    # What has no end takes in this one as well.
+    for kind, text in _tokens(f"{sql}\n;", dialect):
+        begins, position = position, position + len(text)
+        if position > len(sql) and text not in ("\n", ";"):
+            unclosed = None if kind == "space" else Unclosed(_opening(kind, text), begins)
+        if kind == "other" and text == ";" and (not reader.body.open or position > len(sql)):
+            if reader.body.open:
+                unclosed = Unclosed(reader.body.opens, reader.begins)
+            if reader.body.started:
+                statements.append(reader.statement(first, begins))
+            reader, first = _Reader(sql, dialect), position
+        else:
+            reader.see(kind, text, begins)
+    if reader.body.started:
+        statements.append(reader.statement(first, len(sql)))
+    return Script(statements, unclosed)
+
+
+class _Reader:
+    """Puts one statement together, token by token."""
+
+    def __init__(self, sql: str, dialect: str) -> None:
+        self.body, self.begins = body_of(dialect), 0
+        self._sql, self._ends, self._gap = sql, 0, False
+        self._parts: list[str] = []
+
+    def see(self, kind: str, text: str, begins: int) -> None:
+        hint = self.body.started and text.startswith(_HINT)
+        if kind in ("comment", "space") and not hint:
+            self._gap = True
+            return
+        if not self.body.started:
+            self.begins = begins
+        elif self._gap and text not in (",", ")") and self._parts[-1] not in (",", "("):
+            self._parts.append(" ")
+        self._gap, self._ends = False, begins + len(text)
+        self._parts.append(text)
+        if not hint:
+            self.body.see(kind, text)
+
+    def statement(self, first: int, last: int) -> Statement:
+        text = self._sql[self.begins : self._ends]
+        whole = self._sql[first:last].strip()
+        return Statement(whole, text, self.begins, "".join(self._parts), tuple(self.body.head[:3]))
+
+
+def _opening(kind: str, text: str) -> str:
+    if kind == "dollar":
+        return text[: text.index("$", 1) + 1]
+    return text[:2] if text.startswith("/*") else text.lstrip("Ee")[:1]
+
+
+def split_statements(sql: str, dialect: str = "") -> list[str]:
+    """The statements of a script without their semicolons, each with the comments around it; see `read_script`."""
+    return [statement.whole for statement in read_script(sql, dialect).statements]
+
+
+def comments_in(sql: str, dialect: str = "") -> Iterator[tuple[int, str]]:
+    """The comments of a script, and where they begin."""
+    position = 0
     for kind, text in _tokens(sql, dialect):
-        if kind == "other" and text == ";" and not body.open:
-            _finish(statements, parts, body)
-            parts, body = [], _Body(dialect)
-            continue
-        parts.append(text)
-        body.see(kind, text)
-    _finish(statements, parts, body)
-    return statements
+        if kind == "comment":
+            yield position, text
+        position += len(text)
 
 
 def has_placeholders(sql: str, dialect: str = "") -> bool:
@@ -130,62 +227,6 @@ def sql_hash(sql: str) -> str:
     """The hash of what a script does: comments and white space are no part of it."""
     tokens = [text for kind, text in _tokens(sql) if kind not in ("comment", "space")]
     return hashlib.sha256("\0".join(tokens).encode()).hexdigest()[:32]
-
-
-def _finish(statements: list[str], parts: list[str], body: _Body) -> None:
-    if body.started:
-        statements.append("".join(parts).strip())
-
-
-class _Body:
-    """
-    Whether a statement is inside the body of a trigger, whose own statements end in semicolons.
-
-    The rule is SQLite's own: only `;` END `;` ends it, for columns may be called begin and end
-    (https://sqlite.org/c3ref/complete.html). On MariaDB and MySQL it is any routine's, which may be a single statement,
-    or have blocks in blocks. On PostgreSQL it is what stands between BEGIN ATOMIC and its END, and the statements of a
-    rule in parentheses; a trigger has none.
-    """
-
-    def __init__(self, dialect: str = "") -> None:
-        self.started = False
-        self._nests, self._blocks = dialect in _MYSQL, 0
-        self._in_postgresql, self._atomic = dialect == _POSTGRESQL, False
-        self._head: list[str] = []
-        self._last = ("", "")
-
-    @property
-    def open(self) -> bool:
-        """Whether a semicolon here is the trigger's own."""
-        if self._in_postgresql:
-            return self._blocks > 0
-        ends = self._last == (";", "END")
-        if self._nests:
-            self._blocks -= ends
-            return bool(_ROUTINE.match(" ".join(self._head))) and self._blocks > 0
-        return bool(_TRIGGER.match(" ".join(self._head))) and not ends
-
-    def see(self, kind: str, text: str) -> None:
-        if kind in ("comment", "space"):
-            return
-        self.started = True
-        word = text.upper() if kind in ("word", "other") else text
-        if (kind == "word" or self._nests) and len(self._head) < (10 if self._nests else 4):
-            self._head.append(word)
-        if self._in_postgresql:
-            self._blocks = max(0, self._blocks + self._step(kind, word))
-        else:
-            self._blocks += kind == "word" and word == "BEGIN"
-        self._last = (self._last[1], word)
-
-    def _step(self, kind: str, word: str) -> int:
-        """By how many blocks a word of PostgreSQL's goes in."""
-        if kind == "other":
-            return (word == "(") - (word == ")")
-        if self._last[1] == "BEGIN" and word == "ATOMIC":
-            self._atomic = True
-            return 1
-        return ((word == "CASE") - (word == "END")) if self._atomic and kind == "word" else 0
 
 
 def without_literals(sql: str, dialect: str = "") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import ConfigurationError
 
-__all__ = ["write_migration"]
+__all__ = ["class_name", "write_migration"]
 
 _TEMPLATE = '''"""{description}."""
 
@@ -30,31 +30,39 @@ class {class_name}(BaseMigration):
 '''
 
 
-def write_migration(folder: Path, version: int, description: str) -> Path:
+_SQL_TEMPLATE = """\
+-- sqlmig: description: {description}
+
+-- sqlmig: up
+-- Write what this migration changes, each statement with a semicolon behind it.
+
+-- sqlmig: down
+-- Write how it is taken back, or delete this section if it cannot be.
+"""
+
+
+def write_migration(folder: Path, version: int, description: str, *, sql: bool = False) -> Path:
     """
-    Write `NNN_description.py`; a file that is there is never overwritten.
+    Write `NNN_description.py`, or `NNN_description.sql`; a file that is there is never overwritten.
 
     Raises:
         ConfigurationError: The description has no letter to make a name of.
     """
-    plain = unicodedata.normalize("NFKC", description).lower()
-    words = re.findall(r"[^\W_]+", plain)
+    words = _words(description)
     if not words:
         raise ConfigurationError(
             f"{description!r} gives no file name.\n"
             "  The words of the description become the name.\n"
             'Say what it changes: sqlmig new "add language to documents"'
         )
-    class_name = "".join(word.capitalize() for word in words)
-    if not class_name.isidentifier() or keyword.iskeyword(class_name):
-        class_name = f"Migration{class_name}" if f"M{class_name}".isidentifier() else f"Migration{version}"
-    text = _TEMPLATE.format(
-        description=" ".join(description.split()).replace("\\", " ").replace('"', "'"),
-        class_name=class_name,
-        version=version,
-    )
+    told = " ".join(description.split())
+    if sql:
+        text = _SQL_TEMPLATE.format(description=told)
+    else:
+        told = told.replace("\\", " ").replace('"', "'")
+        text = _TEMPLATE.format(description=told, class_name=class_name(description, version), version=version)
     # File systems take names of 255 bytes, and people shorter ones.
-    path = folder / f"{version:03}_{'_'.join(words)[:60].rstrip('_')}.py"
+    path = folder / f"{version:03}_{'_'.join(words)[:60].rstrip('_')}.{'sql' if sql else 'py'}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -64,3 +72,15 @@ def write_migration(folder: Path, version: int, description: str) -> Path:
             f"The file {path} cannot be written.\n  {error.strerror or error}\nCheck the folder: ls -ld {folder}"
         ) from error
     return path
+
+
+def class_name(description: str, version: int) -> str:
+    """The name of the class of a migration: the words of its description, where they make one."""
+    name = "".join(word.capitalize() for word in _words(description))
+    if name.isidentifier() and not keyword.iskeyword(name):
+        return name
+    return f"Migration{name}" if f"M{name}".isidentifier() else f"Migration{version}"
+
+
+def _words(description: str) -> list[str]:
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", description).lower())

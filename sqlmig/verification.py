@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["accepted", "edits"]
 
 
-def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile]) -> list[Issue]:
-    """An issue for each applied migration whose file says something else now, or cannot be read."""
+def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str) -> list[Issue]:
+    """
+    An issue for each applied migration whose file says something else now, or cannot be read.
+
+    Args:
+        dialect: Of the database: each has literals and comments of its own.
+    """
     issues = []
     for row, file in _comparable(rows, files):
         try:
-            if _is_edited(row, file):
+            if _is_edited(row, file, dialect):
                 issues.append(_edited(row, file))
         except (OSError, ValueError) as error:
             reason = f"{file.name}: it, or an SQL file that it ran, cannot be read: {error}"
@@ -32,7 +37,7 @@ def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile]) ->
 
 
 def accepted(
-    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile]
+    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str
 ) -> dict[int, tuple[str, dict[str, Any]]]:
     """
     For each edited migration the checksum of its file as it is now, and the facts beside it.
@@ -43,8 +48,8 @@ def accepted(
     found: dict[int, tuple[str, dict[str, Any]]] = {}
     for row, file in _comparable(rows, files):
         try:
-            if _is_edited(row, file):
-                checksums = Checksums.of(file.location)
+            if _is_edited(row, file, dialect):
+                checksums = Checksums.of(file, dialect)
                 facts: dict[str, Any] = {"file": file.name, "text_hash": checksums.text}
                 if row.metadata.get("sql_files"):
                     facts["sql_files"] = {name: _hash_of(file, name) for name in row.metadata["sql_files"]}
@@ -64,8 +69,8 @@ def _comparable(
             yield row, files[row.version]
 
 
-def _is_edited(row: AppliedVersion, file: MigrationFile) -> bool:
-    checksums = Checksums.of(file.location)
+def _is_edited(row: AppliedVersion, file: MigrationFile, dialect: str) -> bool:
+    checksums = Checksums.of(file, dialect)
     if checksums.text != row.metadata["text_hash"]:
         try:
             if checksums.syntax != row.checksum:

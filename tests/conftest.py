@@ -107,6 +107,10 @@ self.execute_sql("INSERT INTO t{version} (id, n) VALUES (1, ?)", ("row",))""",
             extra,
         )
 
+    def sql(self, version: int, *lines: str, name: str = "") -> Path:
+        """A migration in plain SQL, of these lines."""
+        return self.write(name or f"{version:03}_step_{version}.sql", "\n".join(lines) + "\n")
+
     def write(self, name: str, text: str) -> Path:
         path = self.path / name
         path.write_text(text, encoding="utf-8")

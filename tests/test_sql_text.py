@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlmig.sql_text import bind_positional, number_named, split_statements
+from sqlmig.sql_text import bind_positional, number_named, read_script, split_statements
 
 TRIGGER = """CREATE TRIGGER IF NOT EXISTS t AFTER UPDATE OF a ON x WHEN new.a > 1 BEGIN
     UPDATE x SET a = CASE WHEN new.a > 2 THEN CASE new.a WHEN 3 THEN 1 END ELSE 2 END;
@@ -109,3 +109,61 @@ def test_placeholders_of_postgresql() -> None:
     assert bind_positional(sql, 3, "$", "postgresql") == expected
     named = number_named("SELECT E'\\':a', ARRAY[:a, :b], x::a", ["a", "b"])
     assert named == ("SELECT E'\\':a', ARRAY[$1, $2], x::a", ["a", "b"])
+
+
+IN_MYSQL = [
+    "CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET NEW.a = IF(NEW.a, 1, REPEAT('a', 2))",
+    "CREATE TRIGGER begin BEFORE INSERT ON x FOR EACH ROW FOLLOWS u IF NEW.a THEN SET NEW.a = 0; END IF",
+    "CREATE OR REPLACE TRIGGER IF NOT EXISTS t AFTER UPDATE ON x FOR EACH ROW BEGIN SET @a = 1; SET @b = 2; END",
+    "CREATE DEFINER=CURRENT_USER() PROCEDURE p(IN a INT) COMMENT 'BEGIN' BEGIN END",
+    "CREATE DEFINER = `a`@`b` FUNCTION f(a ENUM('x')) RETURNS TEXT CHARACTER SET utf8 DETERMINISTIC RETURN 'END;'",
+    "CREATE FUNCTION f() RETURNS SET('a', 'b') BEGIN RETURN CASE WHEN 1 THEN IF(1, 'a', 'b') END; END",
+    "CREATE PROCEDURE p() WHILE @a < 3 DO SET @a = @a + 1; END WHILE",
+    "CREATE PROCEDURE p() CASE @a WHEN 1 THEN SELECT 1; ELSE BEGIN SELECT 2; END; END CASE",
+    "CREATE PROCEDURE p() this: BEGIN DECLARE CONTINUE HANDLER FOR NOT FOUND BEGIN END; LEAVE this; END this",
+    "CREATE PROCEDURE p() BEGIN a: LOOP REPEAT SELECT end, begin FROM t; UNTIL @a > 3 END REPEAT; END LOOP a; END",
+    "CREATE EVENT IF NOT EXISTS e ON SCHEDULE EVERY 1 DAY ENDS '2030-01-01' DO BEGIN SELECT 1; SELECT 2; END",
+    "BEGIN NOT ATOMIC IF 1 THEN SELECT 1; ELSEIF 2 THEN SELECT 2; END IF; FOR i IN 1..3 DO SELECT i; END FOR; END",
+    "SELECT begin, end FROM t",
+    "/*!50001 SET @a = ';' */",
+    "/*M! SET @a = 2 */",
+    "SELECT 5--1; # ;".partition(";")[0],
+]
+
+
+@given(st.lists(st.sampled_from(IN_MYSQL), max_size=6))
+def test_routines_of_mysql_and_mariadb(parts: list[str]) -> None:
+    assert split_statements(";\n".join(parts), "mysql") == parts
+
+
+def test_where_a_statement_begins_and_ends() -> None:
+    sql = " -- one;\n CREATE /* a */ TABLE  t ( a ,b )  -- two\n; /* three */ ; SELECT 'x  y' , 1;"
+    (first, second), unclosed = read_script(sql)
+    assert unclosed is None
+    assert first.text == sql[first.begins :][: len(first.text)] == "CREATE /* a */ TABLE  t ( a ,b )"
+    assert first.whole == "-- one;\n CREATE /* a */ TABLE  t ( a ,b )  -- two"
+    assert (first.normal, first.words) == ("CREATE TABLE t (a,b)", ("CREATE", "TABLE", "T"))
+    assert (second.text, second.normal) == ("SELECT 'x  y' , 1", "SELECT 'x  y',1")
+
+
+@pytest.mark.parametrize(
+    ("sql", "dialect", "opening", "begins"),
+    [
+        ("SELECT 1; SELECT 'it''", "sqlite", "'", 17),
+        ("SELECT E'it\\'", "postgresql", "'", 7),
+        ("SELECT 1 /* /* */", "postgresql", "/*", 9),
+        ("SELECT $a$ $$", "postgresql", "$a$", 7),
+        ("SELECT 1; CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END SELECT 2", "sqlite", "BEGIN", 10),
+        (" CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; ", "mysql", "IF", 1),
+    ],
+)
+def test_what_has_no_end(sql: str, dialect: str, opening: str, begins: int) -> None:
+    script = read_script(sql, dialect)
+    assert script.unclosed == (opening, begins)
+    assert len(script.statements) == len(split_statements(sql, dialect)) == 1 + sql.startswith("SELECT 1;")
+
+
+@pytest.mark.parametrize("sql", ["SELECT 'it'''", 'SELECT "a"""', "SELECT 1 -- 'a", "SELECT 1 /* ' */", "SELECT 1\n"])
+@pytest.mark.parametrize("dialect", ["", "sqlite", "postgresql", "mysql"])
+def test_what_has_an_end(sql: str, dialect: str) -> None:
+    assert read_script(sql, dialect).unclosed is None

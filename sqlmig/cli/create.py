@@ -14,8 +14,9 @@ __all__ = ["COMMANDS"]
 
 @click.command()
 @click.argument("name", nargs=-1, required=True)
+@click.option("--sql", is_flag=True, help="Write a file in plain SQL.")
 @shared_options
-def new(options: Options, name: tuple[str, ...]) -> None:
+def new(options: Options, name: tuple[str, ...], sql: bool) -> None:
     """
     Write a new migration file with the next free version.
 
@@ -23,11 +24,12 @@ def new(options: Options, name: tuple[str, ...]) -> None:
     """
     # No database is asked: the next version is told by the files.
     manager = MigrationManager(":memory:", migrations_of(options, load_config()))
-    path = manager.create_migration(" ".join(name))
+    path = manager.create_migration(" ".join(name), sql=sql)
     if options.as_json:
         render.as_json({"path": path})
     else:
-        render.say(f"{path}\nWrite its up() and down(), then: sqlmig up")
+        what = "sections up and down" if sql else "up() and down()"
+        render.say(f"{path}\nWrite its {what}, then: sqlmig up")
 
 
 COMMANDS = (new,)

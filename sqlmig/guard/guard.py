@@ -266,6 +266,7 @@ class Guard:
                 revision=migration.revision,
                 kept=kept,
                 permanent=watched.permanent,
+                in_sql=migration._in_sql,
             )
 
     def _account(self, watched: Watched, version: int, warnings: list[str]) -> Account:
