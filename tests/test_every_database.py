@@ -122,6 +122,22 @@ self.create_index("ix_m", "t", ["m"])"""
     assert place.tables() == []
 
 
+@proves("Migrations in plain SQL, with sections for each database", **YES)
+def test_plain_sql(place: Place, folder: Folder) -> None:
+    folder.table(1)
+    sections = [f"-- sqlmig: up {word}\nINSERT INTO t1 VALUES (2, '{word}; ? %');" for word in YES]
+    folder.sql(2, "-- sqlmig: depends: 1", *sections, "-- sqlmig: down", "DELETE FROM t1", "WHERE id = 2;")
+    migrator = place.migrator(folder)
+    assert migrator.migrate().applied == [1, 2]
+    assert place.rows("SELECT n FROM t1 WHERE id = 2") == [(f"{place.database}; ? %",)]
+    assert migrator.rollback_to_version(1).rolled_back == [2]
+    folder.sql(2, "-- sqlmig: up", "DELETE FROM t1;", "", "INSERT INTO nowhere", "VALUES (1);")
+    with pytest.raises(MigrationFailed, match=r"statement in 002_step_2\.sql:4: INSERT INTO nowhere") as caught:
+        migrator.migrate()
+    assert caught.value.place == (folder.path / "002_step_2.sql", 4)
+    assert place.rows("SELECT id FROM t1") == [(1,)]
+
+
 @proves("History of every attempt", **YES)
 def test_who_when_and_with_what(place: Place, folder: Folder) -> None:
     folder.table(1)

@@ -76,6 +76,7 @@ def boot(old: ModularDatabaseMigrator, older: DatabaseMigrator) -> Mapping[str, 
     assert_type(migrator.get_migration_plan(), Plan)
     assert_type(migrator.manager.create_migration(3), BaseMigration)
     assert_type(migrator.manager.create_migration("a description"), Path)
+    assert_type(migrator.manager.create_migration("a description", sql=True), Path)
     assert_type(migrator.get_schema_info().tables["t"].row_count, int)
     assert_type(migrator.needs_migration(), bool)
     ok, issues = migrator.manager.can_rollback_to(3)
