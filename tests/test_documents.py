@@ -43,7 +43,7 @@ def run(command: str, folder: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_is_of_a_kind_that_is_run(page: Path) -> None:
     kinds = {word for word, _ in BLOCK.findall(page.read_text())}
-    assert kinds <= {"sh", "python", "console", "toml", "text"}
+    assert kinds <= {"sh", "python", "sql", "console", "toml", "text"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -55,11 +55,13 @@ def test_python_and_console_blocks(page: Path, tmp_path: Path, monkeypatch: pyte
     text = page.read_text()
     for match in BLOCK.finditer(text):
         language, code = match.groups()
-        named = re.search(r"`([\w/]+\.(?:py|toml))`:\n\n\Z", text[: match.start()])
-        if language in ("python", "toml") and named:
+        named = re.search(r"`([\w/]+\.(?:py|sql|toml))`:\n\n\Z", text[: match.start()])
+        if language in ("python", "sql", "toml") and named:
             path = tmp_path / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(code)
+        elif language == "sql":
+            pytest.fail(f"no file is named for {code.splitlines()[0]}")
         elif language == "python":
             exec(compile(code, f"{page.name}: {code.splitlines()[0]}", "exec"), names)
         elif language == "console":

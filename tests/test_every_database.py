@@ -126,6 +126,7 @@ self.create_index("ix_m", "t", ["m"])"""
 def test_plain_sql(place: Place, folder: Folder) -> None:
     folder.table(1)
     sections = [f"-- sqlmig: up {word}\nINSERT INTO t1 VALUES (2, '{word}; ? %');" for word in YES]
+    sections = [f"{section}\nSELECT * FROM t1;" for section in sections]
     folder.sql(2, "-- sqlmig: depends: 1", *sections, "-- sqlmig: down", "DELETE FROM t1", "WHERE id = 2;")
     migrator = place.migrator(folder)
     assert migrator.migrate().applied == [1, 2]

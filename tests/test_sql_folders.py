@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Folder
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from native_databases import scratch_database
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
 
 from sqlmig import MigrationFailed, Migrator, RehearsalFailed, ValidationFailed
 from sqlmig.cli.app import app
@@ -201,6 +206,46 @@ def test_a_copy_into_a_database_that_has_sections_of_its_own(
         table(folder, 3)
         assert there.migrate().applied == [3]
         target.dispose()
+
+
+STATEMENTS = [
+    "INSERT INTO t (n) VALUES ('a; -- b'), ('it''s')",
+    "CREATE TABLE IF NOT EXISTS begin_end (\"a;b\" TEXT DEFAULT ';', [c;d], `e;f`)",
+    "UPDATE t SET n = n || CASE WHEN id > 1 THEN ';' ELSE '/*' END",
+    "CREATE TRIGGER IF NOT EXISTS u AFTER INSERT ON t BEGIN UPDATE t SET n = n || ';' WHERE id = new.id; SELECT 1; END",
+    "DELETE FROM t WHERE id = (SELECT max(id) FROM t)",
+    "INSERT INTO t (n) SELECT group_concat(n, '\n-- ') FROM t",
+    "DROP TRIGGER IF EXISTS u",
+    "SELECT * FROM t, t AS s",
+]
+SCHEMA = r"SELECT type, name, sql FROM sqlite_master WHERE tbl_name NOT LIKE 'migration\_%' ESCAPE '\' ORDER BY 1, 2"
+BETWEEN = [";", ";\n", "; -- ';\n", ";;\n\n/* ' ; */ ", "\n-- it's\n;"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from(STATEMENTS), st.sampled_from(BETWEEN)), min_size=1, max_size=6))
+def test_a_file_does_what_its_script_does(parts: list[tuple[str, str]]) -> None:
+    """SQLite runs a script by itself, and knows best what its statements are."""
+    made = "CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT);\n"
+    script = made + "".join(f"{statement}{between}" for statement, between in parts)
+    with tempfile.TemporaryDirectory() as place:
+        Folder(Path(place)).sql(1, "-- sqlmig: removes: *", UP, script)
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        Migrator(engine, place).migrate()
+        alone = sqlite3.connect(":memory:", isolation_level=None)
+        alone.executescript(script)
+        with engine.connect() as connection:
+            for query in ("SELECT id, n FROM t ORDER BY id", SCHEMA):
+                found = [tuple(row) for row in connection.exec_driver_sql(query)]
+                assert found == alone.execute(query).fetchall()
+        alone.close()
+        engine.dispose()
+
+
+def test_what_cannot_be_read(migrator: Migrator, folder: Folder) -> None:
+    (folder.path / "001_folder.sql").mkdir()
+    with pytest.raises(ValidationFailed, match=r"001_folder\.sql: cannot be read: .*[Dd]irectory"):
+        migrator.migrate()
 
 
 def test_a_savepoint_and_a_hidden_end_of_the_transaction(migrator: Migrator, folder: Folder) -> None:

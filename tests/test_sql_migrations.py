@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from conftest import Folder, failures
 from places import Engines, Place
@@ -51,7 +54,9 @@ CREATE PROCEDURE nothing()
 BEGIN
     DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN END;
     SELECT 1; -- END
+    SELECT 2 FROM t1;
 END;
+CALL nothing();
 
 -- sqlmig: down
 DROP TRIGGER shout;
@@ -82,6 +87,19 @@ def test_sections_of_each_database(place: Place, folder: Folder) -> None:
     assert place.rows("SELECT n FROM t1 ORDER BY id") == [("a!.",), ("b!;",)]
     assert migrator.rollback_to_version(0).rolled_back == [2, 1]
     assert place.tables() == []
+
+
+def test_the_files_of_the_documentation(place: Place, folder: Folder) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "sql-migrations.md").read_text()
+    for name, text in re.findall(r"`migrations/(\w+\.\w+)`:\n\n```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        folder.write(name, text)
+    migrator = place.migrator(folder)
+    assert migrator.migrate().applied == [1, 2, 3, 4]
+    place.run("INSERT INTO documents (id, title) VALUES (2, 'Sketch')")
+    assert place.rows("SELECT title, language FROM documents ORDER BY id") == [
+        ("Der Zauberberg", "de"),
+        ("Sketch!", "en"),
+    ]
 
 
 def test_text_goes_to_the_database_as_it_is(place: Place, folder: Folder, engine: Engine) -> None:
