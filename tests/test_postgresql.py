@@ -131,6 +131,21 @@ def test_an_error_that_was_swallowed_is_no_success(migrator: Migrator, folder: F
     assert (tables(engine), migrator.get_current_version()) == ([], 0)
 
 
+def test_a_commit_that_fails_is_recorded_and_gives_the_lock_back(engine: Engine, folder: Folder) -> None:
+    folder.table(1)
+    up = """self.execute_sql("CREATE TABLE c (t1 INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED)")
+self.execute_sql("INSERT INTO c VALUES (7)")"""
+    folder.add(2, up)
+    migrator = of(engine, folder)
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.migrate()
+    assert (caught.value.statement, tables(engine)) == ("COMMIT", ["t1"])
+    assert [entry["version"] for entry in failures(migrator)] == [2]
+    assert rows(engine, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()") == [
+        (0,)
+    ]
+
+
 def test_settings_are_given_back(engines: Engines, folder: Folder) -> None:
     """Its records go where they belong, whatever it has set."""
     folder.add(

@@ -291,7 +291,8 @@ class PostgreSQLSession(Session):
                 nested.rollback()
 
     def abandon(self) -> None:
-        if not self.joined and self.connection.in_transaction():
+        # One whose COMMIT has failed is there still, though it is not active.
+        if not self.joined and self.connection.get_transaction() is not None:
             with suppress(Exception):
                 self.connection.rollback()
 
