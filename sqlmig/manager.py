@@ -20,7 +20,7 @@ from .errors import (
 )
 from .loader import LoadedMigration, Unloadable, load
 from .results import Issue, Plan, Status
-from .sources import MigrationPaths, Sources
+from .sources import NAMES, MigrationPaths, Sources
 from .template import write_migration
 from .version_tracker import DatabaseState, VersionTracker
 
@@ -149,7 +149,7 @@ class MigrationManager:
     ) -> tuple[dict[int, LoadedMigration], list[Issue]]:
         """The migrations that load, and everything that is wrong."""
         for path in self.sources.suspicious():
-            logger.warning("%s is no migration: its name does not begin with three digits and a _", path)
+            logger.warning("%s is no migration: %s", path, NAMES)
         files = [file for file in self.sources.files() if target is None or file <= target]
         if not files:
             return {}, [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]

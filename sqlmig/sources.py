@@ -14,7 +14,10 @@ from typing import TypeAlias
 # Here and in the other modules of a boot at head, errors are imported where they are raised: their classes would
 # take a sixth of its time.
 
-__all__ = ["MigrationFile", "MigrationPaths", "Sources"]
+__all__ = ["NAMES", "MigrationFile", "MigrationPaths", "Sources"]
+
+NAMES = "one is called NNN_words.py or NNN_words.sql, with three digits or more"
+"""What migrations are called, for what is nearly called so."""
 
 MigrationPaths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
@@ -122,7 +125,7 @@ class Sources:
             Path(folder, name)
             for (folder, _), names in zip(self._resolved(), self._listed, strict=True)
             for name in sorted(names)
-            if name.endswith((".py", ".sql")) and name[0].isdigit() and _version_in(name) is None
+            if name.lower().endswith((".py", ".sql")) and name[0].isdigit() and _version_in(name) is None
         ]
 
     def _scan(self) -> None:

@@ -90,7 +90,10 @@ class _MySQLBody(Body):
     """
 
     _COMPOUND = frozenset({"BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT"})
-    _SIMPLE = frozenset({"SET", "RETURN", "INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "CALL"})
+    _SIMPLE = re.compile(
+        "SET|RETURN|INSERT|UPDATE|DELETE|REPLACE|SELECT|WITH|VALUES|CALL|EXECUTE|PREPARE|SIGNAL|TRUNCATE|DROP|CREATE"
+        "|ALTER|RENAME|OPTIMIZE|ANALYZE|LOAD|LOCK|GRANT|REVOKE|FLUSH|KILL|SHOW|EXPLAIN"
+    )
     # Behind these the words above say what a trigger is for, or of which type a value is.
     _NO_STATEMENT = frozenset(
         {"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "BEFORE", "AFTER", "OR", "CHARACTER", "RETURNS"}
@@ -130,7 +133,7 @@ class _MySQLBody(Body):
             return
         if word in self._COMPOUND:
             self._open(word)
-        elif word in self._SIMPLE:
+        elif self._SIMPLE.fullmatch(word):
             self._has_body = True
 
     def _look_inside(self, word: str) -> None:

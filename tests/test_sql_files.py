@@ -125,6 +125,7 @@ REFUSED: list[tuple[str | bytes, str, int, str]] = [
     ("-- sqlmig up\nSELECT 1", "sqlite", 1, "nearly one; write it so: -- sqlmig: up"),
     ("--- sqlmig: up\nSELECT 1", "sqlite", 1, "nearly one"),
     (UP + "SELECT 1;\n# sqlmig: down\nSELECT 2", "sqlite", 3, "nearly one; write it so: -- sqlmig: down"),
+    (UP + "SELECT 1;\n# sqlmig: donw\nSELECT 2", "sqlite", 3, "nearly one; write it so: -- sqlmig: up"),
     (UP + "SELECT 1;\n-- sqlmig - down\nSELECT 2", "sqlite", 3, "nearly one"),
     (UP + "SELECT 1;\n/* sqlmig: down */\nSELECT 2", "sqlite", 3, "nearly one"),
     (UP + "SELECT 1;\n-- sqlmgi: down\nSELECT 2", "sqlite", 3, "nearly one; write it so: -- sqlmig: down"),

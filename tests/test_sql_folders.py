@@ -59,9 +59,10 @@ def test_one_version_has_one_file_of_whatever_kind(migrator: Migrator, folder: F
 
 def test_names_that_are_nearly_versions(migrator: Migrator, folder: Folder) -> None:
     table(folder, 1)
-    for name in ("1_x.sql", "002_x.up.sql", "003-x.sql", "schema.sql", "004_x.sql~", ".005_x.sql.swp"):
+    nearly = ["002_x.up.sql", "003-x.sql", "006_x.SQL", "1_x.sql"]
+    for name in (*nearly, "schema.sql", "004_x.sql~", ".005_x.sql.swp"):
         folder.write(name, "nonsense")
-    assert [path.name for path in migrator.manager.sources.suspicious()] == ["002_x.up.sql", "003-x.sql", "1_x.sql"]
+    assert [path.name for path in migrator.manager.sources.suspicious()] == nearly
     assert migrator.migrate().applied == [1]
 
 

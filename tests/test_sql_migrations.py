@@ -11,6 +11,7 @@ from places import Engines, Place
 from sqlalchemy import Engine, event, inspect
 
 from sqlmig import (
+    DatabaseLocked,
     DataLossError,
     InterruptedMigration,
     MigrationFailed,
@@ -313,6 +314,26 @@ def test_outside_a_transaction(place: Place, folder: Folder, engine: Engine) -> 
     assert place.rows("SELECT id FROM t1") == []
 
 
+def test_what_fails_behind_the_last_statement_is_of_no_line(place: Place, folder: Folder) -> None:
+    folder.table(1)
+    migrator = place.migrator(folder)
+    migrator.migrate()
+    if place.database != "mariadb":
+        child = "CREATE TABLE c (t1 INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED);"
+        engine = place.engine()
+        if place.database == "sqlite":
+            event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
+        folder.sql(2, UP, child, "INSERT INTO c VALUES (7);")
+        with pytest.raises(MigrationFailed, match=r"statement: COMMIT") as caught:
+            place.migrator(folder, engine, on_data_loss="ignore").migrate()
+        assert caught.value.place is None
+    folder.sql(2, "-- sqlmig: transactional: false", UP, "BEGIN;", "INSERT INTO t1 VALUES (2, 'b');")
+    with pytest.raises(MigrationFailed, match="began a transaction and did not end it") as caught:
+        migrator.migrate()
+    assert caught.value.place is None
+    assert place.rows("SELECT id FROM t1") == [(1,)]
+
+
 def test_an_interrupted_one_that_is_said_to_be_complete(place: Place, folder: Folder) -> None:
     folder.sql(1, UP, MADE)
     folder.sql(2, "-- sqlmig: transactional: false", UP, "SELECT * FROM nowhere;")
@@ -353,6 +374,17 @@ def test_a_statement_that_takes_too_long(place: Place, folder: Folder) -> None:
     with pytest.raises(StatementTimeout, match=r"(?s)002_step_2\.sql:3: .*Give it more time, or .* in smaller parts"):
         place.migrator(folder, statement_timeout=0.3).migrate()
     assert place.rows("SELECT id FROM t1") == [(1,)]
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_a_table_that_stays_locked(place: Place, folder: Folder) -> None:
+    folder.table(1)
+    place.migrator(folder).migrate()
+    folder.sql(2, UP, "SELECT 1;", "", "ALTER TABLE t1 ADD COLUMN m INTEGER;")
+    with place.look.begin() as holder:
+        holder.exec_driver_sql("LOCK TABLE t1")
+        with pytest.raises(DatabaseLocked, match=r"migration 2 was at 002_step_2\.sql:4: ALTER TABLE t1"):
+            place.migrator(folder, lock_timeout=0.3).migrate()
 
 
 @pytest.mark.parametrize("place", ["mariadb"], indirect=True)

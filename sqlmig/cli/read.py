@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ..sources import NAMES
 from . import render
 from .context import Options, reader, shared_options
 
@@ -79,7 +80,7 @@ def validate(options: Options) -> None:
         render.say("The migrations are fit to run.")
     if not options.as_json:
         for path in manager.sources.suspicious():
-            render.note(f"{path.name} is no migration: its name does not begin with three digits and a _")
+            render.note(f"{path.name} is no migration: {NAMES}")
     sys.exit(1 if issues else 0)
 
 
