@@ -236,7 +236,7 @@ class BaseMigration(SchemaMethods, DataMethods):
         The file is part of the migration: changing it after it was applied is an edit.
 
         Args:
-            path: Relative to the migration's own file.
+            path: Relative to the migration's own file. `NNN_words.sql` would be a migration by itself.
 
         Raises:
             FileNotFoundError: There is no such file.

@@ -159,18 +159,16 @@ def _decoded(source: bytes) -> str:
     try:
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = _lines_before(source, error.start) + 1
-        wide = source.startswith((b"\xff\xfe", b"\xfe\xff"))
-        what = "it is UTF-16" if wide else f"the byte {source[error.start]:#04x} belongs to no character"
+        # Without its byte order mark, which the place does not count.
+        read = error.object
+        line = read[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n") + 1
+        wide = read.startswith((b"\xff\xfe", b"\xfe\xff"))
+        what = "it is UTF-16" if wide else f"the byte {read[error.start]:#04x} belongs to no character"
         raise SqlFileError(line, f"is not UTF-8 ({what}); save it as UTF-8") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise SqlFileError(text[: text.index("\0")].count("\n") + 1, "has a NUL character; save it as UTF-8, as text")
     return text
-
-
-def _lines_before(source: bytes, position: int) -> int:
-    return source[:position].replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
 
 
 # Directives

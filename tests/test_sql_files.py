@@ -176,6 +176,7 @@ REFUSED: list[tuple[str | bytes, str, int, str]] = [
     (UP + ".headers on\nSELECT 1", "sqlite", 2, r"\.headers is a command of the sqlite3 shell"),
     # Bytes
     (b"-- sqlmig: up\r\nSELECT 1;\r\nSELECT '\xe9'", "sqlite", 3, "the byte 0xe9 belongs to no character"),
+    (b"\xef\xbb\xbf-- sqlmig: up\rSELECT '\xe9'\n", "sqlite", 2, "the byte 0xe9 belongs to no character"),
     ("-- sqlmig: up\nSELECT 1".encode("utf-16"), "sqlite", 1, "it is UTF-16"),
     ("-- sqlmig: up\nSELECT 1".encode("utf-16-le"), "sqlite", 1, "NUL"),
     (UP + "SELECT\n'\0'", "sqlite", 3, "NUL"),
