@@ -420,3 +420,14 @@ def test_returned_rows_are_read_at_once_however_they_begin(db: DatabaseConnectio
 
     Hand(db, up).run()
     assert [[row["a"] for row in result] for result in kept] == [[1, 2], [3, 4]]
+
+
+def test_a_result_that_is_closed_keeps_no_table_locked(engine: Engine) -> None:
+    db = DatabaseConnection(engine)
+    with db.transaction():
+        db.execute("CREATE TABLE t (id INTEGER)")
+        db.execute("INSERT INTO t VALUES (1), (2)")
+        result = db.execute("SELECT id FROM t")
+        assert result.fetchone() == (1,)
+        result.close()
+        db.execute("DROP TABLE t")
