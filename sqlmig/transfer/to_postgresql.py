@@ -138,9 +138,11 @@ class PostgreSQLTarget(Target):
             super().clear()
 
     def prepare(self, jobs: Sequence[Job]) -> None:
-        if not hasattr(self.raw.cursor(), "copy"):
+        dialect = self.session.connection.dialect
+        # SQLAlchemy 2.0 hands through the COPY of an asynchronous cursor, which nobody could wait for here.
+        if dialect.is_async or not hasattr(self.raw.cursor(), "copy"):
             raise UnsupportedDatabase(
-                f"A copy into PostgreSQL needs psycopg 3, and this is {self.session.connection.dialect.driver}.\n"
+                f"A copy into PostgreSQL needs psycopg 3, not asynchronous, and this is {dialect.driver}.\n"
                 "  Rows go through its COPY; nothing was copied.\n"
                 "Install it, and name it in the URL: pip install 'sqlmig[postgresql]', postgresql+psycopg://..."
             )
