@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Dialect, Engine
 from sqlalchemy.pool import StaticPool
 
 from ..backends.sqlite import quoted
@@ -91,6 +91,7 @@ def engine_like(
     *,
     alone: bool = False,
     options: Mapping[str, Any] | None = None,
+    dialect: Dialect | None = None,
 ) -> Iterator[Engine]:
     """
     An engine with the pool, the options and the listeners of another, until the end of the block.
@@ -100,6 +101,7 @@ def engine_like(
         settle: Called with each, after the application's own listeners.
         alone: Whether there must be one connection only.
         options: Execution options beside the original's.
+        dialect: Where it must not be the original's.
     """
     connect_: Any = connect
     # The class's: the pool's own may ask who connects.
@@ -112,7 +114,8 @@ def engine_like(
     pool._creator = connect_
     event.listen(pool, "connect", settle)
     options = {**original.get_execution_options(), "sqlmig_rehearsal": original, **(options or {})}
-    engine = Engine(pool, original.dialect, url, execution_options=options, hide_parameters=original.hide_parameters)
+    used = dialect or original.dialect
+    engine = Engine(pool, used, url, execution_options=options, hide_parameters=original.hide_parameters)
     listen_as(engine, original)
     try:
         yield engine

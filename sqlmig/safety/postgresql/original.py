@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...backends.raw import ask_any
 from ...errors import ConfigurationError, DatabaseUnavailable, DiskFull
-from ..copied_engine import connect_with, connects_plainly, engine_like
+from ..copied_engine import connects_plainly
 from ..original import Asked, Original
 from ..places import free_bytes, readable_size
 from .copy import INVALID, PostgreSQLCopy, problems_of
 from .dumping import StillLocked
-from .scratch import fill, finish, scratch, sweep
+from .scratch import engine_on, fill, finish, scratch, sweep
 from .statements import at_rest, beside
 from .tools import ToolFailed, require_tools
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
     from ..backup import Tell
 
 __all__ = ["PostgreSQLOriginal"]
@@ -69,7 +67,7 @@ class PostgreSQLOriginal(Original):
                 raise backend.locked(str(error), "Let it finish, and rehearse again.") from error
             except ToolFailed as error:
                 raise self._failed(error) from error
-            with _engine_on(engine, name, self._raw) as copy:
+            with engine_on(engine, name, self._raw) as copy:
                 finish(self._raw, copy, warnings)
                 yield PostgreSQLCopy(copy, [], warnings)
 
@@ -132,37 +130,3 @@ class PostgreSQLOriginal(Original):
             f"  {said}\n  The copy was dropped; nothing was changed.\n"
             "Put right what is said there, or migrate without a rehearsal."
         )
-
-
-@contextmanager
-def _engine_on(original: Engine, name: str, asked: Any) -> Iterator[Engine]:
-    """
-    An engine like the application's whose every connection is to the database *name*.
-
-    Args:
-        asked: A connection to the original.
-    """
-    # A password file may tell it for the original only.
-    password = getattr(getattr(asked, "info", None), "password", None)
-
-    def lead(_arguments: list[Any], options: dict[str, Any]) -> None:
-        if password:
-            options.setdefault("password", password)
-        # asyncpg and pg8000 call it "database".
-        options["database" if "database" in options else "dbname"] = name
-
-    def settle(raw: Any, _record: object) -> None:
-        [[found]] = ask_any(raw, "SELECT current_database()")
-        if not raw.autocommit:
-            raw.rollback()
-        if found != name:
-            raise ConfigurationError(
-                f"A connection for the rehearsal leads to the database {found}, and not to the copy.\n"
-                "  The engine connects in a way of its own; nothing was run there\n"
-                "Rehearse with an engine whose database is in its URL."
-            )
-
-    with engine_like(
-        original, original.url.set(database=name), lambda record: connect_with(original, lead, record), settle
-    ) as engine:
-        yield engine

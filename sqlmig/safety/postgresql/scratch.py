@@ -1,4 +1,4 @@
-"""The scratch database of a rehearsal: made, filled with a copy of another, and always dropped."""
+"""A scratch database, of a rehearsal or a check: made, filled with a copy of another, and always dropped."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import json
 import logging
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
 from ...errors import ConfigurationError
+from ..copied_engine import connect_with, engine_like
 from ..differences import one_line
 from .dumping import Dump
 from .statements import literal, run, without_limits
@@ -24,17 +25,40 @@ if TYPE_CHECKING:
 
     from ..backup import Tell
 
-__all__ = ["fill", "finish", "scratch", "sweep"]
+__all__ = ["REHEARSAL", "Purpose", "engine_on", "fill", "finish", "scratch", "sweep"]
 
 logger = logging.getLogger("sqlmig.safety")
 
-_PREFIX = "sqlmig_rehearsal_"
+
+class Purpose(NamedTuple):
+    """
+    What it is made for.
+
+    Attributes:
+        word: What a database of it is called by, and in messages.
+        use: What it is needed for.
+        otherwise: What to do where none can be made.
+    """
+
+    word: str
+    use: str
+    otherwise: str
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its databases begin with."""
+        return f"sqlmig_{self.word}_"
+
+
+REHEARSAL = Purpose("rehearsal", "a rehearsal needs for its copy", "rehearse as a user who may")
 # Settings of several names, each of which is quoted already (PostgreSQL, GUC_LIST_QUOTE).
 _LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
 
 
 @contextmanager
-def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings: list[str]) -> Iterator[str]:
+def scratch(
+    raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings: list[str], purpose: Purpose = REHEARSAL
+) -> Iterator[str]:
     """
     An empty database with the encoding and the collation of the one of *raw*; gone at the end.
 
@@ -49,12 +73,12 @@ def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings:
     [[may, user]] = ask_any(raw, "SELECT rolcreatedb OR rolsuper, rolname FROM pg_roles WHERE rolname = current_user")
     if not may:
         raise ConfigurationError(
-            f"The user {user} may not make a database, which a rehearsal needs for its copy.\n"
+            f"The user {user} may not make a database, which {purpose.use}.\n"
             "  Nothing was copied and nothing was changed.\n"
-            f"Let it: ALTER ROLE {quoted(user)} CREATEDB; or rehearse as a user who may."
+            f"Let it: ALTER ROLE {quoted(user)} CREATEDB; or {purpose.otherwise}."
         )
     [[number]] = ask_any(raw, "SELECT oid FROM pg_database WHERE datname = current_database()")
-    name = f"{_PREFIX}{number}_{uuid.uuid4().hex[:12]}"
+    name = f"{purpose.prefix}{number}_{uuid.uuid4().hex[:12]}"
     ask_any(raw, f"SELECT pg_advisory_lock({_key(name)})")
     try:
         run(raw, f"CREATE DATABASE {name} TEMPLATE template0 {_like(raw)}")
@@ -67,23 +91,23 @@ def scratch(raw: Any, anew: Callable[[], AbstractContextManager[Any]], warnings:
                 with anew() as other:
                     _drop(other, name)
             except Exception as error:
-                warnings.append(_stays(name, error))
+                warnings.append(_stays(name, error, purpose))
 
 
-def sweep(raw: Any) -> None:
-    """Drop what rehearsals of the database of *raw* left whose processes were killed."""
+def sweep(raw: Any, purpose: Purpose = REHEARSAL) -> None:
+    """Drop what rehearsals, or checks, of the database of *raw* left whose processes were killed."""
     found = ask_any(
         raw,
-        f"SELECT datname FROM pg_database WHERE datname ~ ('^{_PREFIX}' ||"
+        f"SELECT datname FROM pg_database WHERE datname ~ ('^{purpose.prefix}' ||"
         " (SELECT oid FROM pg_database WHERE datname = current_database()) || '_')",
     )
     for (name,) in found:
         if ask_any(raw, f"SELECT pg_try_advisory_lock({_key(name)})")[0][0]:
-            logger.info("dropping the database %s, which a killed rehearsal left behind", name)
+            logger.info("dropping the database %s, which a killed %s left behind", name, purpose.word)
             try:
                 _drop(raw, name)
             except Exception as error:
-                _stays(name, error)
+                _stays(name, error, purpose)
             ask_any(raw, f"SELECT pg_advisory_unlock({_key(name)})")
 
 
@@ -118,19 +142,74 @@ def _drop(raw: Any, name: str) -> None:
     run(raw, f"DROP DATABASE IF EXISTS {name}" + (" WITH (FORCE)" if version >= 130_000 else ""))
 
 
-def _stays(name: str, error: Exception) -> str:
-    said = f"the database {name} could not be dropped, which the next rehearsal tries again: {one_line(str(error))}"
+def _stays(name: str, error: Exception, purpose: Purpose) -> str:
+    said = (
+        f"the database {name} could not be dropped, which the next {purpose.word} tries again: {one_line(str(error))}"
+    )
     logger.warning("%s", said)
     return said
 
 
-def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
+@contextmanager
+def engine_on(
+    original: Engine,
+    name: str,
+    asked: Any,
+    purpose: Purpose = REHEARSAL,
+    *,
+    options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Engine]:
     """
-    Make a filled database what the one of *raw* is besides: its settings, its planner's knowledge, no schema too many.
+    An engine like the application's whose every connection is to the database *name*.
+
+    Args:
+        asked: A connection to the original.
+        options: Execution options beside the original's.
+        settings: What is set on each of its connections.
+    """
+    # A password file may tell it for the original only.
+    password = getattr(getattr(asked, "info", None), "password", None)
+    known_as = "database" if original.dialect.driver in ("asyncpg", "pg8000") else "dbname"
+
+    def lead(_arguments: list[Any], options: dict[str, Any]) -> None:
+        if password:
+            options.setdefault("password", password)
+        options[known_as] = name
+
+    def settle(raw: Any, _record: object) -> None:
+        [[found]] = ask_any(raw, "SELECT current_database()")
+        if not raw.autocommit:
+            raw.rollback()
+        if found != name:
+            raise ConfigurationError(
+                f"A connection for the {purpose.word} leads to the database {found}, and not to its own.\n"
+                "  The engine connects in a way of its own; nothing was run there\n"
+                "Take an engine whose database is in its URL: create_engine(url, connect_args=...)"
+            )
+        for setting, value in (settings or {}).items():
+            ask_any(raw, f"SELECT set_config({literal(setting)}, {literal(value)}, false)")
+        if settings and not raw.autocommit:
+            raw.commit()
+
+    with engine_like(
+        original,
+        original.url.set(database=name),
+        lambda record: connect_with(original, lead, record),
+        settle,
+        options=options,
+    ) as engine:
+        yield engine
+
+
+def finish(raw: Any, copy: Engine, warnings: list[str], *, filled: bool = True) -> None:
+    """
+    Make a scratch database what the one of *raw* is besides: its settings, its planner's knowledge, no schema too many.
 
     Args:
         copy: Connects to it.
         warnings: Told in what it is not.
+        filled: Whether there is anything in it that a planner can know of.
     """
     pooled = copy.raw_connection()
     try:
@@ -142,7 +221,8 @@ def finish(raw: Any, copy: Engine, warnings: list[str]) -> None:
         # template0 has brought it along.
         gone = not ask_any(raw, "SELECT 1 FROM pg_namespace WHERE nspname = 'public'")
         todo = [("the schema public", "DROP SCHEMA public")] if gone else []
-        for what, said in [*todo, *_settings(raw, name), ("what the planner knows", "ANALYZE")]:
+        planning = [("what the planner knows", "ANALYZE")] if filled else []
+        for what, said in [*todo, *_settings(raw, name), *planning]:
             try:
                 run(there, said)
             except Exception as error:

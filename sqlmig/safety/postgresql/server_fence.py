@@ -113,7 +113,7 @@ def _written(raw: Any) -> dict[str, tuple[int, int]]:
 
 def _changes(what: str) -> ConfigurationError:
     return ConfigurationError(
-        "The migration changes what all databases of the server have in common, which a rehearsal would change for"
-        f" good.\n  {what}\n"
+        "The migration changes what all databases of the server have in common, which a rehearsal or a check would"
+        f" change for good.\n  {what}\n"
         "Leave it out where self.rehearsing is true."
     )
