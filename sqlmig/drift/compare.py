@@ -52,7 +52,7 @@ def _differences(left: Shape, right: Shape) -> Iterator[Difference]:
         if one is None or other is None:
             yield Difference("table", table.name, table.name, one, other)
         else:
-            yield from _table(one, other, left.key)
+            yield from _table(one, other, left.column_key)
     yield from _indexes(left, right)
     for thing, this, that in _pairs(left.things, right.things):
         if this is None or that is None:
@@ -64,7 +64,7 @@ def _differences(left: Shape, right: Shape) -> Iterator[Difference]:
 
 
 def _has_both(left: Shape, right: Shape, table: str) -> bool:
-    return left.key(table) in left.tables and right.key(table) in right.tables
+    return left.has_table(table) and right.has_table(table)
 
 
 def _pairs(left: Mapping[K, T], right: Mapping[K, T]) -> Iterator[tuple[T, T | None, T | None]]:
@@ -114,7 +114,7 @@ def _constraints(left: Table, right: Table) -> Iterator[Difference]:
                 for facet, differs in (
                     ("definition", one.definition != other.definition),
                     # One that a database names by itself has no name here, whatever its table was called then.
-                    ("name", one.name != other.name),
+                    ("name", one.name != other.name and not _perhaps_both_made_up(one, other)),
                 )
                 if differs
             )
@@ -126,6 +126,10 @@ def _constraints(left: Table, right: Table) -> Iterator[Difference]:
 
 def _same_rule(one: Constraint, other: Constraint) -> bool:
     return (one.kind, one.columns, one.definition) == (other.kind, other.columns, other.definition)
+
+
+def _perhaps_both_made_up(one: Constraint, other: Constraint) -> bool:
+    return any(a.name is None and not b.surely_named for a, b in ((one, other), (other, one)))
 
 
 def _called(constraint: Constraint) -> str:

@@ -69,6 +69,9 @@ class Constraint:
         name: None where the database made it up, or there is none.
         definition: All that it says, but for its name.
         parent: The table that a foreign key refers to.
+        surely_named: Whether somebody gave it the name that it has; it may be one that the database made up once, of a
+            column that has another name by now.
+        index: Of a foreign key, the index that the database made for it, and leaves when it is dropped.
     """
 
     kind: str
@@ -76,6 +79,8 @@ class Constraint:
     definition: Wording
     name: str | None = None
     parent: str | None = None
+    surely_named: bool = field(default=True, compare=False)
+    index: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -131,15 +136,28 @@ class Shape:
     All that is compared of a database; its records of migrations are not among it.
 
     Attributes:
-        tables, indexes, things: By the key of their name.
+        tables, indexes, things: By the key of their name; where a name is a table's own affair, with that before it.
         folds: Whether names in another case are the same.
+        folds_columns: Whether those of columns are, where others are not.
+        schemas: Those in which there is something, but for the usual one.
     """
 
     tables: Mapping[str, Table]
     indexes: Mapping[str, Index]
     things: Mapping[tuple[str, str], Thing]
     folds: bool = False
+    folds_columns: bool = False
+    schemas: frozenset[str] = frozenset()
 
     def key(self, name: str) -> str:
         """What two names have in common that mean the same."""
         return folded(name) if self.folds else name
+
+    def column_key(self, name: str) -> str:
+        """The same, of names of columns."""
+        return folded(name) if self.folds or self.folds_columns else name
+
+    def has_table(self, name: str) -> bool:
+        """Whether it is there, as a table, or as a view that triggers and indexes may belong to."""
+        key = self.key(name)
+        return key in self.tables or any((kind, key) in self.things for kind in ("view", "materialized view"))
