@@ -11,6 +11,9 @@ from .shape import Column, Constraint, Index, Table, Thing
 
 __all__ = ["Comparison", "DriftReport", "Finding", "finding"]
 
+_SHORT = 160
+"""Characters of a definition that are shown."""
+
 
 class Finding(Record):
     """
@@ -128,7 +131,7 @@ def finding(difference: Difference, left: str, right: str) -> Finding:
         text = f"{subject}{f' {said}' if said else ''}: in the {left if one else right} only"
         sides = (_said(one) if one else None, _said(other) if other else None)
     else:
-        parts = [(_facet(one, facet), _facet(other, facet)) for facet in difference.facets]
+        parts = [_facets(one, other, facet) for facet in difference.facets]
         told = [f"{a} in the {left}, {b} in the {right}" for a, b in parts]
         text = f"{subject}: {'; '.join(told)}"
         sides = ("; ".join(a for a, _ in parts), "; ".join(b for _, b in parts))
@@ -155,6 +158,8 @@ def _subject(difference: Difference) -> str:
             return f"{difference.table}: {difference.kind}{named}"
         case Index():
             return f"index {difference.name} on {part.table}"
+        case Thing() if part.table is not None:
+            return f"{difference.kind} {difference.name} on {part.table}"
     return f"{difference.kind} {difference.name}"
 
 
@@ -182,6 +187,17 @@ def _words(column: Column) -> Iterator[str]:
         yield f"DEFAULT {column.default}"
 
 
+def _facets(one: Part, other: Part, facet: str) -> tuple[str, str]:
+    """What both sides say; of long texts, from where they begin to differ."""
+    said = _facet(one, facet), _facet(other, facet)
+    same = next((place for place, (a, b) in enumerate(zip(*said, strict=False)) if a != b), min(map(len, said)))
+    if max(map(len, said)) <= _SHORT or same < _SHORT // 2:
+        return _cut(said[0]), _cut(said[1])
+    # With a few words before that.
+    start = said[0].rfind(" ", 0, max(0, same - 30)) + 1
+    return _cut(f"…{said[0][start:]}"), _cut(f"…{said[1][start:]}")
+
+
 def _facet(part: Part, facet: str) -> str:
     value = getattr(part, facet)
     match facet:
@@ -194,7 +210,7 @@ def _facet(part: Part, facet: str) -> str:
         case "options":
             return ", ".join(sorted(value)) if value else "a plain table"
         case "definition":
-            return _one_line(str(value))
+            return " ".join(str(value).split())
         case "comment":
             return f"comment {value!r}" if value is not None else "no comment"
     word = {"default": "DEFAULT", "generated": "AS", "collation": "COLLATE", "identity": "", "others": ""}[facet]
@@ -202,8 +218,11 @@ def _facet(part: Part, facet: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else f"{line[:159]}…"
+    return _cut(" ".join(text.split()))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 1]}…"
 
 
 def told(differences: Sequence[Difference], left: str, right: str) -> Comparison:
