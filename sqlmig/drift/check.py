@@ -7,26 +7,34 @@ what the three catalogues say is compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import MetaData
 
 from ..errors import CheckImpossible, MigrationError
+from ..safety.fence import hands_off
 from .compare import Difference, compare
 from .models import as_metadata, create_models
 from .report import Comparison, DriftReport, told
-from .scratch import empty_database, shape_of
-from .shape import Shape
+from .scratch import BEFOREHAND, in_empty_database, shape_of, twin_on
+from .shape import Shape, Table
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from ..migrator import Migrator
 
 __all__ = ["check", "migrated_shape", "modelled_shape", "without_what_models_cannot_say"]
 
 # What MetaData has no word for; where the models bring one along, by a DDL event, it is compared.
-_NOT_IN_MODELS = frozenset({"trigger", "view", "materialized view", "virtual table", "function", "procedure", "policy"})
+_NOT_IN_MODELS = frozenset(
+    {
+        *("trigger", "view", "materialized view", "virtual table", "function", "procedure", "aggregate", "policy"),
+        *("rule", "statistics", "event", "composite type", "range type"),
+    }
+)
 _ALWAYS_IGNORED = frozenset({"alembic_version"})
 
 
@@ -36,14 +44,13 @@ class _Live(NamedTuple):
 
     Attributes:
         state: What is to be said of it first.
-        shape: None where it cannot be compared.
         version: The one whose migrations it is to be compared with.
+        comparable: Whether it can be compared.
     """
 
     version: int
     state: str | None
-    shape: Shape | None
-    vouched: bool = True
+    comparable: bool = True
 
 
 def check(
@@ -72,18 +79,21 @@ def check(
 
     if modelled is not None:
         look("models", "migrations", without_what_models_cannot_say(compare(modelled, head), head))
-    if live is not None and live.shape is not None:
+    if live is not None and live.comparable:
         at_head = live.version == newest
         then = head if at_head else migrated_shape(migrator, live.version)
-        look("migrations", "database", compare(then, live.shape))
+        # Where none of these has anything, another application may have its own.
+        ours = {schema for shape in (modelled, head, then) if shape is not None for schema in shape.schemas}
+        there = _read(migrator, ours)
+        look("migrations", "database", compare(then, there))
         if modelled is not None and at_head:
-            look("models", "database", without_what_models_cannot_say(compare(modelled, live.shape), live.shape))
+            look("models", "database", without_what_models_cannot_say(compare(modelled, there), there))
     return DriftReport(
         current_version=live.version if live else None,
         target_version=newest,
         state=live.state if live else None,
         comparisons=made,
-        vouched=live is None or live.vouched,
+        vouched=live is None or live.comparable,
     )
 
 
@@ -94,15 +104,18 @@ def migrated_shape(migrator: Migrator, version: int | None) -> Shape:
     Raises:
         CheckImpossible: They fail there.
     """
-    with empty_database(migrator) as engine:
-        twin = migrator._on(engine)
-        twin._on_data_loss = "ignore"
+
+    def run(engine: Engine) -> Shape:
+        twin = twin_on(migrator, engine)
         try:
             if version != 0:
-                twin.migrate() if version is None else twin.migrate_to_version(version)
+                with hands_off(migrator.db.engine):
+                    twin.migrate() if version is None else twin.migrate_to_version(version)
         except MigrationError as error:
             raise CheckImpossible(migrator.backend.name, error) from error
         return _read(twin)
+
+    return in_empty_database(migrator, run)
 
 
 def modelled_shape(migrator: Migrator, models: Sequence[MetaData]) -> Shape:
@@ -112,10 +125,14 @@ def modelled_shape(migrator: Migrator, models: Sequence[MetaData]) -> Shape:
     Raises:
         ConfigurationError: They cannot be created there.
     """
-    with empty_database(migrator) as engine:
-        with engine.begin() as connection:
+
+    def create(engine: Engine) -> Shape:
+        with hands_off(migrator.db.engine), engine.begin() as connection:
             create_models(connection, models)
-        return _read(migrator._on(engine))
+        return _read(twin_on(migrator, engine))
+
+    schemas = {table.schema for metadata in models for table in metadata.tables.values() if table.schema}
+    return in_empty_database(migrator, create, BEFOREHAND._replace(schemas=frozenset(schemas)))
 
 
 def without_what_models_cannot_say(found: list[Difference], other: Shape) -> list[Difference]:
@@ -127,7 +144,12 @@ def without_what_models_cannot_say(found: list[Difference], other: Shape) -> lis
         if not (one.left is None and one.kind in _NOT_IN_MODELS)
         # A model may be mapped to a view or a virtual table.
         and not (one.kind == "table" and one.right is None and other.key(one.name) in hidden)
+        and not (one.left is None and isinstance(one.right, Table) and _is_partition(one.right))
     ]
+
+
+def _is_partition(table: Table) -> bool:
+    return any(option.startswith("PARTITION OF") for option in table.options)
 
 
 def _live(migrator: Migrator) -> _Live:
@@ -136,28 +158,28 @@ def _live(migrator: Migrator) -> _Live:
     known, done = set(status.available_versions), set(status.applied_versions)
     if status.interrupted_versions:
         version = status.interrupted_versions[0]
-        return _Live(current, f"Migration {version:03} was interrupted: the database is not compared.", None, False)
+        return _Live(current, f"Migration {version:03} was interrupted: the database is not compared.", False)
     if current > newest or not done <= known:
         # What the newer migrations do is not known here.
         text = f"The database is at version {current}, ahead of the newest migration, {newest}: it is not compared."
-        return _Live(current, text, None, False)
+        return _Live(current, text, False)
     late = sorted(version for version in known - done if version < current)
     if late:
         text = f"Migration {late[0]:03} was not applied, though later ones were: the database is not compared."
-        return _Live(current, text, None, False)
+        return _Live(current, text, False)
     pending = len(status.pending_versions)
     state = None
     if pending:
         count = f"{pending} migration{'s' if pending > 1 else ''}"
         state = f"The database is at version {current}, {count} behind: it is compared with the migrations up to there."
-    return _Live(current, state, _read(migrator))
+    return _Live(current, state)
 
 
-def _read(migrator: Migrator) -> Shape:
+def _read(migrator: Migrator, schemas: Collection[str] | None = None) -> Shape:
     ignored = {*migrator.version_tracker.own_tables, *_ALWAYS_IGNORED}
     with migrator.db.reading() as connection:
         raw: Any = connection.connection.dbapi_connection
-        return shape_of(connection, raw, ignored)
+        return shape_of(connection, raw, ignored, schemas)
 
 
 def _is_ignored(found: Difference, patterns: Sequence[str]) -> bool:
