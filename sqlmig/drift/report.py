@@ -214,7 +214,9 @@ def _facet(part: Part, facet: str) -> str:
         case "comment":
             return f"comment {value!r}" if value is not None else "no comment"
     word = {"default": "DEFAULT", "generated": "AS", "collation": "COLLATE", "identity": "", "others": ""}[facet]
-    return f"{word} {value}".strip() if value else f"no {facet}"
+    if not value:
+        return {"generated": "not generated", "others": "plain"}.get(facet, f"no {facet}")
+    return f"{word} {value}".strip()
 
 
 def _one_line(text: str) -> str:
