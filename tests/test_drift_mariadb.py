@@ -308,3 +308,37 @@ def test_engines_and_partitions_are_told(maker: Maker) -> None:
     assert maker.told((plain,), (halves,)) == [
         differs("table t", "a plain table", "PARTITION BY RANGE (`id`): a VALUES 5, b VALUES MAXVALUE")
     ]
+
+
+def test_names_that_the_server_has_made_of_former_names_are_no_difference(maker: Maker) -> None:
+    fresh = """
+    CREATE TABLE parents (id integer AUTO_INCREMENT PRIMARY KEY);
+    CREATE TABLE t (id integer AUTO_INCREMENT PRIMARY KEY, a integer UNIQUE CHECK (a > 0), p integer, q integer,
+        FOREIGN KEY (p) REFERENCES parents (id), CONSTRAINT fk_q FOREIGN KEY (q) REFERENCES parents (id), CHECK (a < 9))
+    """
+    renamed = """
+    CREATE TABLE old_parents (number integer AUTO_INCREMENT PRIMARY KEY);
+    CREATE TABLE old (number integer AUTO_INCREMENT PRIMARY KEY, b integer UNIQUE CHECK (b > 0), r integer, s integer,
+        FOREIGN KEY (r) REFERENCES old_parents (number),
+        CONSTRAINT fk_s FOREIGN KEY (s) REFERENCES old_parents (number), CHECK (b < 8));
+    ALTER TABLE old DROP CONSTRAINT CONSTRAINT_1;
+    RENAME TABLE old TO t;
+    ALTER TABLE t RENAME COLUMN number TO id, RENAME COLUMN b TO a, RENAME COLUMN r TO p, RENAME COLUMN s TO q;
+    ALTER TABLE old_parents RENAME COLUMN number TO id;
+    RENAME TABLE old_parents TO parents;
+    ALTER TABLE t ADD CHECK (a < 7);
+    ALTER TABLE t ADD CHECK (a < 9);
+    ALTER TABLE t DROP CONSTRAINT CONSTRAINT_1;
+    ALTER TABLE t DROP FOREIGN KEY fk_s;
+    ALTER TABLE t ADD CONSTRAINT fk_q FOREIGN KEY (q) REFERENCES parents (id)
+    """
+    assert maker.told((fresh,), (renamed,)) == []
+
+
+def test_what_the_database_says_already_is_not_told_of_a_table(maker: Maker) -> None:
+    fresh = "CREATE TABLE t (a varchar(9), b enum('x') NOT NULL) COMMENT ''"
+    [collation] = maker.connection.exec_driver_sql("SELECT @@collation_database").one()
+    charset = collation.partition("_")[0]
+    said = f"CREATE TABLE t (a varchar(9) CHARACTER SET {charset} COLLATE {collation}, B enum('x') NOT NULL)"
+    said += f" ENGINE=InnoDB DEFAULT CHARSET {charset} COLLATE {collation}"
+    assert maker.told((fresh,), (said,)) == []

@@ -3,7 +3,8 @@ What counts of an expression that a server has worded: two that mean the same ar
 
 A server words an expression in one way, but not always in the same: PostgreSQL writes down each conversion that the
 types of the columns once asked for, and keeps it when these change; parentheses stay behind. Conversions between texts,
-and between numbers, of a column or a constant, and parentheses around one thing, are no part of the meaning.
+and between numbers, of a column or a constant, and parentheses around one thing, are no part of the meaning; but for
+numbers that are divided.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MYSQL = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
+_NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"})
 # Types between which PostgreSQL converts without being told to.
 _IMPLICIT = {*_NUMBERS, "text", "character varying", "character", "bpchar", "name"}
 _LONGER = {
@@ -75,7 +76,10 @@ _Node = _Token | _Group
 
 def postgresql_meaning(sql: str) -> str:
     """What counts of an expression, or of what stands behind the name of an index or of a constraint."""
-    return _joined(_simple(_tree(_tokens(_POSTGRESQL, sql))))
+    tokens = _tokens(_POSTGRESQL, sql)
+    # A division has another result where its numbers are integers.
+    kept = _NUMBERS if any(token.text == "/" for token in tokens) else frozenset()
+    return _joined(_simple(_tree(tokens), kept))
 
 
 def mysql_meaning(sql: str, database: str) -> str:
@@ -96,7 +100,7 @@ def mysql_meaning(sql: str, database: str) -> str:
             found.append(token)
         else:
             found.append(_Token(token.kind, token.text.lower()))
-    return _joined(_simple(_tree(found)))
+    return _joined(_simple(_tree(found), frozenset()))
 
 
 def number(said: str) -> str:
@@ -136,20 +140,25 @@ def _tree(tokens: Sequence[_Token]) -> list[_Node]:
     return stack[0][1]
 
 
-def _simple(nodes: Sequence[_Node]) -> list[_Node]:
-    """Without conversions and parentheses that change nothing."""
+def _simple(nodes: Sequence[_Node], kept: frozenset[str]) -> list[_Node]:
+    """
+    Without conversions and parentheses that change nothing.
+
+    Args:
+        kept: The types to which a conversion does change something.
+    """
     made: list[_Node] = []
     place = 0
     while place < len(nodes):
         node = nodes[place]
         place += 1
         if isinstance(node, _Group):
-            inner = _simple(node.nodes)
+            inner = _simple(node.nodes, kept)
             # Of one thing in parentheses only that thing is left.
             made.append(inner[0] if node.opening == "(" and len(inner) == 1 else _Group(node.opening, inner))
         elif node.kind == "cast":
             type_, place = _type(nodes, place)
-            _convert(made, type_)
+            _convert(made, type_, kept)
         else:
             made.append(node)
     while len(made) == 1 and isinstance(made[0], _Group) and made[0].opening == "(":
@@ -181,19 +190,17 @@ def _type(nodes: Sequence[_Node], place: int) -> tuple[str, int]:
     return " ".join(words), place
 
 
-def _convert(made: list[_Node], type_: str) -> None:
+def _convert(made: list[_Node], type_: str, kept: frozenset[str]) -> None:
     """What is to be converted is the last of *made*: it stays as it is where that is no part of the meaning."""
     last = made[-1] if made else None
-    if isinstance(last, _Group):
+    if type_ in kept:
+        pass
+    elif isinstance(last, _Group):
         inner = last.nodes if last.opening == "(" else made[-2:]
         if len(inner) == 2 and inner[0] == _Token("word", "ARRAY") and type_.removesuffix(" []") in _IMPLICIT:
             made[-1:] = inner if last.opening == "(" else [last]
             return
-    elif last is not None and last.kind == "text":
-        if type_ in _NUMBERS:
-            made[-1] = _Token("number", number(last.text))
-        return
-    elif last is not None and (last.kind == "number" or last.text == "NULL" or type_ in _IMPLICIT):
+    elif last is not None and (last.kind in ("text", "number") or last.text == "NULL" or type_ in _IMPLICIT):
         return
     made += [_Token("cast", "::"), _Token("word", type_)]
 
