@@ -168,7 +168,8 @@ def _engine_on(original: Engine, name: str, live: str) -> Iterator[Engine]:
     dialect.default_schema_name = name
     options = original.get_execution_options()
     # A model may name the database that it is in.
-    named = {live: None, **(options.get("schema_translate_map") or {})}
+    given = {live: live, **(options.get("schema_translate_map") or {})}
+    named = {schema: name if meant == live else meant for schema, meant in given.items()}
     with engine_like(
         original,
         original.url.set(database=name),
