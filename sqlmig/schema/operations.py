@@ -95,8 +95,11 @@ class Operations:
             if table is not None:
                 sql, values = sql + " AND tbl_name = ? COLLATE NOCASE", (index, table)
             return self.connection.exec_driver_sql(sql, values).first() is not None
-        tables = [table] if table else self.inspector.get_table_names(schema=schema)
-        return any(found["name"] == index for one in tables for found in self.inspector.get_indexes(one, schema=schema))
+        if table is None:
+            # The inspector would read every table, one by one.
+            server: Any = self._schema
+            return bool(server.catalogue.indexes(index, None, schema or self.inspector.default_schema_name))
+        return any(found["name"] == index for found in self.inspector.get_indexes(table, schema=schema))
 
     def is_table(self, table: str) -> bool:
         """Whether there is a table, and no view, of that name."""
