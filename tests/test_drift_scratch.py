@@ -168,6 +168,19 @@ def test_a_database_without_the_schema_public(server: Place, folder: Folder) -> 
 
 
 @on_postgresql
+def test_migrations_that_drop_the_schema_public(server: Place, folder: Folder) -> None:
+    server.run("CREATE SCHEMA records")
+    up = """
+    self.execute_sql("CREATE SCHEMA app")
+    self.execute_sql("CREATE TABLE app.t (id integer)")
+    self.execute_sql("DROP SCHEMA public")
+    """
+    add(folder, 1, up)
+    report = checked(server, folder, migrator={"schema": "records"})
+    assert report.clean, str(report)
+
+
+@on_postgresql
 @pytest.mark.parametrize("made", ["by hand", "by the migration", "by both"])
 def test_extensions_that_models_need(server: Place, folder: Folder, made: str) -> None:
     name = some_extension(server.look.url)
