@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from places import Place
 from sqlalchemy import Column, Integer, MetaData, String, Table
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import UserDefinedType
 
 from sqlmig.cli.app import app
@@ -174,6 +176,42 @@ def test_a_migration_does_not_reach_the_database_of_the_application(server: Plac
     finally:
         del builtins.application_engine  # type: ignore[attr-defined]
     assert server.tables(all_=True) == []
+
+
+ENGINES = [{"isolation_level": "AUTOCOMMIT"}, {"poolclass": NullPool}, {"pool_size": 1, "max_overflow": 0}]
+
+
+@each_server
+@pytest.mark.parametrize("options", ENGINES, ids=str)
+def test_engines_as_applications_have_them(server: Place, folder: Folder, options: dict[str, Any]) -> None:
+    add(folder, 1, UP)
+    engine = server.engine(**options)
+    migrator = server.migrator(folder, engine)
+    migrator.migrate()
+    report = migrator.check(library())
+    assert report.clean, str(report)
+    server.run("ALTER TABLE books ADD by_hand INTEGER")
+    assert len(migrator.check(library()).between("migrations", "database")) == 1
+    assert left_behind(server) == []
+
+
+@pytest.mark.parametrize("server", EVERY, indirect=True)
+def test_a_check_that_is_cancelled_leaves_nothing(server: Place, folder: Folder) -> None:
+    add(folder, 1, UP + "import time\nfor _ in range(200): self.execute_sql('SELECT 1') or time.sleep(0.01)")
+
+    async def cancel() -> None:
+        engine = server.engine()
+        task = asyncio.ensure_future(server.migrator(folder, engine).check_async(library()))
+        while not left_behind(server):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        closed = engine.dispose()
+        await closed if closed is not None else None
+
+    asyncio.run(cancel())
+    assert left_behind(server) == []
 
 
 @each_server

@@ -93,25 +93,32 @@ def _made(raw: Any, engine: Engine, prefix: str, options: str, user: str) -> Ite
     """The name of an empty database, which is gone at the end."""
     name = f"{prefix}{uuid.uuid4().hex[:12]}"
     ask_any(raw, f"SELECT GET_LOCK('{name}', 0)")
+    # Where its making was cancelled in the middle, it may be there all the same.
+    is_there = True
     try:
-        ask_any(raw, f"CREATE DATABASE {name} {options}")
-    except Exception as error:
-        if code_of(error) in _DENIED:
-            raise _may_not(user) from error
-        raise
-    try:
+        try:
+            ask_any(raw, f"CREATE DATABASE {name} {options}")
+        except Exception as error:
+            is_there = False
+            if code_of(error) in _DENIED:
+                raise _may_not(user) from error
+            raise
         yield name
     finally:
+        if is_there:
+            _drop(raw, engine, name)
+
+
+def _drop(raw: Any, engine: Engine, name: str) -> None:
+    """Drop it, by a new connection where that of before is lost."""
+    try:
+        ask_any(raw, f"DROP DATABASE IF EXISTS {name}")
+    except Exception:
         try:
-            ask_any(raw, f"DROP DATABASE IF EXISTS {name}")
-        except Exception:
-            try:
-                with _beside(engine) as other:
-                    ask_any(other, f"DROP DATABASE IF EXISTS {name}")
-            except Exception as error:
-                logger.warning(
-                    "the database %s could not be dropped, which the next check tries again: %s", name, error
-                )
+            with _beside(engine) as other:
+                ask_any(other, f"DROP DATABASE IF EXISTS {name}")
+        except Exception as error:
+            logger.warning(_STAYS, name, error)
 
 
 def _may_not(user: str) -> ConfigurationError:
