@@ -1,0 +1,13 @@
+"""What a check says: that something is wrong, or that it could not be tried."""
+
+from __future__ import annotations
+
+__all__ = ["Fault", "NotTried"]
+
+
+class Fault(AssertionError):
+    """Something is wrong with a migration: what, the facts, and what to do about it."""
+
+
+class NotTried(Exception):
+    """Why a check says nothing of a migration."""
