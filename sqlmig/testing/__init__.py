@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .checks import Checks
     from .databases import DatabaseAt, Databases
-    from .faults import Fault, NotTried
+    from .faults import Fault, NotSampled, NotTried
     from .project import Prepared
 
 _HOMES = {
@@ -16,11 +16,12 @@ _HOMES = {
     "DatabaseAt": "databases",
     "Databases": "databases",
     "Fault": "faults",
+    "NotSampled": "faults",
     "NotTried": "faults",
     "Prepared": "project",
 }
 
-__all__ = ["Checks", "DatabaseAt", "Databases", "Fault", "NotTried", "Prepared"]
+__all__ = ["Checks", "DatabaseAt", "Databases", "Fault", "NotSampled", "NotTried", "Prepared"]
 
 
 def __getattr__(name: str) -> object:

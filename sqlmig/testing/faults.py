@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Fault", "NotTried"]
+__all__ = ["Fault", "NotSampled", "NotTried"]
 
 
 class Fault(AssertionError):
@@ -11,3 +11,7 @@ class Fault(AssertionError):
 
 class NotTried(Exception):
     """Why a check says nothing of a migration."""
+
+
+class NotSampled(UserWarning):
+    """Tables for which no sample row could be made: what a migration does to theirs is not known."""

@@ -52,7 +52,7 @@ class Image(ABC):
         with self.engine() as engine:
             yield engine
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (some have nothing to give back)
         """Give back what it takes."""
 
 
@@ -95,5 +95,5 @@ class Home(ABC):
             files: Kept with it, and those of *base*.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (some have nothing to give back)
         """Give back what it takes."""

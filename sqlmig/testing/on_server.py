@@ -154,4 +154,3 @@ class ServerImage(Image):
         """Drop it, where it is for this process only."""
         if self._temporary and self.name is not None:
             self.home.drop(self.name)
-

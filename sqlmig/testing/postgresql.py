@@ -1,8 +1,8 @@
 """
 Databases of tests on PostgreSQL: templates are databases of the server, and copies are made by CREATE DATABASE.
 
-A database is in use while the process lives whose token is in its name: that holds an advisory lock, which ends with its
-connection. Such locks are of one database each, so that its number is in the names as well.
+A database is in use while the process lives whose token is in its name: that holds an advisory lock, which ends with
+its connection. Such locks are of one database each, so that its number is in the names as well.
 """
 
 from __future__ import annotations

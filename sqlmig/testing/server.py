@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
@@ -150,7 +150,7 @@ def async_url(url: URL) -> URL:
     return found
 
 
-def _by(url: URL, drivers: dict[str, tuple[str, ...]]) -> URL | None:
+def _by(url: URL, drivers: Mapping[str, Sequence[str]]) -> URL | None:
     name = url.get_backend_name()
     for module in drivers[name.replace("mariadb", "mysql")]:
         if find_spec(module.partition(".")[0]) is not None:

@@ -44,7 +44,9 @@ class SQLiteImage(Image):
         file: None for an empty database.
     """
 
-    def __init__(self, project: Project, file: BinaryIO | None, files: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, project: Project, file: BinaryIO | None, files: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._project, self._file, self.files = project, file, files
         self._copying = threading.Lock()
 

@@ -1,0 +1,91 @@
+"""A private database as the passes of a rehearsal want one: it is thrown away, so that nothing of it is a copy's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..backends.raw import ask_any
+from ..safety.judging import report
+from ..safety.original import Copy
+from ..safety.passes import Steps
+from ..safety.soundness import new_problems, problems
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from ..backends.session import Session
+    from ..migrator import Migrator
+    from ..safety.differences import Schema
+    from ..safety.report import Rehearsal
+
+__all__ = ["there_and_back"]
+
+
+def there_and_back(migrator: Migrator, version: int) -> Rehearsal:
+    """Migrate a database that is thrown away to *version*, back, and there again; what came of it."""
+    scratch = _Scratch(migrator.db.engine)
+    before = scratch.problems(thorough=True, tables=())
+    passes = Steps(migrator, scratch, version, None, lambda *_: None, thorough=True).run()
+    found = new_problems(passes.problems, lambda: before) if passes.problems is not None else []
+    return report(passes, size=0, integrity=found, error=None, warnings=(), took=0.0)
+
+
+class _Scratch(Copy):
+    """What a rehearsal counts and measures beside the schema, nobody asks for here."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, [], [])
+        self._dialect = engine.dialect.name
+        self._usual: str | None = None
+
+    def schema(self, session: Session, ignored: Collection[str]) -> Schema:
+        """As its catalogue words it."""
+        if self._dialect == "sqlite":
+            from ..safety.schema_text import SQLiteSchema
+
+            return SQLiteSchema.read(session.raw, ignored)
+        if self._dialect != "postgresql":
+            from .mysql_schema import MySQLSchema
+
+            return MySQLSchema.read(session.raw, ignored)
+        from ..safety.postgresql.schema_text import PostgreSQLSchema
+
+        if self._usual is None:
+            [[usual]] = ask_any(session.raw, "SELECT coalesce(current_schema(), '')")
+            self._usual = str(usual)
+        found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
+        if not session.in_transaction:
+            # The driver has begun one by itself.
+            session.raw.rollback()
+        return found
+
+    @contextmanager
+    def counting(self, session: Session) -> Iterator[Callable[[], int]]:
+        """None."""
+        yield lambda: 0
+
+    def size_in(self, session: Session) -> int:
+        """None."""
+        return 0
+
+    def size(self) -> int:
+        """None."""
+        return 0
+
+    def problems(self, *, thorough: bool, tables: Collection[tuple[str, str]]) -> Counter[str]:
+        """Damage, invalid indexes, rows without their parents."""
+        pooled = self.engine.raw_connection()
+        try:
+            raw: Any = pooled.dbapi_connection
+            if self._dialect == "sqlite":
+                return problems(raw, thorough=thorough, tables=tables)
+            if self._dialect == "postgresql":
+                from ..safety.postgresql.copy import problems_of
+
+                return problems_of(raw, thorough=thorough)
+            return Counter()
+        finally:
+            pooled.close()

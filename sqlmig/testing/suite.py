@@ -1,0 +1,75 @@
+"""
+The ready-made tests: `from sqlmig.testing.suite import *` in a test file, or `pytest --sqlmig`.
+
+Each is there once for every version, which is in its id: `test_up_down_up[007]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .faults import Fault, NotTried
+
+if TYPE_CHECKING:
+    from .checks import Checks
+
+__all__ = [
+    "test_gives_rows_back",
+    "test_keeps_rows",
+    "test_models_agree",
+    "test_sequence_is_valid",
+    "test_unchanged_since_base",
+    "test_up_down_up",
+]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A fault as a failure that is its message, and what could not be tried as a skip."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except Fault as error:
+        pytest.fail(str(error), pytrace=False)
+    except NotTried as error:
+        pytest.skip(str(error))
+
+
+def test_sequence_is_valid(sqlmig_checks: Checks, sqlmig_version: int) -> None:
+    """The file can be run where it stands."""
+    with _told():
+        sqlmig_checks.sequence_is_valid(sqlmig_version)
+
+
+def test_up_down_up(sqlmig_checks: Checks, sqlmig_version: int) -> None:
+    """It goes up, down and up again, and the schema is as it was."""
+    with _told():
+        sqlmig_checks.up_down_up(sqlmig_version)
+
+
+def test_keeps_rows(sqlmig_checks: Checks, sqlmig_version: int) -> None:
+    """It works on a database with rows, and loses none."""
+    with _told():
+        sqlmig_checks.keeps_rows(sqlmig_version)
+
+
+def test_gives_rows_back(sqlmig_checks: Checks, sqlmig_version: int) -> None:
+    """Rolled back, it leaves what was there before it."""
+    with _told():
+        sqlmig_checks.gives_rows_back(sqlmig_version)
+
+
+def test_models_agree(sqlmig_checks: Checks, sqlmig_newest: int) -> None:
+    """The migrations make what the models say."""
+    with _told():
+        sqlmig_checks.models_agree()
+
+
+def test_unchanged_since_base(sqlmig_checks: Checks, sqlmig_version: int) -> None:
+    """The file is as the base branch has it, or new and above all that it has."""
+    with _told():
+        sqlmig_checks.unchanged_since_base(sqlmig_version)
