@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -88,21 +89,16 @@ class PostgreSQLHome(ServerHome):
 
     def find(self, key: str) -> Image | None:
         """A database whose name has the key, which it is given when it is whole."""
-        name = self._named(key)
-        found = self.server.ask(
-            f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'"
-        )
-        if not found:
-            return None
-        try:
-            slip = json.loads(found[0][0] or "")
-            if not is_unchanged(slip["files"]):
-                return None
-            if time.time() - slip["used"] > _TOUCHED_EVERY:
-                self._note(name, slip["files"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return ServerImage(self, name, slip["files"])
+        for name, text in self._templates(key):
+            try:
+                slip = json.loads(text or "")
+                if is_unchanged(slip["files"]):
+                    if time.time() - slip["used"] > _TOUCHED_EVERY:
+                        self._note(name, slip["files"])
+                    return ServerImage(self, name, slip["files"])
+            except (ValueError, KeyError, TypeError, AttributeError):
+                logger.warning("the database %s does not tell what it was made with, and is left alone", name)
+        return None
 
     @contextmanager
     def building(self, key: str) -> Iterator[None]:
@@ -132,17 +128,25 @@ class PostgreSQLHome(ServerHome):
             # Nobody can be connected to what is copied.
             self.server.ask(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
             self.server.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-            _drop(self.server, self._named(key))
-            _patiently(lambda: self.server.ask(f"ALTER DATABASE {name} RENAME TO {self._named(key)}"))
+            # One that was made with other files may be in use still.
+            whole = f"{self._named(key)}_{os.urandom(2).hex()}"
+            _patiently(lambda: self.server.ask(f"ALTER DATABASE {name} RENAME TO {whole}"))
         except BaseException:
             with suppress(Exception):
                 self.drop(name)
             raise
         self._remove_old()
-        return ServerImage(self, self._named(key), made_with)
+        return ServerImage(self, whole, made_with)
 
     def _named(self, key: str) -> str:
         return f"sqlmig_template_{self._number}_{digest(self.project.identity)[:6]}_{key[:20]}"
+
+    def _templates(self, key: str) -> list[tuple[Any, ...]]:
+        """Those of this project whose keys begin so: their names, and what stands with them."""
+        return self.server.ask(
+            "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database"
+            f" WHERE datname ~ '^{self._named(key)}'"
+        )
 
     def _note(self, name: str, files: Mapping[str, str]) -> None:
         slip = json.dumps({"used": int(time.time()), "files": dict(files)})
@@ -165,11 +169,8 @@ class PostgreSQLHome(ServerHome):
 
     def _remove_old(self) -> None:
         """Drop templates of this project that nobody has used for long."""
-        place = self._named("")
         used = []
-        for name, slip in self.server.ask(
-            f"SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname ~ '^{place}'"
-        ):
+        for name, slip in self._templates(""):
             when = 0.0
             with suppress(ValueError, KeyError, TypeError):
                 when = float(json.loads(slip)["used"])
