@@ -9,6 +9,7 @@ made.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from .fingerprint import digest
 from .image import Files, Image, Work
 from .on_server import ServerHome, ServerImage
 from .server import Server
@@ -23,8 +25,6 @@ from .server import Server
 __all__ = ["MySQLHome"]
 
 logger = logging.getLogger("sqlmig.testing")
-
-_PLACE = "sqlmig_test_"
 
 
 class MySQLImage(ServerImage):
@@ -48,7 +48,15 @@ class MySQLImage(ServerImage):
 
 
 class MySQLHome(ServerHome):
-    """Databases of a MariaDB or MySQL server."""
+    """
+    Databases of a MariaDB or MySQL server.
+
+    Their names tell beside which database they were made, and by which process, which has a lock of that name.
+    """
+
+    @cached_property
+    def _place(self) -> str:
+        return f"sqlmig_copy_{digest(self.given.database or '')[:6]}_"
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
@@ -58,10 +66,13 @@ class MySQLHome(ServerHome):
     def settle(self, server: Server) -> None:
         """GET_LOCK is of the whole server."""
         server.ask("SET SESSION wait_timeout = 31536000")
-        server.ask(f"SELECT GET_LOCK('{_PLACE}{server.token}', 0)")
-        for (name,) in server.ask(f"SHOW DATABASES LIKE '{_PLACE.replace('_', chr(92) + '_')}%'"):
-            process = name.rpartition("_")[0]
-            if process != f"{_PLACE}{server.token}" and server.ask(f"SELECT GET_LOCK('{process}', 0)")[0][0] == 1:
+        server.ask(f"SELECT GET_LOCK('{self._place}{server.token}', 0)")
+        for (name,) in server.ask("SHOW DATABASES"):
+            found = re.fullmatch(rf"({self._place}(?P<token>[0-9a-f]{{12}}))_\d+", name)
+            if found is None or found["token"] == server.token:
+                continue
+            process = found[1]
+            if server.ask(f"SELECT GET_LOCK('{process}', 0)")[0][0] == 1:
                 logger.info("dropping the database %s, which a run that was killed has left", name)
                 with suppress(DBAPIError):
                     server.ask(f"DROP DATABASE IF EXISTS `{name}`")
@@ -89,7 +100,7 @@ class MySQLHome(ServerHome):
 
     def create(self, base: str | None) -> str:
         """An empty one."""
-        name = self.server.new_name(_PLACE)
+        name = self.server.new_name(self._place)
         self.server.ask(f"CREATE DATABASE `{name}`")
         return name
 

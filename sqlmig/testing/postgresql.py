@@ -68,7 +68,7 @@ class PostgreSQLHome(ServerHome):
                 f"Let it: ALTER ROLE {quoted(user)} CREATEDB; or name another user in sqlmig_database."
             )
         server.ask("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
-        self._number, self._place = number, f"sqlmig_test_{number}_"
+        self._number, self._place = number, f"sqlmig_copy_{number}_"
         server.ask(f"SELECT pg_advisory_lock({_lock(self._place + server.token)})")
         self._sweep(server)
 
@@ -154,9 +154,9 @@ class PostgreSQLHome(ServerHome):
 
     def _sweep(self, server: Server) -> None:
         """Drop what processes have left that were killed."""
-        names = [name for (name,) in server.ask(f"SELECT datname FROM pg_database WHERE datname ~ '^{self._place}'")]
+        query = f"SELECT datname FROM pg_database WHERE datname ~ '^{self._place}[0-9a-f]{{12}}_[0-9]+$'"
         by_process: dict[str, list[str]] = {}
-        for name in names:
+        for (name,) in server.ask(query):
             by_process.setdefault(name.rpartition("_")[0], []).append(name)
         by_process.pop(self._place + server.token, None)
         for process, left in by_process.items():
