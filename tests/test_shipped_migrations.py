@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import tracemalloc
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 from places import Place
-from sqlalchemy import create_engine, event
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from sqlmig import BaseMigration, MigrationError, MigrationFailed, Migrator
+from sqlmig.testing import DatabaseAt
+
+DatabasesAt = Callable[[int], DatabaseAt]
 
 VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
 HEAD = 7
@@ -154,10 +158,9 @@ def test_a_tag_is_there_once_in_any_case(library: Migrator) -> None:
         library.db.execute("INSERT INTO tags (name) VALUES ('Unread')")
 
 
-def test_sqlite_s_schema_is_what_it_always_was(url: str) -> None:
+def test_sqlite_s_schema_is_what_it_always_was(migrated_url: str) -> None:
     """To the letter, for it is that of databases which are on these versions already."""
-    library = Migrator(url, VERSIONS)
-    library.migrate()
+    library = Migrator(migrated_url, VERSIONS)
     query = "SELECT sql FROM sqlite_schema WHERE tbl_name NOT LIKE 'migration%' AND sql IS NOT NULL ORDER BY rowid"
 
     text = ";\n".join(row[0] for row in library.db.fetch_all(query))
@@ -190,11 +193,9 @@ def test_an_old_library_comes_to_head_with_all_that_it_holds(old_library: Migrat
 
 @pytest.mark.parametrize("all_or_nothing", [False, True])
 @pytest.mark.parametrize("foreign_keys", ["ON", "OFF"])
-def test_on_sqlite_whatever_its_settings(url: str, foreign_keys: str, all_or_nothing: bool) -> None:
-    engine = create_engine(url)
-    event.listen(engine, "connect", lambda raw, _: raw.execute(f"PRAGMA foreign_keys = {foreign_keys}"))
-    library = Migrator(engine, VERSIONS)
-    library.migrate_to_version(1)
+def test_on_sqlite_whatever_its_settings(database_at: DatabasesAt, foreign_keys: str, all_or_nothing: bool) -> None:
+    library = database_at(1).migrator
+    event.listen(library.db.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA foreign_keys = {foreign_keys}"))
     fill(library)
     before = library.db.fetch_all(f"SELECT {COLUMNS} FROM documents ORDER BY id")
 
@@ -266,9 +267,8 @@ def test_search_follows_every_change(old_library: Migrator, change: str, hare: l
     check_search_index(old_library)
 
 
-def test_search_follows_replace_under_recursive_triggers(url: str) -> None:
-    old_library = Migrator(url, VERSIONS)
-    old_library.migrate_to_version(1)
+def test_search_follows_replace_under_recursive_triggers(database_at: DatabasesAt) -> None:
+    old_library = database_at(1).migrator
     fill(old_library)
     old_library.migrate_to_version(5)
 
@@ -320,11 +320,10 @@ def test_normalising_again_changes_nothing(place: Place, old_library: Migrator) 
     assert place.contents() == before
 
 
-def test_a_batch_may_name_more_authors_than_a_statement_takes_variables(url: str) -> None:
-    engine = create_engine(url)
-    event.listen(engine, "connect", lambda raw, _: raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999))
-    library = Migrator(engine, VERSIONS)
-    library.migrate_to_version(6)
+def test_a_batch_may_name_more_authors_than_a_statement_takes_variables(database_at: DatabasesAt) -> None:
+    library = database_at(6).migrator
+    limit = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    event.listen(library.db.engine, "connect", lambda raw, _: raw.setlimit(limit, 999))
     library.db.execute("INSERT INTO documents (title, authors) VALUES ('T', ?)", ("; ".join(map(str, range(2000))),))
 
     library.migrate()
@@ -332,9 +331,8 @@ def test_a_batch_may_name_more_authors_than_a_statement_takes_variables(url: str
     assert authors_in(library) == {1: [str(number) for number in range(2000)]}
 
 
-def test_many_documents_are_normalised_in_bounded_memory(url: str) -> None:
-    library = Migrator(url, VERSIONS)
-    library.migrate_to_version(6)
+def test_many_documents_are_normalised_in_bounded_memory(database_at: DatabasesAt) -> None:
+    library = database_at(6).migrator
     names = [f"Author {number} {'n' * 400}" for number in range(40)]
     printed = ["; ".join(names[(start + step) % 40] for step in range(4)) for start in range(40)]
     rows = [(f"T{number}", printed[number % 40]) for number in range(10_001)]
