@@ -8,7 +8,8 @@ in an order that a number generator with a fixed seed gives. A table that takes 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from ..backends.raw import backticked
 from ..backends.sqlite import quoted
 from ..connection import atomic
-from ..transfer.shapes import Reference, in_order
+from ..transfer.shapes import Reference
 from .sampled import Sampled, sampled_tables
-from .values import alternatives, value_of
+from .values import alternatives, speaks_of, value_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -71,8 +72,8 @@ def fill(db: DatabaseConnection, ignored: Sequence[str], given: Given) -> list[s
     told: list[str] = []
     with db.transaction() as connection:
         tables = {one.table.name: one for one in _tables(connection, ignored)}
-        for table in in_order(one.table for one in tables.values()):
-            sampled = tables[table.name]
+        for sampled in _in_order(tables):
+            table = sampled.table
             rows = given.get(table.name, ())
             if rows and all({*row} <= {column.name for column in table.columns} for row in rows):
                 reason = _put(db, connection, table.name, rows)
@@ -87,6 +88,27 @@ def _tables(connection: Connection, ignored: Sequence[str]) -> list[Sampled]:
     raw: Any = connection.connection.dbapi_connection
     found = sampled_tables(raw, connection.dialect.name)
     return [one for one in found if one.table.name.lower() not in ignored]
+
+
+def _in_order(tables: Mapping[str, Sampled]) -> list[Sampled]:
+    """Parents before their children; of those that go in a circle, first one that may do without."""
+    left = dict(sorted(tables.items()))
+    done: list[Sampled] = []
+
+    def waits_for(one: Sampled, needed: Callable[[Reference], bool]) -> bool:
+        return any(r.parent in left and r.parent != one.table.name and needed(r) for r in one.table.references)
+
+    while left:
+        free = [one for one in left.values() if not waits_for(one, lambda _: True)]
+        if not free:
+            able = (one for one in left.values() if not waits_for(one, _needs(one)))
+            free = [next(able, next(iter(left.values())))]
+        done += [left.pop(one.table.name) for one in free]
+    return done
+
+
+def _needs(one: Sampled) -> Callable[[Reference], bool]:
+    return lambda reference: one.required.issuperset(reference.columns)
 
 
 def _quote(connection: Connection) -> Any:
@@ -159,6 +181,7 @@ class _Filler:
                 return True
             except DBAPIError as error:
                 self._error = error
+        self._lucky = {}
         return False
 
     def _insert(self, values: Mapping[str, str]) -> None:
@@ -171,20 +194,33 @@ class _Filler:
         self._connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
     def _tries(self, row: int, parents: Mapping[Reference, int]) -> Iterator[dict[str, str | None]]:
-        """What to write into each column: of the types; then, of what is checked, anything that may be wanted."""
-        choices = {c.name: alternatives(c.name, self._sampled.checks, _FIRST + row) for c in self._columns}
+        """What to write into each column: values of the types; then, of what is checked, what may be wanted."""
+        texts = [check.text for check in self._sampled.checks]
+        choices = {c.name: alternatives(c.name, texts, _FIRST + row) for c in self._columns}
         checked = [name for name, found in choices.items() if found]
-        if self._lucky:
-            yield {**self._values(row, parents), **self._chosen(choices, self._lucky)}
-        yield self._values(row, parents)
-        for attempt in range(1, _TRIES if checked else 10):
-            values = self._values(row + 7 * attempt, parents)
-            # What a row was taken with is tried first for the next.
-            self._lucky = {
-                name: self._random.randrange(len(choices[name])) for name in checked if self._random.random() < 0.6
-            }
-            yield {**values, **self._chosen(choices, self._lucky)}
-        self._lucky = {}
+        # What the row before was taken with comes first.
+        chosen, shift = dict(self._lucky), 0
+        while checked or shift < 70:
+            self._lucky = chosen
+            yield {**self._values(row + shift, parents), **self._chosen(choices, chosen)}
+            broken = self._broken(checked)
+            if broken is None:
+                shift += 7
+            again = checked if broken is None else broken
+            chosen = {name: place for name, place in chosen.items() if name not in again}
+            for name in again:
+                if self._random.random() < 0.7:
+                    chosen[name] = self._random.randrange(len(choices[name]))
+
+    def _broken(self, checked: Sequence[str]) -> Sequence[str] | None:
+        """The columns of the CHECK that the database has told last; None where it complained of something else."""
+        said = str(getattr(self._error, "orig", self._error))
+        if not re.search(r"check|constraint .* failed", said, re.IGNORECASE):
+            return None
+        for check in self._sampled.checks:
+            if re.search(rf"(?<!\w){re.escape(check.name or check.text)}(?!\w)", said):
+                return [name for name in checked if speaks_of(check.text, name)] or checked
+        return checked
 
     @staticmethod
     def _chosen(choices: Mapping[str, Sequence[str]], places: Mapping[str, int]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..transfer.shapes import Column
 
-__all__ = ["alternatives", "literal", "value_of"]
+__all__ = ["alternatives", "literal", "speaks_of", "value_of"]
 
 _DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -33,9 +33,14 @@ def value_of(column: Column, dialect: str, number: int, labels: Sequence[str] = 
     return by_type(column, number)
 
 
+def speaks_of(check: str, column: str) -> bool:
+    """Whether an expression names a column."""
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", check, re.IGNORECASE) is not None
+
+
 def alternatives(column: str, checks: Sequence[str], number: int) -> list[str]:
     """What may please CHECKs that speak of a column: what they say themselves, and what is often asked for."""
-    told = [check for check in checks if re.search(rf"(?<!\w){re.escape(column)}(?!\w)", check, re.IGNORECASE)]
+    told = [check for check in checks if speaks_of(check, column)]
     if not told:
         return []
     found: list[str] = []
