@@ -164,12 +164,19 @@ class Databases:
 
     def image(self, version: int | None = None) -> Image:
         """What copies are made of; made where it is not there yet."""
+        with self._turn:
+            found = self._images.get(version)
+        if found is not None:
+            # Without a look at the folder: it is what it was when the first test asked.
+            return found
         versions = self.project.versions
         if version is not None and version != 0 and version not in versions:
             raise UnknownVersion(version, versions)
-        if version is None and self.project.prepare is not None:
-            return self._once("prepared", self._prepared)
-        return self._kept(versions[-1] if version is None else version)
+        if version is not None:
+            return self._kept(version)
+        return self._once(
+            None, self._prepared if self.project.prepare is not None else lambda: self._kept(versions[-1])
+        )
 
     def step(self, version: int) -> Image:
         """
