@@ -25,8 +25,9 @@ def run(command: str, folder: Path) -> str:
     """Type *command* in *folder*, its `sqlmig` being the one under test."""
     binaries = folder / "binaries"
     binaries.mkdir(exist_ok=True)
-    (binaries / "sqlmig").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sqlmig "$@"\n')
-    (binaries / "sqlmig").chmod(0o755)
+    for name in ("sqlmig", "pytest"):
+        (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
+        (binaries / name).chmod(0o755)
     path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
         ["sh", "-ec", command],
