@@ -7,7 +7,8 @@ It is loaded by pytest wherever sqlmig is installed, so that nothing is imported
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .testing import Checks, DatabaseAt, Databases, Prepared
 
 __all__: list[str] = []
+
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -137,14 +140,13 @@ def sqlmig_databases(
     from .testing import Databases
     from .testing.collecting import WHERE_TO_SAY_IT
 
-    cache = getattr(pytestconfig, "cache", None)
     worker = getattr(pytestconfig, "workerinput", {})
-    wrong = None
+    wrong, where = None, ""
     try:
         databases = Databases(
             sqlmig_migrations,
             database=sqlmig_database,
-            folder=cache.mkdir("sqlmig") if cache is not None else None,
+            folder=_folder(pytestconfig),
             options=sqlmig_options,
             engine_options=sqlmig_engine_options,
             create_engine=sqlmig_create_engine,
@@ -153,9 +155,10 @@ def sqlmig_databases(
             root=pytestconfig.rootpath,
             run=worker.get("testrunuid"),
         )
+        where = WHERE_TO_SAY_IT
         assert databases.project.versions
     except ConfigurationError as error:
-        wrong = f"{error}\n{WHERE_TO_SAY_IT}"
+        wrong = "\n".join(filter(None, (str(error), where)))
     if wrong is not None:
         # Not where it is handled, or it would be shown twice.
         pytest.fail(wrong, pytrace=False)
@@ -163,31 +166,56 @@ def sqlmig_databases(
         yield databases
 
 
+def _folder(config: pytest.Config) -> Path | None:
+    """Where pytest keeps what plugins have; None where it keeps nothing, or cannot."""
+    cache = getattr(config, "cache", None)
+    with suppress(OSError):
+        folder: Path | None = cache.mkdir("sqlmig") if cache is not None else None
+        return folder
+    return None
+
+
+@contextmanager
+def _entered(given: AbstractContextManager[T]) -> Iterator[T]:
+    """What a context manager gives; what has to be mended outside of the code is a message, and no traceback."""
+    from .errors import ConfigurationError, DatabaseUnavailable
+
+    wrong = None
+    with ExitStack() as stack:
+        try:
+            value = stack.enter_context(given)
+        except (ConfigurationError, DatabaseUnavailable) as error:
+            wrong = str(error)
+        if wrong is not None:
+            pytest.fail(wrong, pytrace=False)
+        yield value
+
+
 @pytest.fixture
 def migrated_engine(sqlmig_databases: Databases) -> Iterator[Engine]:
     """An engine on a migrated database of the test's own: on SQLite in memory, with one connection for all threads."""
-    with sqlmig_databases.engine() as engine:
+    with _entered(sqlmig_databases.engine()) as engine:
         yield engine
 
 
 @pytest.fixture
 def async_migrated_engine(sqlmig_databases: Databases) -> Iterator[AsyncEngine]:
     """The same, for asyncio; it is made and closed without an event loop, and may be used in any."""
-    with sqlmig_databases.async_engine() as engine:
+    with _entered(sqlmig_databases.async_engine()) as engine:
         yield engine
 
 
 @pytest.fixture
 def migrated_url(sqlmig_databases: Databases, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated database of the test's own, which other processes can open: of a file, or on the server."""
-    with sqlmig_databases.url(tmp_path) as url:
+    with _entered(sqlmig_databases.url(tmp_path)) as url:
         yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
 def empty_engine(sqlmig_databases: Databases) -> Iterator[Engine]:
     """An engine on an empty database of the test's own."""
-    with sqlmig_databases.engine(0) as engine:
+    with _entered(sqlmig_databases.engine(0)) as engine:
         yield engine
 
 
@@ -200,10 +228,8 @@ def migrator(sqlmig_databases: Databases, migrated_engine: Engine) -> Migrator:
 @pytest.fixture
 def database_at(sqlmig_databases: Databases) -> Iterator[Callable[[int], DatabaseAt]]:
     """Gives a database of the test's own at an older version: `old = database_at(3)`, and then `old.migrate()`."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
-        yield lambda version: stack.enter_context(sqlmig_databases.at(version))
+        yield lambda version: stack.enter_context(_entered(sqlmig_databases.at(version)))
 
 
 # The ready-made tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +359,27 @@ def test_threads_make_it_once(kept: Kept) -> None:
     assert kept.runs() == ["1", "2", "3"]
 
 
+def test_threads_and_tasks_that_connect_at_once_share_a_connection(kept: Kept) -> None:
+    def connect(engine: Engine) -> int:
+        barrier.wait()
+        with engine.connect() as connection:
+            return id(connection.connection.dbapi_connection)
+
+    barrier = threading.Barrier(8)
+    with kept.databases() as databases, databases.engine() as engine, ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(connect, [engine] * 8))) == 1
+
+    async def connect_async(engine: Any) -> int:
+        async with engine.connect() as connection:
+            return id((await connection.get_raw_connection()).driver_connection)
+
+    async def all_at_once(engine: Any) -> list[int]:
+        return await asyncio.gather(*(connect_async(engine) for _ in range(8)))
+
+    with kept.databases() as databases, databases.async_engine() as awaited:
+        assert len(set(asyncio.run(all_at_once(awaited)))) == 1
+
+
 def test_who_waits_too_long_says_for_what(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.shelf.mkdir()
     holder = sqlite3.connect(kept.shelf / "lock", isolation_level=None)
@@ -366,6 +389,32 @@ def test_who_waits_too_long_says_for_what(kept: Kept, monkeypatch: pytest.Monkey
         kept.tables()
     holder.close()
     assert kept.tables() == ["t1", "t2", "t3"]
+
+
+def test_a_folder_that_cannot_be_used(kept: Kept) -> None:
+    (kept.shelf / "lock").mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match=r"cannot be used: .*shelf"):
+        kept.tables()
+    with pytest.raises(ConfigurationError, match="or name another: cache_dir"):
+        Databases(kept.folder.path, folder=next(kept.folder.path.iterdir())).image()
+
+
+def test_a_folder_that_is_removed_meanwhile(kept: Kept) -> None:
+    """By `pytest --cache-clear` in another run, say: what was made is good for this process."""
+    kept.folder.add(4, f"import shutil\nshutil.rmtree({str(kept.shelf)!r})")
+    assert kept.tables() == ["t1", "t2", "t3"]
+    assert kept.runs() == ["1", "2", "3"]
+    assert not kept.shelf.exists()
+
+
+@pytest.mark.parametrize("small_disk", [1], indirect=True)
+def test_a_disk_that_is_full(kept: Kept, small_disk: Path) -> None:
+    (small_disk / "other").write_bytes(bytes(900_000))
+    kept.add(4)
+    kept.folder.add(5, "self.execute_sql('INSERT INTO t1 (id) VALUES (?)', [(n,) for n in range(40000)])")
+    kept.shelf = small_disk / "shelf"
+    assert kept.tables() == ["t1", "t2", "t3", "t4"]
+    assert not kept.files()
 
 
 def test_migrations_that_fail_are_run_once_and_leave_nothing(kept: Kept) -> None:

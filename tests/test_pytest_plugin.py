@@ -492,6 +492,25 @@ def test_two_applications_under_one_roof(application: Application) -> None:
     assert "from sqlmig.testing.suite import *" in ran.output
 
 
+def test_a_driver_that_is_missing(application: Application) -> None:
+    application.write("conftest.py", "import sys\nsys.modules['aiosqlite'] = None\n")
+    application.write("tests/test_own.py", "def test_own(async_migrated_engine): pass\n")
+    message = application.run().messages["tests.test_own::test_own"]
+    assert "Install aiosqlite" in message
+    assert "Traceback" not in message
+
+
+def test_a_migration_that_fails_shows_where(application: Application) -> None:
+    application.add(3, "raise ZeroDivisionError")
+    application.write("tests/test_own.py", "def test_own(migrated_engine): pass\ndef test_two(migrated_engine): pass\n")
+    ran = application.run()
+    for name in ("test_own", "test_two"):
+        message = ran.messages[f"tests.test_own::{name}"]
+        assert "003_step.py:7: in up" in message
+        assert "Migration 3 (step) failed: ZeroDivisionError" in message
+    assert runs(application) == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("database", "wanted"),
     [
@@ -503,6 +522,8 @@ def test_two_applications_under_one_roof(application: Application) -> None:
     ],
 )
 def test_a_database_that_cannot_be_used(application: Application, database: str, wanted: str) -> None:
+    if database.startswith("postgresql+psycopg"):
+        pytest.importorskip("psycopg")
     application.write("pytest.ini", f"[pytest]\nsqlmig_database = {database}\n")
     application.write("tests/test_own.py", "def test_own(migrated_engine): pass\n")
     message = application.run().messages["tests.test_own::test_own"]

@@ -71,7 +71,10 @@ class Checks:
         from ..migrator import Migrator
 
         migrator = Migrator(":memory:", self.databases.project.migrations, **self.databases.project.options)
-        return migrator.manager.validate_migration_sequence()
+        try:
+            return migrator.manager.validate_migration_sequence()
+        finally:
+            migrator.db.close()
 
     def _place_of(self, version: int | None) -> int:
         """The version with which something is told of one; where that has no file, the next that has."""

@@ -12,17 +12,28 @@ from sqlalchemy.pool import StaticPool
 
 from ..errors import ConfigurationError
 from ..safety.copied_engine import listen_as
+from ..turns import Turn
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["KeptPool", "async_sibling", "end", "end_async", "run_apart", "sibling"]
+__all__ = ["KeptPool", "async_sibling", "end", "end_async", "initialised", "run_apart", "sibling"]
 
 R = TypeVar("R")
 
 
 class KeptPool(StaticPool):
     """One connection for all threads, open until `end`: `Engine.dispose()` would take the database along."""
+
+    _turn = Turn()
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        """The connection; of those who are first at once, one makes it, and not each a database of his own."""
+        if self.is_connected:
+            return super()._do_get()
+        with self._turn:
+            return super()._do_get()
 
     def dispose(self) -> None:
         """Nothing: applications dispose of their engine when they stop, and tests look at the database then."""
@@ -35,6 +46,7 @@ class KeptPool(StaticPool):
         """One with a connection of its own."""
         made: Any = super().recreate()
         pool: KeptPool = made
+        pool._turn = Turn()
         return pool
 
     @property
@@ -52,17 +64,8 @@ def sibling(prototype: Engine) -> Engine:
     An engine like *prototype*, with a connection, and so with a database in memory, of its own.
 
     They share the dialect, which is most of what `create_engine()` takes its time for.
-
-    Raises:
-        ConfigurationError: Whoever made the prototype did not do it as was asked.
     """
-    pool = prototype.pool
-    if not isinstance(pool, KeptPool):
-        raise ConfigurationError(
-            "The engine for a database in memory was not made with the options that were given.\n"
-            f"  its pool is a {type(pool).__name__}, so that each thread might have a database of its own\n"
-            "Pass them on: sqlmig_create_engine is called with (url, **options), as create_engine() is."
-        )
+    pool: Any = prototype.pool
     engine = Engine(
         pool.another(),
         prototype.dialect,
@@ -95,6 +98,27 @@ def end_async(engine: AsyncEngine) -> None:
         from sqlalchemy.util import greenlet_spawn
 
         run_apart(lambda: greenlet_spawn(pool.end))
+
+
+def initialised(engine: Engine) -> Engine:
+    """
+    A prototype whose dialect has asked its database what it is: siblings that connect at once would not wait for that.
+
+    Raises:
+        ConfigurationError: Whoever made it did not do it as was asked.
+    """
+    if not isinstance(engine.pool, KeptPool):
+        kind = type(engine.pool).__name__
+        engine.dispose()
+        raise ConfigurationError(
+            "The engine for a database in memory was not made with the options that were given.\n"
+            f"  its pool is a {kind}, so that each thread might have a database of its own\n"
+            "Pass them on: sqlmig_create_engine is called with (url, **options), as create_engine() is."
+        )
+    with engine.connect():
+        pass
+    end(engine)
+    return engine
 
 
 def run_apart(make: Callable[[], Coroutine[Any, Any, R]]) -> R:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..sources import MigrationFile, MigrationPaths
 
-__all__ = ["MakeEngine", "Prepared", "Project"]
+__all__ = ["MakeEngine", "Prepared", "Project", "driver_of"]
 
 MakeEngine: TypeAlias = "Callable[..., Any]"
 """Called as `create_engine(url, **options)`."""
@@ -128,7 +130,8 @@ class Project:
             from sqlalchemy import create_engine as make
         else:
             make = self._create_engine
-        engine: Engine = make(url, **self._with(options))
+        with driver_of(url):
+            engine: Engine = make(url, **self._with(options))
         return engine
 
     def async_engine(self, url: URL, **options: Any) -> AsyncEngine:
@@ -137,7 +140,13 @@ class Project:
             from sqlalchemy.ext.asyncio import create_async_engine as make
         else:
             make = self._create_async_engine
-        engine: AsyncEngine = make(url, **self._with(options))
+        if find_spec("greenlet") is None:
+            raise ConfigurationError(
+                "An asynchronous engine needs greenlet, which is not installed.\n  SQLAlchemy awaits by it\n"
+                "Install sqlmig[async]."
+            )
+        with driver_of(url):
+            engine: AsyncEngine = make(url, **self._with(options))
         return engine
 
     def _with(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +157,17 @@ class Project:
             # What belongs to another pool.
             both = {name: value for name, value in both.items() if not name.startswith(("pool_", "max_overflow"))}
         return both | ({"connect_args": connect} if connect else {})
+
+
+@contextmanager
+def driver_of(url: URL) -> Iterator[None]:
+    """Say which driver is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"There is no driver for {url.drivername}.\n  {error}\nInstall {error.name}."
+        ) from error
 
 
 def _anchored(path: str, root: Path) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ..errors import ConfigurationError, DatabaseUnavailable
+from .project import driver_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -42,6 +43,8 @@ class Server:
     """
 
     def __init__(self, url: URL, settle: Callable[[Server], None]) -> None:
+        with driver_of(url):
+            url.get_dialect().import_dbapi()
         self._url, self._settle = url, settle
         self._loop = _Loop() if url.get_dialect().is_async else None
         self._turn = threading.RLock()

@@ -12,19 +12,21 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError, DatabaseLocked
 from .fingerprint import is_unchanged
 
-__all__ = ["KEPT", "PATIENCE", "UNUSED_FOR", "Kept", "Shelf", "folder_of_user"]
+__all__ = ["KEPT", "PATIENCE", "UNUSED_FOR", "Kept", "Shelf", "copy", "folder_of_user"]
 
 logger = logging.getLogger("sqlmig.testing")
 
@@ -46,7 +48,7 @@ class Kept(NamedTuple):
         files: The application's files that it was made with, and their hashes.
     """
 
-    file: BinaryIO
+    file: BufferedReader
     files: Mapping[str, str]
 
 
@@ -63,10 +65,7 @@ class Shelf:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(
-                f"The folder for migrated databases cannot be made: {folder}\n  {error}\n"
-                "Make it, or name another: cache_dir in pytest's configuration."
-            ) from error
+            raise self._unusable(error) from error
 
     def find(self, key: str) -> Kept | None:
         """A template; None where there is none that is whole, and made with files that are as they were."""
@@ -97,9 +96,14 @@ class Shelf:
 
         Raises:
             DatabaseLocked: Another has had it for too long.
+            ConfigurationError: The folder cannot be written.
         """
         place = str(self.folder / "lock")
-        with closing(sqlite3.connect(place, timeout=0, isolation_level=None)) as lock:
+        try:
+            opened = sqlite3.connect(place, timeout=0, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise self._unusable(error) from error
+        with closing(opened) as lock:
             self._wait_for(lock, place)
             for left in self.folder.glob("making-*"):
                 # Only the holder of the lock makes any.
@@ -107,39 +111,52 @@ class Shelf:
                     left.unlink()
             yield
 
-    def new(self) -> Path:
-        """Where something may be written under the lock."""
-        handle, name = tempfile.mkstemp(prefix="making-", suffix=".db", dir=self.folder)
-        os.close(handle)
-        return Path(name)
-
-    def publish(self, key: str, made: Path, files: Mapping[str, str]) -> Kept:
+    def publish(self, key: str, file: BufferedReader, files: Mapping[str, str]) -> Kept:
         """
-        Put a file that is whole where it is found, under the lock, and remove what is old.
+        Put a copy of a file that is whole where it is found, under the lock, and remove what is old.
 
         Args:
             files: The application's files that it was made with.
+
+        Raises:
+            OSError: It could not be written; nothing of it counts.
         """
-        with made.open("rb+") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
-        slip = self.new()
-        with slip.open("w", encoding="utf-8") as stream:
-            json.dump({"sha256": checksum, "files": dict(files)}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(slip, self._slip(key))
-        os.replace(made, self.folder / f"{key}.db")
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        with ExitStack() as stack:
+            slip, made = (stack.enter_context(self._new()) for _ in range(2))
+            with slip.open("w", encoding="utf-8") as stream:
+                json.dump({"sha256": checksum, "files": dict(files)}, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            with made.open("wb") as target:
+                copy(file, target)
+                target.flush()
+                os.fsync(target.fileno())
+            os.replace(slip, self._slip(key))
+            os.replace(made, self.folder / f"{key}.db")
         self._remember()
         self._sweep(key)
         found = self.find(key)
         if found is None:
-            raise ConfigurationError(
-                f"What was written to {self.folder} is not what is read there.\n"
-                "  a migrated database was put there, whole, and is not found\n"
-                "Look at the disk that it is on, or name another folder: cache_dir in pytest's configuration."
-            )
+            raise OSError(f"what was written to {self.folder} is not what is read there")
         return found
+
+    @contextmanager
+    def _new(self) -> Iterator[Path]:
+        """Where something may be written under the lock; at the end it is renamed, or gone."""
+        handle, name = tempfile.mkstemp(prefix="making-", suffix=".db", dir=self.folder)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            with suppress(OSError):
+                os.unlink(name)
+
+    def _unusable(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"The folder for migrated databases cannot be used: {self.folder}\n  {error}\n"
+            "Make it one that this user can write, or name another: cache_dir in pytest's configuration."
+        )
 
     def _slip(self, key: str) -> Path:
         return self.folder / f"{key}.json"
@@ -152,7 +169,7 @@ class Shelf:
                 return
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                    raise
+                    raise self._unusable(error) from error
                 if time.monotonic() > deadline:
                     raise DatabaseLocked(
                         place, PATIENCE, "another run of the tests migrates the database that all are copied from"
@@ -200,3 +217,21 @@ def folder_of_user() -> Path:
             "Remove it; or have pytest's cacheprovider on, so that they are kept in its cache_dir."
         )
     return folder
+
+
+def copy(source: BufferedReader, target: Any) -> None:
+    """The whole of a file, by the system itself where it can: on some disks that copies nothing."""
+    size, done = os.fstat(source.fileno()).st_size, 0
+    if hasattr(os, "copy_file_range"):
+        with suppress(OSError):
+            while done < size:
+                count = os.copy_file_range(source.fileno(), target.fileno(), size - done, done, done)
+                if not count:
+                    break
+                done += count
+            if done == size:
+                return
+    source.seek(0)
+    target.seek(0)
+    target.truncate()
+    shutil.copyfileobj(source, target, 1 << 20)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from ..errors import ConfigurationError
-from .engines import KeptPool, async_sibling, end, end_async, sibling
+from .engines import KeptPool, async_sibling, end, end_async, initialised, run_apart, sibling
 from .image import Files, Home, Image, Work
-from .shelf import Shelf
+from .shelf import Shelf, copy
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .project import Project
 
 __all__ = ["SQLiteHome", "SQLiteImage"]
+
+logger = logging.getLogger("sqlmig.testing")
 
 # In its header: which versions of the format may write and read a file. 2 is a WAL, which memory has none of.
 _FORMATS = slice(18, 20)
@@ -45,15 +47,18 @@ class SQLiteImage(Image):
     """
 
     def __init__(
-        self, project: Project, file: BinaryIO | None, files: Mapping[str, str] = MappingProxyType({})
+        self, project: Project, file: BufferedReader | None, files: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         self._project, self._file, self.files = project, file, files
-        self._copying = threading.Lock()
+        self._copying, self._turn = threading.Lock(), threading.RLock()
+        self._made: Engine | None = None
+        self._made_async: AsyncEngine | None = None
+        self._source: sqlite3.Connection | None = None
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """In memory, with one connection for all threads."""
-        engine = sibling(self._prototype)
+        engine = sibling(self._prototype())
         try:
             yield engine
         finally:
@@ -62,7 +67,7 @@ class SQLiteImage(Image):
     @contextmanager
     def async_engine(self) -> Iterator[AsyncEngine]:
         """In memory, with one connection for all tasks."""
-        engine = async_sibling(self._async_prototype)
+        engine = async_sibling(self._async_prototype())
         try:
             yield engine
         finally:
@@ -92,23 +97,31 @@ class SQLiteImage(Image):
         if self._file is None:
             return
         with self._copying, open(path, "wb") as target:
-            _copy(self._file, target)
+            copy(self._file, target)
 
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
-        source = self.__dict__.pop("_source", None)
-        if source is not None:
-            source.close()
+        if self._source is not None:
+            self._source.close()
 
-    @cached_property
     def _prototype(self) -> Engine:
-        return self._project.engine(URL.create("sqlite"), **self._in_memory())
+        # A cached_property keeps threads out of each other's way no more since Python 3.12.
+        with self._turn:
+            if self._made is None:
+                self._made = initialised(self._project.engine(URL.create("sqlite"), **self._in_memory()))
+            return self._made
 
-    @cached_property
     def _async_prototype(self) -> AsyncEngine:
-        return self._project.async_engine(URL.create("sqlite+aiosqlite"), **self._in_memory())
+        with self._turn:
+            if self._made_async is None:
+                engine = self._project.async_engine(URL.create("sqlite+aiosqlite"), **self._in_memory())
+                from sqlalchemy.util import greenlet_spawn
+
+                run_apart(lambda: greenlet_spawn(initialised, engine.sync_engine))
+                self._made_async = engine
+            return self._made_async
 
     def _in_memory(self) -> dict[str, Any]:
         connect: dict[str, Any] = {"check_same_thread": False}
@@ -119,6 +132,8 @@ class SQLiteImage(Image):
 
     def _filled(self, factory: Callable[..., Any]) -> Callable[..., Any]:
         """What makes a connection of sqlite3's whose database in memory is a copy of this one."""
+        if self._source is None:
+            self._source = self._in_a_source()
         source = self._source
 
         def connect(*arguments: Any, **options: Any) -> Any:
@@ -136,8 +151,7 @@ class SQLiteImage(Image):
 
         return connect
 
-    @cached_property
-    def _source(self) -> sqlite3.Connection:
+    def _in_a_source(self) -> sqlite3.Connection:
         """The database in memory, from which copies are made."""
         assert self._file is not None
         self._file.seek(0)
@@ -197,18 +211,26 @@ class SQLiteHome(Home):
                 work(engine)
             finally:
                 engine.dispose()
-            made = self._shelf.new() if key is not None else Path(f"{name}.image")
+            whole = Path(f"{name}.whole")
             # What is still in a WAL comes along.
-            with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(made)) as target:
+            with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(whole)) as target:
                 target.execute("PRAGMA synchronous = OFF")
                 source.backup(target)
-            if key is not None:
-                return SQLiteImage(self.project, *self._shelf.publish(key, made, {**base.files, **files()}))
-            file = made.open("rb")
+            file = whole.open("rb")
             with suppress(OSError):
                 # Windows removes it with the folder.
-                made.unlink()
-            return SQLiteImage(self.project, file)
+                whole.unlink()
+            if key is None:
+                return SQLiteImage(self.project, file)
+            made_with = {**base.files, **files()}
+            try:
+                kept = self._shelf.publish(key, file, made_with)
+            except OSError as error:
+                # There is no room, or another run clears pytest's cache just now.
+                logger.warning("a migrated database could not be kept, and is made again by each process: %s", error)
+                return SQLiteImage(self.project, file, made_with)
+            file.close()
+            return SQLiteImage(self.project, *kept)
         finally:
             for suffix in ("", "-wal", "-shm", "-journal"):
                 with suppress(OSError):
@@ -232,21 +254,3 @@ def _no_sync(raw: Any, _record: object) -> None:
         cursor = raw.cursor()
         cursor.execute("PRAGMA synchronous = OFF")
         cursor.close()
-
-
-def _copy(source: BinaryIO, target: Any) -> None:
-    """The whole of a file, by the system itself where it can: on some disks that copies nothing."""
-    size, done = os.fstat(source.fileno()).st_size, 0
-    if hasattr(os, "copy_file_range"):
-        with suppress(OSError):
-            while done < size:
-                count = os.copy_file_range(source.fileno(), target.fileno(), size - done, done, done)
-                if not count:
-                    break
-                done += count
-            if done == size:
-                return
-    source.seek(0)
-    target.seek(0)
-    target.truncate()
-    shutil.copyfileobj(source, target, 1 << 20)
