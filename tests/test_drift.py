@@ -221,7 +221,7 @@ def test_two_ways_to_say_the_same(folder: Folder, tmp_path: Path, some: str, oth
         ("CREATE VIRTUAL TABLE found USING fts5(title)", "virtual table found: in the database only"),
         (
             "CREATE TRIGGER t AFTER INSERT ON books BEGIN SELECT 1; END",
-            "trigger t: in the database only",
+            "trigger t on books: in the database only",
         ),
     ],
 )
