@@ -216,6 +216,21 @@ def test_old_ones_are_removed(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(kept.files()) == 3
 
 
+def test_those_of_one_run_push_out_no_others(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelves, "KEPT", 2)
+    for number in range(4):
+        kept.tables(prepare=lambda engine: None, run=f"run {number}")
+    assert kept.runs() == ["1", "2", "3"]
+    of_runs = sorted(kept.shelf.glob("run*.db"))
+    assert len(of_runs) == 4
+    long_ago = time.time() - shelves.RUN_OVER_AFTER - 60
+    for path in of_runs[:3]:
+        os.utime(path, (long_ago, long_ago))
+    kept.tables(prepare=lambda engine: None, run="another")
+    assert len(sorted(kept.shelf.glob("run*.db"))) == 2
+    assert len(kept.files()) == 3
+
+
 def test_one_that_is_in_use_goes_on_when_it_is_removed(kept: Kept, tmp_path: Path) -> None:
     with kept.databases() as databases:
         with databases.engine() as engine:

@@ -475,7 +475,9 @@ def test_a_fixture_that_cannot_be_asked_before_tests_run(application: Applicatio
     application.write("tests/test_own.py", "def test_own(): pass\n")
     ran = application.run("--sqlmig")
     assert ran.code == 2
-    assert "Have it take none, or say sqlmig_migrations in pytest's configuration." in ran.output
+    assert "Have it take none and return, or say sqlmig_migrations in pytest's configuration." in ran.output
+    application.write("tests/conftest.py", text.replace("request", "").replace("return", "yield"))
+    assert "Have it take none and return" in application.run("--sqlmig").output
 
 
 def test_two_applications_under_one_roof(application: Application) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from inspect import isgeneratorfunction
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -127,11 +128,11 @@ def versions_for(node: Any) -> list[int]:
     fixture = _overriding("sqlmig_migrations", node)
     if fixture is None:
         migrations = migrations_of(config)
-    elif fixture.argnames:
+    elif fixture.argnames or isgeneratorfunction(fixture.func):
         raise pytest.Collector.CollectError(
-            "The fixture sqlmig_migrations takes other fixtures, which there are none of before tests run.\n"
+            "The fixture sqlmig_migrations takes other fixtures, or yields, which is nothing for before tests run.\n"
             "  the ready-made tests are one for each version, so that the folder must be known then\n"
-            "Have it take none, or say sqlmig_migrations in pytest's configuration."
+            "Have it take none and return, or say sqlmig_migrations in pytest's configuration."
         )
     else:
         migrations = fixture.func()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..connection import DatabaseConnection
 from ..errors import ConfigurationError, MigrationError, UnknownVersion
-from .fingerprint import chain, digest, imported
+from .fingerprint import OF_A_RUN, chain, digest, imported
 from .project import MakeEngine, Prepared, Project
 
 if TYPE_CHECKING:
@@ -276,7 +276,9 @@ class Databases:
         prepare = self.project.prepare
         assert prepare is not None
         newest = self.project.versions[-1]
-        key = digest(self._keys[newest], "prepared", prepare.key if prepare.key is not None else self._run)
+        key = digest(self._keys[newest], "prepared", prepare.key or self._run)
+        if not prepare.key:
+            key = f"{OF_A_RUN}{key}"
         base = self._kept(newest)
         fill = prepare.fill
         return self._kept_under(key, lambda key: self.home.build(base, fill, newest, key, dict))

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from ..sources import MigrationFile
     from .project import Project
 
-__all__ = ["chain", "digest", "imported", "is_unchanged"]
+__all__ = ["OF_A_RUN", "chain", "digest", "imported", "is_unchanged"]
 
 _FORM = 1
 """Of what is kept: another number when this module, or what it is kept in, means something else."""
+
+
+OF_A_RUN = "run"
+"""How the key of something begins that is of no use to other runs."""
 
 
 def digest(*parts: str) -> str:

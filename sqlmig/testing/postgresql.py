@@ -27,7 +27,7 @@ from .fingerprint import digest, is_unchanged
 from .image import Files, Image, Work
 from .on_server import ServerHome, ServerImage
 from .server import Server
-from .shelf import PATIENCE, UNUSED_FOR
+from .shelf import PATIENCE, still_kept
 
 __all__ = ["PostgreSQLHome"]
 
@@ -169,18 +169,18 @@ class PostgreSQLHome(ServerHome):
 
     def _remove_old(self) -> None:
         """Drop templates of this project that nobody has used for long."""
-        used = []
+        place, used = self._named(""), []
         for name, slip in self._templates(""):
             when = 0.0
             with suppress(ValueError, KeyError, TypeError):
                 when = float(json.loads(slip)["used"])
-            used.append((when, name))
-        used.sort(reverse=True)
-        for position, (when, name) in enumerate(used):
-            if position and (position >= KEPT or time.time() - when > UNUSED_FOR):
+            used.append((time.time() - when, name.removeprefix(place)))
+        kept = still_kept(used, KEPT)
+        for _, key in used:
+            if key not in kept:
                 with suppress(DBAPIError):
                     # Somebody may be copying it.
-                    _drop(self.server, name)
+                    _drop(self.server, f"{place}{key}")
 
 
 def _lock(name: str) -> int:

@@ -17,16 +17,16 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ConfigurationError, DatabaseLocked
-from .fingerprint import is_unchanged
+from .fingerprint import OF_A_RUN, is_unchanged
 
-__all__ = ["KEPT", "PATIENCE", "UNUSED_FOR", "Kept", "Shelf", "copy", "folder_of_user"]
+__all__ = ["KEPT", "PATIENCE", "UNUSED_FOR", "Kept", "Shelf", "copy", "folder_of_user", "still_kept"]
 
 logger = logging.getLogger("sqlmig.testing")
 
@@ -36,6 +36,8 @@ KEPT = 24
 """So many templates are kept, those that were used last."""
 UNUSED_FOR = 7 * 24 * 3600.0
 """Seconds after which one that nobody uses goes."""
+RUN_OVER_AFTER = 3600.0
+"""The same of one that is of one run only."""
 _TOUCHED_EVERY = 3600.0
 
 
@@ -192,13 +194,25 @@ class Shelf:
         for path in self.folder.glob("*.db"):
             with suppress(OSError):
                 if not path.name.startswith("making-"):
-                    used.append((path.stat().st_mtime, path.stem))
-        used.sort(reverse=True)
-        kept = {key for when, key in used[:KEPT] if time.time() - when < UNUSED_FOR} | {own}
+                    used.append((time.time() - path.stat().st_mtime, path.stem))
+        kept = {own, *still_kept(used, KEPT)}
         for path in [*self.folder.glob("*.db"), *self.folder.glob("*.json")]:
             if path.stem not in kept and not path.name.startswith("making-"):
                 with suppress(OSError):
                     path.unlink()
+
+
+def still_kept(used: Iterable[tuple[float, str]], number: int) -> list[str]:
+    """
+    Of templates those that are not removed yet.
+
+    Args:
+        used: How many seconds ago each was used, and its key.
+        number: How many there may be beside those of a run.
+    """
+    found = sorted(used)
+    of_runs = [key for ago, key in found if key.startswith(OF_A_RUN) and ago < RUN_OVER_AFTER]
+    return [key for ago, key in found if not key.startswith(OF_A_RUN) and ago < UNUSED_FOR][:number] + of_runs
 
 
 def folder_of_user() -> Path:
