@@ -189,7 +189,7 @@ class Checks:
         if said is not None:
             raise Fault(
                 f"Migrations and models do not agree.\n{said}\n"
-                "Write the migration that is missing: sqlmig new what it does; or mend the models."
+                'Write the migration that is missing: sqlmig new "what it does"; or mend the models.'
             )
 
     # The base branch
