@@ -322,9 +322,11 @@ def _changed_columns(server: str, tab: Tab) -> Iterator[tuple[Tab, str, str | No
     yield tab._replace(columns=(*tab.columns, Col("more", "int"))), "column", "more", ()
     for place, col in enumerate(tab.columns):
         rest = (tab.columns[:place], tab.columns[place + 1 :])
-        if col.name not in used and not _is_choice(col):
+        # A CHECK, or a type of its own, goes with it.
+        alone = col.name not in used and col.kind not in ("choice", "mood")
+        if alone:
             yield tab._replace(columns=(*rest[0], *rest[1])), "column", col.name, ()
-        if col.name not in used and col.kind != "text" and not _is_choice(col):
+        if alone and col.kind != "text":
             other = col._replace(kind="text", default=False)
             facets = ("type", "default") if col.default and _kinds(server)[col.kind][1] else ("type",)
             facets += ("collation",) if col.kind == "folded" else ()
