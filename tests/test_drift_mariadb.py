@@ -47,6 +47,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["ALTER TABLE books MODIFY data longtext"],
         [differs("column books.data", "type json", "type longtext")],
     ),
+    "another text that holds JSON": (
+        ["ALTER TABLE books MODIFY data text CHECK (json_valid(data))"],
+        [differs("column books.data", "type json", "type text CHECK (json_valid)")],
+    ),
     "nullable": (
         ["ALTER TABLE books MODIFY title varchar(50) DEFAULT 'none'"],
         [differs("column books.title", "NOT NULL", "takes NULL")],

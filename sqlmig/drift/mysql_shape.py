@@ -150,16 +150,18 @@ class _Reading:
         for table, name, type_, nullable, default, extra, collation, expression, comment in self._rows(queries.COLUMNS):
             if table not in collations:
                 continue
-            # JSON is another name of MariaDB's for a text with a CHECK.
-            is_json = any(check is None and column == name for check, column in checks.get(table, []))
+            # JSON is another name of MariaDB's for a long text with a CHECK.
+            is_valid = any(check is None and column == name for check, column in checks.get(table, []))
+            is_json = is_valid and type_ == "longtext" and collation == "utf8mb4_bin"
+            type_ = "json" if is_json else f"{type_} CHECK (json_valid)" if is_valid else type_
             others = " ".join(_COMPUTED.sub("", _COUNTS.sub("", extra or "")).split())
             stored = "STORED" if re.search("STORED|PERSISTENT", extra or "", re.IGNORECASE) else "VIRTUAL"
             found.setdefault(table, []).append(
                 Column(
                     name=name,
-                    type="json" if is_json else type_,
+                    type=type_,
                     nullable=nullable == "YES",
-                    default=self._default(type_, default),
+                    default=self._default(type_, default, extra or ""),
                     generated=self._wording(expression, f"({expression}) {stored}", stored) if expression else None,
                     identity="AUTO_INCREMENT" if _COUNTS.search(extra or "") else None,
                     collation=None if is_json or collation == collations[table] else collation,
@@ -169,10 +171,12 @@ class _Reading:
             )
         return found
 
-    def _default(self, type_: str, said: str | None) -> Wording | None:
-        if said is None or said.upper() == "NULL":
+    def _default(self, type_: str, said: str | None, extra: str) -> Wording | None:
+        if said is None or (said.upper() == "NULL" and self._is_mariadb):
             return None
-        meant = mysql_meaning(said, self._database)
+        # MySQL tells a text as it is, and MariaDB as it is written.
+        is_written = self._is_mariadb or "DEFAULT_GENERATED" in extra
+        meant = mysql_meaning(said, self._database) if is_written else said
         return Wording(number(meant) if _NUMERIC.match(type_) else meant, said)
 
     def _wording(self, sql: str, shown: str, *more: str) -> Wording:

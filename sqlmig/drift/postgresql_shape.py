@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -65,9 +65,16 @@ def _path(raw: Any, usual: str | None) -> Iterator[None]:
     [[before]] = ask_any(raw, "SELECT current_setting('search_path')")
     # What is temporary is found first, unless it is said to be found last.
     path = f"{quoted(usual)}, pg_temp" if usual else "pg_temp"
+    back = f"SELECT set_config('search_path', {literal(before)}, {local})"
     ask_any(raw, f"SELECT set_config('search_path', {literal(path)}, {local})")
-    yield
-    ask_any(raw, f"SELECT set_config('search_path', {literal(before)}, {local})")
+    try:
+        yield
+    except BaseException:
+        # A transaction that has failed takes no more, and undoes it.
+        with suppress(Exception):
+            ask_any(raw, back)
+        raise
+    ask_any(raw, back)
 
 
 class _ColumnRow(NamedTuple):

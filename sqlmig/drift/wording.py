@@ -30,7 +30,7 @@ _POSTGRESQL = re.compile(
 )
 _MYSQL = re.compile(
     r"""
-      (?P<text> [bxn]?'(?:[^'\\]|''|\\.)*' )
+      (?P<text> [bxn]?'(?:[^'\\]|''|\\.)*' | "(?:[^"\\]|""|\\.)*" )
     | (?P<name> `(?:[^`]|``)*` )
     | (?P<number> \d+(?:\.\d+)?(?:e[+-]?\d+)? )
     | (?P<word> [^\W\d][\w$]* )
