@@ -200,6 +200,21 @@ def test_killed_at_each_statement_it_leaves_nothing_half_made(on_server: Kept, m
     assert 6 < at < 59
 
 
+def test_it_goes_on_when_the_server_has_ended_its_connection(on_server: Kept) -> None:
+    with on_server.databases() as databases, databases.engine() as engine:
+        server = databases.home.server  # type: ignore[attr-defined]
+        [[number]] = server.ask("SELECT pg_backend_pid()")
+        admin = create_engine(on_server.url, poolclass=NullPool)
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend({number}, 5000)")
+        with databases.engine() as other:
+            assert people(engine) == people(other) == ["Ada"]
+        # Its lock is taken again, so that nobody drops what it uses.
+        look(on_server)
+        assert people(engine) == ["Ada"]
+    assert on_server.names("copy") == []
+
+
 def test_old_templates_are_dropped(on_server: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_postgresql, "KEPT", 2)
     for number in range(4):

@@ -152,6 +152,26 @@ def test_a_down_that_deletes_rows_itself(application: Application) -> None:
     assert "rollback_supported = False" in message
 
 
+def test_a_down_that_works_on_an_empty_table_only(application: Application) -> None:
+    application.add(4, "CREATE TABLE codes (id INTEGER PRIMARY KEY, code TEXT NOT NULL)", "DROP TABLE codes")
+    back = "ALTER TABLE codes ADD COLUMN code TEXT NOT NULL"
+    application.add(5, "ALTER TABLE codes DROP COLUMN code", back, extra="removes = ['codes.code']")
+    ran = application.run("--sqlmig", "-k", "not test_own")
+    assert faults(ran) == {"gives_rows_back[005]"}
+    message = ran.messages["sqlmig::gives_rows_back[005]"]
+    assert "is rolled back on an empty database only: it fails on sample rows" in message
+    assert "Cannot add a NOT NULL column" in message
+
+
+def test_a_migration_that_its_own_checks_skip(application: Application) -> None:
+    application.add(
+        4, "CREATE TABLE never (id INTEGER PRIMARY KEY)", extra="def pre_migrate_checks(self): return False"
+    )
+    ran = application.run("--sqlmig", "-k", "up_down_up")
+    assert not faults(ran)
+    assert ran.messages["sqlmig::up_down_up[004]"].endswith("its own checks skip migration 004 here")
+
+
 def test_an_up_that_loses_rows_by_a_cascade(application: Application) -> None:
     application.add(3, _REBUILD, extra="rollback_supported = False")
     ran = application.run("--sqlmig", "-k", "not test_own")

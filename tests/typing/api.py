@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, assert_type
 
-from sqlalchemy import Column, String, create_engine
+from sqlalchemy import Column, Engine, String, create_engine
 
 from sqlmig import (
     BaseMigration,
@@ -21,6 +21,7 @@ from sqlmig import (
     Plan,
     VersionTracker,
 )
+from sqlmig.testing import Checks, DatabaseAt, Databases, Prepared
 
 
 class ByAttributes(BaseMigration):
@@ -106,3 +107,14 @@ async def awaited() -> None:
     assert_type(migrator.migrate(all_or_nothing=True), MigrationResult)
     async with engine.connect() as connection:
         await Migrator(connection, "migrations").migrate_async()
+
+
+def for_tests(migrated_engine: Engine, database_at: Callable[[int], DatabaseAt]) -> None:
+    old = database_at(1)
+    old.db.execute("INSERT INTO people (name) VALUES (?)", ("Ada",))
+    assert_type(old.migrate(), MigrationResult)
+    assert_type(old.engine, Engine)
+    with Databases("migrations", prepare=Prepared(lambda engine: None, key="1")) as databases:
+        with databases.engine(3) as engine:
+            assert_type(engine, Engine)
+        Checks(databases, models="app.models:Base").up_down_up(3)
