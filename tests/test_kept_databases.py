@@ -338,7 +338,12 @@ def tables_of(file: Path) -> list[str]:
         engine.dispose()
 
 
-def test_killed_in_a_migration_it_is_made_by_the_next(kept: Kept) -> None:
+def test_killed_in_a_migration_it_is_made_by_the_next(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     kept.folder.add(4, "import os, signal\nif os.environ.get('DEADLY'): os.kill(os.getpid(), signal.SIGKILL)")
 
     def die() -> None:
@@ -347,9 +352,12 @@ def test_killed_in_a_migration_it_is_made_by_the_next(kept: Kept) -> None:
 
     assert in_child(die) == signal.SIGKILL
     assert not kept.files()
+    assert list(temporary.iterdir())
     kept.runs()
     assert kept.tables() == ["t1", "t2", "t3"]
     assert kept.runs() == ["1", "2", "3"]
+    # What it had begun is gone.
+    assert not list(temporary.iterdir())
 
 
 def test_one_process_of_many_makes_it(kept: Kept) -> None:

@@ -17,11 +17,14 @@ from .samples import Census, Given, census, fill
 from .scratch import there_and_back
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
     from ..migrator import Migrator
     from ..results import Issue
     from ..safety.report import RehearsedStep
     from .base_branch import FileFault
     from .databases import Databases
+    from .image import Image
 
 __all__ = ["Checks"]
 
@@ -182,10 +185,8 @@ class Checks:
             raise NotTried("sqlmig_models is not set: it says where the models are, for example app.models:Base")
         newest = self.versions[-1]
         self._require_sequence(newest)
-        with tempfile.TemporaryDirectory(prefix="sqlmig-testing-") as folder:
-            image = self._step(newest)
-            with image.at_work(Path(folder)) as engine:
-                said = _drift(self.databases.project.migrator(engine), self._models)
+        with self._at_work(self._step(newest)) as engine:
+            said = _drift(self.databases.project.migrator(engine), self._models)
         if said is not None:
             raise Fault(
                 f"Migrations and models do not agree.\n{said}\n"
@@ -226,10 +227,16 @@ class Checks:
         """A database on which everything below a version was applied."""
         self._require_sequence(version)
         image = self._step(self._below(version))
-        with tempfile.TemporaryDirectory(prefix="sqlmig-testing-") as folder, image.at_work(Path(folder)) as engine:
+        with self._at_work(image) as engine:
             yield self.databases.project.migrator(engine)
 
-    def _step(self, version: int) -> Any:
+    @contextmanager
+    def _at_work(self, image: Image) -> Iterator[Engine]:
+        """An engine on a copy in which everything is as in a real database."""
+        with tempfile.TemporaryDirectory(dir=self.databases.scratch) as folder, image.at_work(Path(folder)) as engine:
+            yield engine
+
+    def _step(self, version: int) -> Image:
         try:
             return self.databases.step(version)
         except MigrationFailed as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..connection import DatabaseConnection
 from ..errors import ConfigurationError, MigrationError, UnknownVersion
+from ..safety.places import folder_of_its_own, sweep
 from .fingerprint import OF_A_RUN, chain, digest, imported
 from .project import MakeEngine, Prepared, Project
 
@@ -114,6 +116,8 @@ class Databases:
         self._run = run or os.urandom(8).hex()
         self._turn = threading.RLock()
         self._home: Home | None = None
+        self._own = ExitStack()
+        self._scratch: Path | None = None
         self._chain: dict[int, str] | None = None
         self._images: dict[object, Image] = {}
         self._failed: dict[object, MigrationError] = {}
@@ -126,6 +130,16 @@ class Databases:
             if self._home is None:
                 self._home = self._made()
             return self._home
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this process's own; what killed ones have left of theirs is removed when it is made."""
+        with self._turn:
+            if self._scratch is None:
+                parent = tempfile.gettempdir()
+                sweep([parent])
+                self._scratch = Path(self._own.enter_context(folder_of_its_own(parent)))
+            return self._scratch
 
     @contextmanager
     def engine(self, version: int | None = None) -> Iterator[Engine]:
@@ -201,11 +215,12 @@ class Databases:
     def close(self) -> None:
         """Remove what is only for this process, and end the connection to the server."""
         with self._turn, ExitStack() as stack:
+            stack.callback(self._own.close)
             if self._home is not None:
                 stack.callback(self._home.close)
             for image in dict.fromkeys([*self._images.values(), *self._steps.values()]):
                 stack.callback(image.close)
-            self._home = None
+            self._home = self._scratch = None
             self._images, self._steps = {}, {}
 
     def __enter__(self) -> Self:
@@ -295,7 +310,7 @@ class Databases:
             from .sqlite import SQLiteHome
 
             folder = self._folder or folder_of_user() / digest(self.project.identity)[:12]
-            return SQLiteHome(self.project, folder)
+            return SQLiteHome(self.project, folder, lambda: self.scratch)
         if self.given.get_backend_name() == "postgresql":
             from .postgresql import PostgreSQLHome
 

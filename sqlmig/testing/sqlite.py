@@ -168,9 +168,10 @@ class SQLiteHome(Home):
 
     Args:
         folder: For templates.
+        scratch: Asked for a folder for this process.
     """
 
-    def __init__(self, project: Project, folder: Path) -> None:
+    def __init__(self, project: Project, folder: Path, scratch: Callable[[], Path]) -> None:
         super().__init__(project)
         if project.options.get("schema") not in (None, "main"):
             raise ConfigurationError(
@@ -178,8 +179,7 @@ class SQLiteHome(Home):
                 "  it is an attached file there, and a copy is one file\n"
                 'Override the session fixture sqlmig_options: {"schema": None}, or name a server in sqlmig_database.'
             )
-        self._shelf = Shelf(folder)
-        self._own = tempfile.TemporaryDirectory(prefix="sqlmig-testing-")
+        self._shelf, self._scratch = Shelf(folder), scratch
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -202,7 +202,7 @@ class SQLiteHome(Home):
     def build(self, base: Image, work: Work, version: int, key: str | None, files: Files) -> Image:
         """In a file."""
         assert isinstance(base, SQLiteImage)
-        handle, name = tempfile.mkstemp(suffix=".db", dir=self._own.name)
+        handle, name = tempfile.mkstemp(suffix=".db", dir=self._scratch())
         os.close(handle)
         try:
             base.copy_to(name)
@@ -235,11 +235,6 @@ class SQLiteHome(Home):
             for suffix in ("", "-wal", "-shm", "-journal"):
                 with suppress(OSError):
                     os.unlink(name + suffix)
-
-    def close(self) -> None:
-        """Remove what was only for this process."""
-        with suppress(OSError):
-            self._own.cleanup()
 
 
 def _without_waiting(engine: Engine) -> Engine:
