@@ -136,3 +136,9 @@ def test_all_that_is_said_of_a_sequence(maker: Maker) -> None:
         )
     ]
     assert maker.told((plain,), (f"{plain} START 1 INCREMENT 1 NO CYCLE",)) == []
+
+
+def test_the_name_of_a_not_null_constraint_and_the_order_of_columns_are_no_difference(maker: Maker) -> None:
+    plain = "CREATE TABLE t (a integer NOT NULL, b text)"
+    named = "CREATE TABLE t (b text, a integer CONSTRAINT a_is_there NOT NULL)"
+    assert maker.told((plain,), (named,)) == []
