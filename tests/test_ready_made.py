@@ -14,7 +14,7 @@ CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nick TEXT)
 CREATE TABLE notes (id INTEGER PRIMARY KEY, person INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, body TEXT)
 """
 _NO_PEOPLE = "DROP TABLE notes\nDROP TABLE people"
-_INDEX = "CREATE INDEX people_name ON people (name)"
+_INDEX = "CREATE INDEX ix_people_name ON people (name)"
 _KEYS_ON = """
 import pytest
 from sqlalchemy import create_engine, event
@@ -44,7 +44,7 @@ def application(tmp_path: Path) -> Application:
     found.write("tests/conftest.py", _KEYS_ON)
     found.write("tests/test_own.py", "def test_own(migrated_engine): pass")
     found.add(1, _PEOPLE, _NO_PEOPLE)
-    found.add(2, _INDEX, "DROP INDEX people_name")
+    found.add(2, _INDEX, "DROP INDEX ix_people_name")
     found.add(3, "ALTER TABLE people ADD COLUMN age INTEGER", "ALTER TABLE people DROP COLUMN age")
     return found
 
@@ -84,7 +84,7 @@ def test_a_duplicate_version(application: Application) -> None:
 
 
 def test_a_dependency_on_a_later_version(application: Application) -> None:
-    application.add(2, _INDEX, "DROP INDEX people_name", extra="dependencies = [3]")
+    application.add(2, _INDEX, "DROP INDEX ix_people_name", extra="dependencies = [3]")
     ran = application.run("--sqlmig", "-k", "not test_own")
     assert faults(ran) == {"sequence_is_valid[002]"}
     assert "depends on version 3, which comes later" in ran.messages["sqlmig::sequence_is_valid[002]"]
@@ -212,59 +212,26 @@ def test_an_up_that_works_nowhere(application: Application) -> None:
 
 # Models
 
-# Until Migrator.check() is there: what this branch lacks of it. To be removed then.
-_STAND_IN = """
-import sys
-from types import ModuleType, SimpleNamespace
-
-from sqlalchemy import inspect
-
-from sqlmig import Migrator
-
-drift, models = ModuleType("sqlmig.drift"), ModuleType("sqlmig.drift.models")
-sys.modules |= {"sqlmig.drift": drift, "sqlmig.drift.models": models}
-
-
-def load_models(name):
-    module, _, attribute = name.partition(":")
-    return getattr(__import__(module), attribute).metadata
-
-
-class Report:
-    def __init__(self, lines):
-        self.clean, self.lines = not lines, lines
-
-    def __bool__(self):
-        return self.clean
-
-    def __str__(self):
-        return "\\n".join(self.lines)
-
-
-def check(self, metadata):
-    found = []
-    for table in metadata.sorted_tables:
-        there = {column["name"] for column in self.inspector.get_columns(table.name)}
-        missing = [column.name for column in table.columns if column.name not in there]
-        found += [f"- column {table.name}.{name}: only the models have it" for name in missing]
-    return Report(found)
-
-
-models.load_models = load_models
-Migrator.check = check
-"""
 _MODELS = """
+from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    pass
+    type_annotation_map = {str: Text}
+
+
+class Note(Base):
+    __tablename__ = "notes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
+    body: Mapped[str | None]
 
 
 class Person(Base):
     __tablename__ = "people"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(index=True)
     nick: Mapped[str | None]
     age: Mapped[int | None]
 """
@@ -272,7 +239,7 @@ class Person(Base):
 
 @pytest.fixture
 def modelled(application: Application) -> Application:
-    application.write("tests/conftest.py", _STAND_IN + _KEYS_ON)
+    application.write("tests/conftest.py", _KEYS_ON)
     application.write("models.py", _MODELS)
     application.write("pytest.ini", "[pytest]\nsqlmig_models = models:Base\npythonpath = .\n")
     return application
@@ -295,11 +262,11 @@ def test_a_forgotten_column(modelled: Application) -> None:
 def test_models_are_what_a_fixture_gives(modelled: Application) -> None:
     modelled.write("pytest.ini", "[pytest]\npythonpath = .\n")
     override = "@pytest.fixture(scope='session')\ndef sqlmig_models():\n    import models\n    return models.Base\n"
-    modelled.write("tests/conftest.py", _STAND_IN + _KEYS_ON + override)
+    modelled.write("tests/conftest.py", _KEYS_ON + override)
     assert modelled.run("--sqlmig", "-k", "models").of("passed") == {"sqlmig::models_agree[003]"}
-    modelled.write("tests/conftest.py", _STAND_IN + _KEYS_ON + override.replace("models.Base", "17"))
+    modelled.write("tests/conftest.py", _KEYS_ON + override.replace("models.Base", "17"))
     ran = modelled.run("--sqlmig", "-k", "models")
-    assert "sqlmig_models is int, and no models" in ran.output
+    assert "sqlmig_models is 17:" in ran.output
 
 
 # The base branch
@@ -388,6 +355,23 @@ def test_an_edited_sql_file(merged: Application) -> None:
     ran = base_faults(merged)
     assert faults(ran) == {"unchanged_since_base[004]"}
     assert "sql/rows.sql" in ran.messages["sqlmig::unchanged_since_base[004]"]
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        ("-- So.\n-- sqlmig: up\nCREATE TABLE  more (id INTEGER PRIMARY KEY);\n", set()),
+        ("-- sqlmig: up\nCREATE TABLE more (id INTEGER);\n", {"unchanged_since_base[004]"}),
+    ],
+)
+def test_an_edited_migration_in_plain_sql(merged: Application, now: str, found: set[str]) -> None:
+    """Comments and white space are no edit."""
+    git(merged, "checkout", "-q", "main")
+    merged.write("migrations/versions/004_more.sql", "-- sqlmig: up\nCREATE TABLE more (id INTEGER PRIMARY KEY);\n")
+    commit(merged, "in SQL")
+    git(merged, "checkout", "-q", "-b", "other")
+    merged.write("migrations/versions/004_more.sql", now)
+    assert faults(base_faults(merged)) == found
 
 
 def test_the_base_branch_can_be_named(merged: Application) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..checksum import syntax_checksum, text_hash
+from ..sql_files import SqlFileError, read_sql_file
 from .faults import Fault, NotTried
 
 if TYPE_CHECKING:
@@ -112,11 +113,18 @@ def _is_same(name: str, was: bytes, now: bytes) -> bool:
     """Whether two texts of a migration do the same: formatting and comments are no change."""
     if text_hash(was) == text_hash(now):
         return True
-    if not name.endswith(".py"):
-        return False
+    if name.endswith(".sql"):
+        return any(_is_same_sql(was, now, dialect) for dialect in ("sqlite", "postgresql", "mysql"))
     try:
         return syntax_checksum(ast.parse(was)) == syntax_checksum(ast.parse(now))
     except (SyntaxError, ValueError, RecursionError):
+        return False
+
+
+def _is_same_sql(was: bytes, now: bytes, dialect: str) -> bool:
+    try:
+        return read_sql_file(was, dialect).checksum == read_sql_file(now, dialect).checksum
+    except SqlFileError:
         return False
 
 

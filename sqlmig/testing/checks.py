@@ -190,7 +190,7 @@ class Checks:
         if said is not None:
             raise Fault(
                 f"Migrations and models do not agree.\n{said}\n"
-                'Write the migration that is missing: sqlmig new "what it does"; or mend the models.'
+                'Write the migration that is missing: sqlmig new "what it does" --auto; or mend the models.'
             )
 
     # The base branch
@@ -361,17 +361,10 @@ def _lost(before: Mapping[str, Census], after: Mapping[str, Census], removes: Se
                     yield f"{table}.{column}: {count:,} values before, {now:,} after"
 
 
-def _drift(migrator: Any, models: Any) -> str | None:
+def _drift(migrator: Migrator, models: Any) -> str | None:
     """In which words migrations and models differ; None where they do not."""
-    if isinstance(models, str):
-        from importlib import import_module
-
-        models = import_module("sqlmig.drift.models").load_models(models)
-    metadata = getattr(models, "metadata", models)
-    if not hasattr(metadata, "tables"):
-        raise ConfigurationError(
-            f"sqlmig_models is {type(models).__name__}, and no models.\n"
-            "  it is a MetaData, or a declarative base, or where one is\nWrite for example app.models:Base."
-        )
-    found = migrator.check(metadata)
+    try:
+        found = migrator.check(models, database=False)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"sqlmig_models is {models!r}:\n{error}") from error
     return None if found else str(found)
