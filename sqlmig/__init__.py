@@ -7,10 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .autogenerate.renames import RenameQuestion
+    from .autogenerate.report import NewMigration
     from .base import BaseMigration, ResumableMigration
     from .connection import DatabaseConnection
     from .drift.report import Comparison, DriftReport, Finding
     from .errors import (
+        AutogenerateFailed,
         CheckImpossible,
         CheckpointMismatch,
         ConfigurationError,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
         ObjectExists,
         ObjectInUse,
         RehearsalFailed,
+        RenameImpossible,
+        RenameUnclear,
         RestoreFailed,
         RollbackNotSupported,
         SchemaError,
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from .safety.policy import SnapshotPolicy
     from .safety.report import Rehearsal, RehearsedStep
     from .safety.shelf import Snapshot
+    from .schema.database_type import DatabaseType
     from .schema.operations import Operations
     from .transfer.report import CopyResult, TableCopy
     from .version_tracker import VersionTracker
@@ -75,10 +81,13 @@ logging.getLogger("sqlmig").addHandler(logging.NullHandler())
 # Each name is imported when it is first used, so that a boot at head loads
 # nothing but the front door.
 _HOMES = {
+    "autogenerate.renames": ["RenameQuestion"],
+    "autogenerate.report": ["NewMigration"],
     "base": ["BaseMigration", "ResumableMigration"],
     "connection": ["DatabaseConnection"],
     "drift.report": ["Comparison", "DriftReport", "Finding"],
     "errors": [
+        "AutogenerateFailed",
         "CheckImpossible",
         "CheckpointMismatch",
         "ConfigurationError",
@@ -104,6 +113,8 @@ _HOMES = {
         "ObjectExists",
         "ObjectInUse",
         "RehearsalFailed",
+        "RenameImpossible",
+        "RenameUnclear",
         "RestoreFailed",
         "RollbackNotSupported",
         "SchemaError",
@@ -132,6 +143,7 @@ _HOMES = {
     "safety.report": ["Rehearsal", "RehearsedStep"],
     "safety.policy": ["SnapshotPolicy"],
     "safety.shelf": ["Snapshot"],
+    "schema.database_type": ["DatabaseType"],
     "schema.operations": ["Operations"],
     "transfer.report": ["CopyResult", "TableCopy"],
     "version_tracker": ["VersionTracker"],
@@ -139,6 +151,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AutogenerateFailed",
     "BaseMigration",
     "CheckImpossible",
     "CheckpointMismatch",
@@ -156,6 +169,7 @@ __all__ = [
     "DatabaseMigrator",
     "DatabaseNotWritable",
     "DatabaseTooNew",
+    "DatabaseType",
     "DatabaseUnavailable",
     "DiskFull",
     "DriftReport",
@@ -171,6 +185,7 @@ __all__ = [
     "MigrationRunner",
     "Migrator",
     "ModularDatabaseMigrator",
+    "NewMigration",
     "NoSuchObject",
     "NoSuchRows",
     "NotADatabase",
@@ -183,6 +198,9 @@ __all__ = [
     "Rehearsal",
     "RehearsalFailed",
     "RehearsedStep",
+    "RenameImpossible",
+    "RenameQuestion",
+    "RenameUnclear",
     "RestoreFailed",
     "ResumableMigration",
     "RollbackNotSupported",

@@ -3,6 +3,8 @@ Every error that sqlmig raises on purpose.
 
     MigrationError
     ├── ConfigurationError        the call, the folder or pyproject.toml is wrong
+    │   ├── RenameImpossible      what was said to be renamed is not there, or is not gone
+    │   └── RenameUnclear         something may have been renamed, and nobody was there to ask
     ├── UnsupportedDatabase       no backend for this database
     ├── ValidationFailed          the migration files are not fit to run
     ├── UnknownVersion            no migration has that version
@@ -12,6 +14,7 @@ Every error that sqlmig raises on purpose.
     ├── InterruptedMigration      a migration was started and never finished
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
+    ├── AutogenerateFailed        the migration that was written does not run
     ├── RehearsalFailed           it failed on a copy, so the database was left alone
     ├── CheckImpossible           the migrations fail on an empty database, so that nothing can be compared
     ├── SnapshotFailed            no verified copy of the database could be made, so nothing was started
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal
 
 __all__ = [
+    "AutogenerateFailed",
     "CheckImpossible",
     "CheckpointMismatch",
     "ConfigurationError",
@@ -84,6 +88,8 @@ __all__ = [
     "ObjectExists",
     "ObjectInUse",
     "RehearsalFailed",
+    "RenameImpossible",
+    "RenameUnclear",
     "RestoreFailed",
     "RollbackNotSupported",
     "SchemaError",
@@ -118,6 +124,28 @@ class MigrationError(Exception):
 
 class ConfigurationError(MigrationError):
     """The call, the migrations folder or pyproject.toml is wrong."""
+
+
+class RenameImpossible(ConfigurationError):
+    """What was said to be renamed, or dropped, is not there, or is not gone."""
+
+    def __init__(self, said: str, why: str, *, facts: str, hint: str) -> None:
+        self.said = said
+        super().__init__(f"{said!r} is no rename that can be made: {why}; nothing was written.\n  {facts}\n{hint}")
+
+
+class RenameUnclear(ConfigurationError):
+    """Something may have been renamed, and nobody was there to ask: dropped, it would lose its data."""
+
+    def __init__(self, questions: Sequence[tuple[str, Sequence[str]]]) -> None:
+        self.questions = [(old, list(new)) for old, new in questions]
+        told = "\n".join(f"  {old} is gone, and {' or '.join(new)} is new" for old, new in self.questions)
+        old, new = self.questions[0]
+        super().__init__(
+            "It is not clear what was renamed; nothing was written.\n"
+            f"{told}\n"
+            f"Say of each: --rename {old}:{new[0].rpartition('.')[2]}, or --drop {old} if it goes with its data."
+        )
 
 
 class UnsupportedDatabase(MigrationError):
@@ -275,6 +303,23 @@ class CheckImpossible(MigrationError):
         super().__init__(
             f"{database} could not be checked: the migrations fail on an empty database.\n{listed}\n"
             "Mend that migration, so that a new installation works; the database itself was not touched."
+        )
+
+
+class AutogenerateFailed(MigrationError):
+    """
+    The migration that was written from the models does not run in an empty database; it was not kept.
+
+    Attributes:
+        source: Its text.
+    """
+
+    def __init__(self, error: MigrationError, source: str) -> None:
+        self.error, self.source = error, source
+        first, _, rest = str(error).partition("\n")
+        super().__init__(
+            f"The migration from the models fails where it was tried: {first}\n{rest.partition(chr(10))[0]}\n"
+            "Nothing was written. Write it by hand: sqlmig new ..., and sqlmig check tells what is missing."
         )
 
 

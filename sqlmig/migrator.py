@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.reflection import Inspector
 
     from .aio.doors import Door
+    from .autogenerate.renames import RenameQuestion
+    from .autogenerate.report import NewMigration
     from .drift.report import DriftReport
     from .guard import OnDataLoss
     from .manager import MigrationManager
@@ -315,6 +317,46 @@ class Migrator:
 
         return check(self, models, ignore=ignore, database=database, allow_empty=allow_empty)
 
+    @verb
+    def create_migration(
+        self,
+        description: str,
+        models: object,
+        *,
+        rename: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        ask: Callable[[RenameQuestion], str | None] | None = None,
+        ignore: Sequence[str] = (),
+        allow_empty: bool = False,
+    ) -> NewMigration:
+        """
+        Write the migration file that brings what the migrations make to what the models say, with its way back.
+
+        The file is run in scratch databases of the same kind before it is kept, there, back and there again; what it
+        cannot express is told, in it too. Of the database itself only its kind is asked.
+
+        Args:
+            description: In words, which become the file's name and the class's.
+            models, ignore, allow_empty: As in `check()`.
+            rename: What was renamed: `"old:new"` of tables, `"table.old:new"` of columns.
+            drop: What is really gone, though it looks as if it were renamed: `"table"`, `"table.column"`.
+            ask: Called with each question that these leave open; its answer is one of the candidates, or None.
+
+        Returns:
+            What was written; true where models and migrations agree with it. Without a path where they do already.
+
+        Raises:
+            RenameUnclear: Something may have been renamed, and nobody says so; nothing was written.
+            RenameImpossible: What is said to be renamed or dropped is not there, or not gone.
+            AutogenerateFailed: What was written does not run in a scratch database, and was not kept.
+            ConfigurationError, CheckImpossible: As in `check()`.
+        """
+        from .autogenerate.create import create
+
+        return create(
+            self, description, models, rename=rename, drop=drop, ask=ask, ignore=ignore, allow_empty=allow_empty
+        )
+
     @property
     def _limits(self) -> dict[str, Any]:
         return {"lock_timeout": self.backend.lock_timeout, "statement_timeout": self.backend.statement_timeout}
@@ -537,6 +579,7 @@ class Migrator:
     migrate_to_version_async = awaitable(migrate_to_version)
     rehearse_async = awaitable(rehearse)
     check_async = awaitable(check)
+    create_migration_async = awaitable(create_migration)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)
     snapshots_async = awaitable(snapshots)

@@ -6,10 +6,11 @@ import keyword
 import re
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import ConfigurationError
 
-__all__ = ["class_name", "write_migration"]
+__all__ = ["Names", "class_name", "names_of", "write_migration", "write_new"]
 
 _TEMPLATE = '''"""{description}."""
 
@@ -48,6 +49,29 @@ def write_migration(folder: Path, version: int, description: str, *, sql: bool =
     Raises:
         ConfigurationError: The description has no letter to make a name of.
     """
+    names = names_of(version, description)
+    if sql:
+        path = (folder / names.file).with_suffix(".sql")
+        return write_new(path, _SQL_TEMPLATE.format(description=" ".join(description.split())))
+    text = _TEMPLATE.format(description=names.title, class_name=names.class_name, version=version)
+    return write_new(folder / names.file, text)
+
+
+class Names(NamedTuple):
+    """What a description makes of the names in a new migration."""
+
+    file: str
+    class_name: str
+    title: str
+
+
+def names_of(version: int, description: str) -> Names:
+    """
+    The names of a migration in Python.
+
+    Raises:
+        ConfigurationError: The description has no letter to make a name of.
+    """
     words = _words(description)
     if not words:
         raise ConfigurationError(
@@ -55,21 +79,26 @@ def write_migration(folder: Path, version: int, description: str, *, sql: bool =
             "  The words of the description become the name.\n"
             'Say what it changes: sqlmig new "add language to documents"'
         )
-    told = " ".join(description.split())
-    if sql:
-        text = _SQL_TEMPLATE.format(description=told)
-    else:
-        told = told.replace("\\", " ").replace('"', "'")
-        text = _TEMPLATE.format(description=told, class_name=class_name(description, version), version=version)
     # File systems take names of 255 bytes, and people shorter ones.
-    path = folder / f"{version:03}_{'_'.join(words)[:60].rstrip('_')}.{'sql' if sql else 'py'}"
+    file = f"{version:03}_{'_'.join(words)[:60].rstrip('_')}.py"
+    title = " ".join(description.split()).replace("\\", " ").replace('"', "'")
+    return Names(file, class_name(description, version), title)
+
+
+def write_new(path: Path, text: str) -> Path:
+    """
+    Write a file that is not there yet.
+
+    Raises:
+        ConfigurationError: It is, or cannot be written.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise ConfigurationError(
-            f"The file {path} cannot be written.\n  {error.strerror or error}\nCheck the folder: ls -ld {folder}"
+            f"The file {path} cannot be written.\n  {error.strerror or error}\nCheck the folder: ls -ld {path.parent}"
         ) from error
     return path
 

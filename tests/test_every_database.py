@@ -19,7 +19,7 @@ import pytest
 from conftest import Folder, failures
 from places import Place, at_once
 from resumable_support import visited
-from sqlalchemy import event, text
+from sqlalchemy import Column, Integer, MetaData, Numeric, String, Table, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -137,6 +137,29 @@ def test_plain_sql(place: Place, folder: Folder) -> None:
         migrator.migrate()
     assert caught.value.place == (folder.path / "002_step_2.sql", 4)
     assert place.rows("SELECT id FROM t1") == [(1,)]
+
+
+@proves("Models, migrations and the database compared: `check()`", **YES)
+@proves("Migrations written from the models: `sqlmig new --auto`", **YES)
+def test_models_are_followed_and_drift_is_told(place: Place, folder: Folder) -> None:
+    metadata = MetaData()
+    items = Table("items", metadata, Column("id", Integer, primary_key=True), Column("name", String(20), index=True))
+    migrator = place.migrator(folder)
+    first = migrator.create_migration("items", metadata)
+    assert first, str(first)
+    migrator.migrate()
+    assert migrator.check(metadata)
+    items.append_column(Column("price", Numeric(8, 2), nullable=False, server_default="0"))
+    assert not migrator.check(metadata)
+    second = migrator.create_migration("prices", metadata)
+    assert (bool(second), second.changes) == (True, ["add column items.price"])
+    migrator.migrate()
+    assert migrator.check(metadata)
+    with place.look.begin() as connection:
+        connection.exec_driver_sql("CREATE INDEX by_hand ON items (id, name)")
+    assert [found.name for found in migrator.check(metadata).between("migrations", "database")] == ["by_hand"]
+    migrator.rollback_to_version(0)
+    assert place.tables() == []
 
 
 @proves("History of every attempt", **YES)

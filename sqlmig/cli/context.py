@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, MigrationError, UnknownVersion, Unsuppo
 from ..migrator import Migrator
 from . import render
 
-__all__ = ["Group", "Options", "migrator", "reader", "shared_options"]
+__all__ = ["Group", "Options", "migrator", "reader", "scratch_migrator", "shared_options"]
 
 # What the caller can mend in the call itself.
 _USAGE = (ConfigurationError, UnknownVersion, UnsupportedDatabase)
@@ -125,8 +125,20 @@ def reader(options: Options) -> tuple[Migrator, str]:
     return found, name
 
 
+def scratch_migrator(options: Options) -> Migrator:
+    """The same for a command that asks a database for its kind alone: without one, SQLite in memory."""
+    config = load_config()
+    if _named(options, config):
+        return reader(options)[0]
+    return _migrator(":memory:", options, config, None)
+
+
+def _named(options: Options, config: dict[str, Any]) -> Any:
+    return options.url or os.environ.get("SQLMIG_URL") or config.get("url")
+
+
 def _url(options: Options, config: dict[str, Any]) -> str:
-    url = options.url or os.environ.get("SQLMIG_URL") or config.get("url")
+    url = _named(options, config)
     if not url:
         raise ConfigurationError(
             "No database was named.\n"

@@ -7,8 +7,9 @@ what the three catalogues say is compared.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from ..safety.fence import hands_off
 from .compare import Difference, compare
 from .models import as_metadata, create_models
 from .report import Comparison, DriftReport, told
-from .scratch import BEFOREHAND, in_empty_database, shape_of, twin_on
+from .scratch import BEFOREHAND, filled_database, shape_of, twin_on
 from .shape import Shape, Table
 
 if TYPE_CHECKING:
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
 
     from ..migrator import Migrator
 
-__all__ = ["check", "migrated_shape", "modelled_shape", "without_what_models_cannot_say"]
+__all__ = [
+    "check",
+    "is_ignored",
+    "migrated_database",
+    "migrated_shape",
+    "modelled_database",
+    "modelled_shape",
+    "read_shape",
+    "without_what_models_cannot_say",
+]
 
 # What MetaData has no word for; where the models bring one along, by a DDL event, it is compared.
 _NOT_IN_MODELS = frozenset(
@@ -76,7 +86,7 @@ def check(
     made: list[Comparison] = []
 
     def look(left: str, right: str, found: list[Difference]) -> None:
-        made.append(told([one for one in found if not _is_ignored(one, ignore)], left, right))
+        made.append(told([one for one in found if not is_ignored(one, ignore)], left, right))
 
     if modelled is not None:
         look("models", "migrations", without_what_models_cannot_say(compare(modelled, head), head))
@@ -85,7 +95,7 @@ def check(
         then = head if at_head else migrated_shape(migrator, live.version)
         # Where none of these has anything, another application may have its own.
         ours = {schema for shape in (modelled, head, then) if shape is not None for schema in shape.schemas}
-        there = _read(migrator, ours)
+        there = read_shape(migrator, ours)
         look("migrations", "database", compare(then, there))
         if modelled is not None and at_head:
             look("models", "database", without_what_models_cannot_say(compare(modelled, there), there))
@@ -118,8 +128,20 @@ def migrated_shape(migrator: Migrator, version: int | None) -> Shape:
     Raises:
         CheckImpossible: They fail there.
     """
+    with migrated_database(migrator, version) as twin:
+        return read_shape(twin)
 
-    def run(engine: Engine) -> Shape:
+
+@contextmanager
+def migrated_database(migrator: Migrator, version: int | None) -> Iterator[Migrator]:
+    """
+    The Migrator on an empty database that was migrated up to *version*, or by all migrations, for the time inside.
+
+    Raises:
+        CheckImpossible: They fail there.
+    """
+
+    def run(engine: Engine) -> Migrator:
         twin = twin_on(migrator, engine)
         try:
             if version != 0:
@@ -127,9 +149,10 @@ def migrated_shape(migrator: Migrator, version: int | None) -> Shape:
                     twin.migrate() if version is None else twin.migrate_to_version(version)
         except MigrationError as error:
             raise CheckImpossible(migrator.backend.name, error) from error
-        return _read(twin)
+        return twin
 
-    return in_empty_database(migrator, run)
+    with filled_database(migrator, run) as twin:
+        yield twin
 
 
 def modelled_shape(migrator: Migrator, models: Sequence[MetaData]) -> Shape:
@@ -139,14 +162,27 @@ def modelled_shape(migrator: Migrator, models: Sequence[MetaData]) -> Shape:
     Raises:
         ConfigurationError: They cannot be created there.
     """
+    with modelled_database(migrator, models) as twin:
+        return read_shape(twin)
 
-    def create(engine: Engine) -> Shape:
+
+@contextmanager
+def modelled_database(migrator: Migrator, models: Sequence[MetaData]) -> Iterator[Migrator]:
+    """
+    The Migrator on an empty database in which the models were created, for the time inside.
+
+    Raises:
+        ConfigurationError: They cannot be created there.
+    """
+
+    def create(engine: Engine) -> Migrator:
         with hands_off(migrator.db.engine), engine.begin() as connection:
             create_models(connection, models)
-        return _read(twin_on(migrator, engine))
+        return twin_on(migrator, engine)
 
     schemas = {table.schema for metadata in models for table in metadata.tables.values() if table.schema}
-    return in_empty_database(migrator, create, BEFOREHAND._replace(schemas=frozenset(schemas)))
+    with filled_database(migrator, create, BEFOREHAND._replace(schemas=frozenset(schemas))) as twin:
+        yield twin
 
 
 def without_what_models_cannot_say(found: list[Difference], other: Shape) -> list[Difference]:
@@ -189,14 +225,21 @@ def _live(migrator: Migrator) -> _Live:
     return _Live(current, state)
 
 
-def _read(migrator: Migrator, schemas: Collection[str] | None = None) -> Shape:
+def read_shape(migrator: Migrator, schemas: Collection[str] | None = None) -> Shape:
+    """
+    What the catalogue of a database tells, without the records of its migrations.
+
+    Args:
+        schemas: Those of PostgreSQL that are looked at beside the usual one; all by default.
+    """
     ignored = {*migrator.version_tracker.own_tables, *_ALWAYS_IGNORED}
     with migrator.db.reading() as connection:
         raw: Any = connection.connection.dbapi_connection
         return shape_of(connection, raw, ignored, schemas)
 
 
-def _is_ignored(found: Difference, patterns: Sequence[str]) -> bool:
+def is_ignored(found: Difference, patterns: Sequence[str]) -> bool:
+    """Whether a difference is about a name that is passed over."""
     names = [found.name, *([found.table] if found.table else [])]
     names += [f"{found.table}.{found.name}"] if found.table else []
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)

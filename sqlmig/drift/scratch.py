@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..errors import MigrationError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..migrator import Migrator
 
-__all__ = ["BEFOREHAND", "USUAL_SCHEMA", "Beforehand", "empty_database", "in_empty_database", "shape_of", "twin_on"]
+__all__ = ["BEFOREHAND", "USUAL_SCHEMA", "Beforehand", "empty_database", "filled_database", "shape_of", "twin_on"]
 
 T = TypeVar("T")
 
@@ -64,26 +64,32 @@ def empty_database(migrator: Migrator, beforehand: Beforehand = BEFOREHAND) -> I
             yield engine
 
 
-def in_empty_database(migrator: Migrator, action: Callable[[Engine], T], beforehand: Beforehand = BEFOREHAND) -> T:
+@contextmanager
+def filled_database(
+    migrator: Migrator, fill: Callable[[Engine], T], beforehand: Beforehand = BEFOREHAND
+) -> Iterator[T]:
     """
-    What *action* gives, called with an engine on an empty database.
+    What *fill* gives, called with an engine on an empty database, which is there for the time inside.
 
     It is called again, with another one, where it failed since it makes a schema or an extension by itself that was
     there, or since one was not there that the application's database has.
     """
-    while True:
-        try:
-            with empty_database(migrator, beforehand) as engine:
-                return action(engine)
-        except MigrationError as error:
-            if migrator.db.engine.dialect.name != "postgresql":
-                raise
-            from .postgresql_scratch import another_try
+    with ExitStack() as stack:
+        while True:
+            try:
+                filled = fill(stack.enter_context(empty_database(migrator, beforehand)))
+                break
+            except MigrationError as error:
+                stack.close()
+                if migrator.db.engine.dialect.name != "postgresql":
+                    raise
+                from .postgresql_scratch import another_try
 
-            other = another_try(beforehand, error)
-            if other is None:
-                raise
-            beforehand = other
+                other = another_try(beforehand, error)
+                if other is None:
+                    raise
+                beforehand = other
+        yield filled
 
 
 @contextmanager

@@ -118,6 +118,9 @@ def find_constraint(plan: TablePlan, change: DropConstraint) -> Constraint:
     if not found:
         described = [c.name or describe(plan.definition, c) for c in known]
         raise NoSuchObject("constraint", asked, described, table=str(plan.table))
+    if len(found) > 1 and change.name is None and change.kind is not None:
+        # Kind and columns are said of what has no name.
+        found = [c for c in found if c.name is None] or found
     if len(found) > 1:
         raise SchemaError(
             f"{plan.table} has {len(found)} constraints that {asked} may mean; nothing was changed.",

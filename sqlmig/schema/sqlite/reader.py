@@ -7,6 +7,7 @@ Source: https://sqlite.org/lang_createtable.html and the grammar, https://sqlite
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .definition import ColumnDefinition, Constraint, TableDefinition
 from .tokens import Token, matching, name_of, significant
@@ -25,6 +26,7 @@ class DefinitionError(ValueError):
     """The text is no CREATE TABLE that could be read."""
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> TableDefinition:
     """
     Read a CREATE TABLE statement.
