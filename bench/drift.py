@@ -49,7 +49,8 @@ def models(tables: int) -> MetaData:
             Column("id", Integer, primary_key=True),
             Column("parent", ForeignKey(f"item{max(number - 1, 0):03}.id", name=f"fk_{number}", ondelete="CASCADE")),
             Column("title", String(200), nullable=False),
-            Column("price", Numeric(10, 2), CheckConstraint("price >= 0", name=f"ck_{number}")),
+            Column("price", Numeric(10, 2)),
+            CheckConstraint("price >= 0", name=f"ck_{number}"),
             Column("made", DateTime),
             *(Column(f"note{n}", String(40), server_default="x") for n in range(5)),
             Index(f"ix_title_{number}", "title"),
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for name, found in took.items():
                     command = [sys.executable, "-m", "bench.drift", "--url", options.url]
                     command += ["--tables", str(options.tables), "--run", place, name, str(folder)]
-                    found.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+                    found.append(int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     peer, ours = (median(found) / 1e9 for found in took.values())
     print(
         f"{options.tables} tables: check {ours:.2f} s (goal {GOAL:.1f}), Alembic's compare_metadata {peer:.2f} s,",
