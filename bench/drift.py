@@ -74,7 +74,7 @@ def write(folder: Path, metadata: MetaData, url: str) -> None:
         ]
         lines = ["from sqlmig import BaseMigration", f"class Step{number + 1}(BaseMigration):"]
         lines += [f"    version = {number + 1}", "    description = 'tables'", "    def up(self):"]
-        lines += [f"        self.execute_sql({statement!r})" for statement in statements]
+        lines += [f"        self.execute_sql({statement!r})" for statement in statements] or ["        pass"]
         (folder / f"{number + 1:03}_tables.py").write_text("\n".join(lines) + "\n")
 
 

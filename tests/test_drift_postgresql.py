@@ -425,7 +425,9 @@ def maker() -> Iterator[Maker]:
 def test_each_thing_that_is_changed_is_told(case: str, maker: Maker) -> None:
     change, expected = CASES[case]
     found = maker.told((BASE,), (BASE, *change))
-    assert [text.replace(f"{maker.scratch}.", "") for text in found] == expected
+    # Before PostgreSQL 16 the columns of a view are told with their tables.
+    shown = [text.replace("books.", "") if "view " in text else text for text in found]
+    assert [text.replace(f"{maker.scratch}.", "") for text in shown] == expected
 
 
 def test_the_same_schema_made_twice_is_the_same(maker: Maker) -> None:
