@@ -63,23 +63,21 @@ def prove(
         with _with_new(start, folder) as twin:
             was = read_shape(twin)
             try:
-                with hands_off(start.migrator.db.engine):
+                twin.migrate()
+                now = read_shape(twin)
+                missing = told(compare(wanted, now), now)
+                twin.rollback_to_version(start.version)
+                back = read_shape(twin)
+                left = compare(was, back)
+                if not left:
                     twin.migrate()
                     now = read_shape(twin)
-                    missing = told(compare(wanted, now), now)
                     twin.rollback_to_version(start.version)
-                    back = read_shape(twin)
-                    left = compare(was, back)
-                    if not left:
-                        twin.migrate()
-                        now = read_shape(twin)
             except MigrationError as error:
                 raise AutogenerateFailed(error, text) from error
-        missing += [one for one in told(compare(wanted, now), now) if one not in missing]
-        warnings = _order(was, back)
-        if warned := _with_rows(start, folder, noted):
-            warnings.append(warned)
-    return Proof(missing, left, warnings)
+            missing += [one for one in told(compare(wanted, now), now) if one not in missing]
+            warned = None if left else _with_rows(twin, start.version, noted)
+        return Proof(missing, left, [*_order(was, back), *([warned] if warned else [])])
 
 
 @contextmanager
@@ -90,30 +88,28 @@ def _with_new(start: Start, folder: str) -> Iterator[Migrator]:
         there = [given for given, path in zip(sources._given, sources.folders, strict=True) if path.is_dir()]
         twin._sources = Sources([*there, folder])
         twin._head = twin._manager = twin._runner = None
-        yield twin
+        with hands_off(start.migrator.db.engine):
+            yield twin
 
 
-def _with_rows(start: Start, folder: str, noted: Collection[str]) -> str | None:
+def _with_rows(twin: Migrator, before: int, noted: Collection[str]) -> str | None:
     """What stops it, or what it would lose, where there are rows; None where it works there too."""
-    if not start.version:
+    tables = Ground(twin).target().tables.values()
+    with twin.db.transaction() as connection:
+        filled = add_rows(connection, tables)
+    if not filled:
         return None
-    with _with_new(start, folder) as twin:
-        tables = Ground(twin).target().tables.values()
-        with twin.db.transaction() as connection:
-            filled = add_rows(connection, tables)
-        if not filled:
-            return None
-        twin._on_data_loss = "error"
-        way = "up"
-        try:
-            with hands_off(start.migrator.db.engine):
-                twin.migrate()
-                way = "down"
-                twin.rollback_to_version(start.version)
-        except DataLossError as error:
-            return f"with a row in each table, its {way}() loses what removes does not name: {error.losses[0]}"
-        except MigrationError as error:
-            return None if way in noted else f"with a row in each table, its {way}() stops: {_reason(error)}"
+    # The guard's policy is the runner's.
+    twin._on_data_loss, twin._runner = "error", None
+    way = "up"
+    try:
+        twin.migrate()
+        way = "down"
+        twin.rollback_to_version(before)
+    except DataLossError as error:
+        return f"with a row in each table, its {way}() loses what removes does not name: {error.losses[0]}"
+    except MigrationError as error:
+        return None if way in noted else f"with a row in each table, its {way}() stops: {_reason(error)}"
     return None
 
 

@@ -32,12 +32,16 @@ class Start:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Within it, the migrations are run once, where a database can be copied in no time."""
+        if self.migrator.db.engine.dialect.name != "sqlite":
+            yield
+            return
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as copy:
+            with self._migrated() as twin:
+                # A file that is attached would have to be copied by itself.
+                if list(files_of(self._raw(twin))) == ["main"]:
+                    self._raw(twin).backup(copy)
+                    self._copy = copy
             try:
-                with self._migrated() as twin:
-                    if self._is_copied(twin):
-                        self._raw(twin).backup(copy)
-                        self._copy = copy
                 yield
             finally:
                 self._copy = None
@@ -61,12 +65,8 @@ class Start:
 
     @contextmanager
     def _migrated(self) -> Iterator[Migrator]:
-        with migrated_database(self.migrator, self.version or 0) as twin:
+        with migrated_database(self.migrator, self.version) as twin:
             yield twin
-
-    @staticmethod
-    def _is_copied(twin: Migrator) -> bool:
-        return twin.db.engine.dialect.name == "sqlite" and list(files_of(Start._raw(twin))) == ["main"]
 
     @staticmethod
     def _raw(twin: Migrator) -> Any:
