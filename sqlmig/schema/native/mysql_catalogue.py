@@ -54,17 +54,23 @@ class MysqlCatalogue(Catalogue):
         return [*self._unique(table), *self._foreign_keys(table), *self.checks(table)]
 
     def checks(self, table: TableName) -> list[Constraint]:
-        """The CHECKs; one that stands in a column's definition has the column's name."""
+        """The CHECKs; one that stands in a column's definition has the name that the column had first."""
         known = self.columns(table)
         found = []
         for name, clause, level in self._check_clauses(table):
             named = mentioned(clause)
             columns = [column for column in known if column.lower() in named]
             drop = Statement("ALTER TABLE {} DROP CONSTRAINT {}", table, name)
-            if level == "Column":
-                definition = read_definition(self.connection, quoted(self.connection, table), name)
-                text = raw(definition.with_part("check", None).render())
-                drop = Statement("ALTER TABLE {} MODIFY COLUMN {} {}", table, name, text)
+            # The column may have another name by now, and another column the one that it had.
+            owners = (name, *columns) if name.lower() in named else (*columns, name)
+            for column in owners if level == "Column" else ():
+                if column.lower() not in map(str.lower, known):
+                    continue
+                definition = read_definition(self.connection, quoted(self.connection, table), column)
+                if "check" in definition.parts:
+                    text = raw(definition.with_part("check", None).render())
+                    drop = Statement("ALTER TABLE {} MODIFY COLUMN {} {}", table, column, text)
+                    break
             found.append(Constraint(name, "check", columns, drop))
         return found
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import literal
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ClauseElement
 
 from .. import data_checks
-from ..changes import UNSET, AddForeignKey, AlterColumn, Default
+from ..changes import UNSET, AddForeignKey, AlterColumn, Default, RenameColumn
 from ..ddl import Part, Statement, default_part, expression_part, raw, type_part
 from .mysql_columns import ColumnDefinition, read_definition
+from .server_errors import error_code
 from .table import NativeTable
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _NUMERIC: Final = {
 _NUMBER: Final = r"^[[:space:]]*[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[-+]?[0-9]+)?[[:space:]]*$"
 _BARE_DEFAULT: Final = re.compile(r"\s*(current_timestamp|now|localtime|localtimestamp)\b", re.IGNORECASE)
 _SPARE: Final = "sqlmig_converted"
+_NO_COLUMN: Final = 1054
 
 
 class MysqlTable(NativeTable):
@@ -52,6 +55,15 @@ class MysqlTable(NativeTable):
     def primary_key_clauses(self, old: Constraint | None, columns: Sequence[str]) -> list[Statement]:
         clauses = [Statement("DROP PRIMARY KEY")] if old else []
         return [*clauses, *([Statement("ADD PRIMARY KEY ({})", columns)] if columns else [])]
+
+    def rename_column(self, change: RenameColumn) -> None:
+        try:
+            super().rename_column(change)
+        except DBAPIError as error:
+            if error_code(error) != _NO_COLUMN:
+                raise
+            # MariaDB may look for the old name in what it has open, where something is computed of the column; once.
+            super().rename_column(change)
 
     def alter_column(self, change: AlterColumn) -> None:
         name = self.catalogue.column(self.table, change.name)
