@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_every_block_is_of_a_kind_that_is_run(page: Path) -> None:
     assert kinds <= {"sh", "python", "sql", "console", "toml", "text"}
 
 
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[None]:
+    """What a page imports from its folder is gone afterwards: the next may have an `app.models` of its own."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)) or name == "app":
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_and_console_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, in one folder and one namespace; a block above which a file is named becomes that file."""
