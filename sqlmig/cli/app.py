@@ -12,7 +12,7 @@ from .context import Group
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 it worked; 1 a migration or the database failed, or validate found something;"
+    epilog="Exit codes: 0 it worked; 1 a migration or the database failed, or validate or check found something;"
     " 2 the call or the configuration was wrong.",
 )
 @click.version_option(__version__, prog_name="sqlmig")
