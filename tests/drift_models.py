@@ -312,7 +312,7 @@ def changed(draw: Any, server: str, listed: tuple[Tab, ...]) -> Changed:
     """One thing of these models changed."""
     at = draw(st.integers(0, len(listed) - 1))
     tab = listed[at]
-    options = [*_changed_columns(server, tab), *_changed_keys(tab)]
+    options = [*_changed_columns(server, tab), *_changed_keys(server, tab)]
     now, kind, name, facets = draw(st.sampled_from(options))
     return Changed((*listed[:at], now, *listed[at + 1 :]), kind, tab.name, name, facets)
 
@@ -331,8 +331,11 @@ def _changed_columns(server: str, tab: Tab) -> Iterator[tuple[Tab, str, str | No
             facets = ("type", "default") if col.default and _kinds(server)[col.kind][1] else ("type",)
             facets += ("collation",) if col.kind == "folded" else ()
             yield tab._replace(columns=(*rest[0], other, *rest[1])), "column", col.name, facets
-        nullable = col._replace(nullable=not col.nullable)
-        yield tab._replace(columns=(*rest[0], nullable, *rest[1])), "column", col.name, ("nullable",)
+        # MariaDB makes no table with a column that takes no NULL, and a key that sets one.
+        is_set = server == "mariadb" and any(col.name in key.columns and key.ondelete == "SET NULL" for key in tab.keys)
+        if not is_set:
+            nullable = col._replace(nullable=not col.nullable)
+            yield tab._replace(columns=(*rest[0], nullable, *rest[1])), "column", col.name, ("nullable",)
         if _kinds(server)[col.kind][1]:
             default = col._replace(default=not col.default)
             yield tab._replace(columns=(*rest[0], default, *rest[1])), "column", col.name, ("default",)
@@ -340,16 +343,18 @@ def _changed_columns(server: str, tab: Tab) -> Iterator[tuple[Tab, str, str | No
         yield tab._replace(columns=(*rest[0], comment, *rest[1])), "column", col.name, ("comment",)
 
 
-def _changed_keys(tab: Tab) -> Iterator[tuple[Tab, str, str | None, tuple[str, ...]]]:
+def _changed_keys(server: str, tab: Tab) -> Iterator[tuple[Tab, str, str | None, tuple[str, ...]]]:
     for place, key in enumerate(tab.keys):
+        # On MariaDB a unique index is a constraint, whichever statement made it.
+        kind = "unique" if server == "mariadb" and key.kind == "index" and key.unique else key.kind
         rest = (tab.keys[:place], tab.keys[place + 1 :])
         named = key._replace(name=f"{key.name or 'ck_uq_fk'}_b")
-        yield tab._replace(keys=(*rest[0], named, *rest[1])), key.kind, key.name, ("name",)
+        yield tab._replace(keys=(*rest[0], named, *rest[1])), kind, key.name, ("name",)
         if key.kind != "foreign key":
-            yield tab._replace(keys=(*rest[0], *rest[1])), key.kind, key.name, ()
+            yield tab._replace(keys=(*rest[0], *rest[1])), kind, key.name, ()
         else:
             rule = key._replace(ondelete=None if key.ondelete else "CASCADE")
-            yield tab._replace(keys=(*rest[0], rule, *rest[1])), key.kind, key.name, ("definition",)
+            yield tab._replace(keys=(*rest[0], rule, *rest[1])), kind, key.name, ("definition",)
 
 
 # What may be generated
