@@ -9,8 +9,8 @@ import click
 
 from ..errors import ConfigurationError
 from . import render
-from .check import models_of
 from .context import Options, scratch_migrator
+from .models import ignore_option, models_of, models_option
 
 if TYPE_CHECKING:
     from ..autogenerate.renames import RenameQuestion
@@ -23,12 +23,7 @@ def auto_options(command: Any) -> Any:
     for option in reversed(
         (
             click.option("--auto", is_flag=True, help="Write up() and down() from what the models have otherwise."),
-            click.option(
-                "--models",
-                metavar="MODULE:NAME",
-                multiple=True,
-                help="The models: a MetaData or a declarative base, as app.models:Base; else models in [tool.sqlmig].",
-            ),
+            models_option,
             click.option(
                 "--rename",
                 metavar="OLD:NEW",
@@ -38,9 +33,7 @@ def auto_options(command: Any) -> Any:
             click.option(
                 "--drop", metavar="NAME", multiple=True, help="What is gone and not renamed: a table, or table.column."
             ),
-            click.option(
-                "--ignore", metavar="PATTERN", multiple=True, help="Names to pass over: 'audit_*', 'books.legacy'."
-            ),
+            ignore_option,
             click.option("--allow-empty", is_flag=True, help="Models without tables are meant: drop them all."),
         )
     ):

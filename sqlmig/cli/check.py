@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
-from ..config import load_config
 from ..drift.report import DriftReport
 from ..errors import ConfigurationError
 from . import render
 from .context import Options, reader, shared_options
+from .models import ignore_option, models_of, models_option
 
 __all__ = ["COMMANDS"]
 
 
 @click.command()
-@click.option(
-    "--models",
-    metavar="MODULE:NAME",
-    multiple=True,
-    help="The models: a MetaData or a declarative base, as app.models:Base; else models in [tool.sqlmig].",
-)
-@click.option("--ignore", metavar="PATTERN", multiple=True, help="Names to pass over: 'audit_*', 'books.legacy'.")
+@models_option
+@ignore_option
 @click.option("--no-database", is_flag=True, help="Compare the models with the migrations alone.")
 @click.option("--allow-empty", is_flag=True, help="Models without tables are meant.")
 @shared_options
@@ -42,14 +36,14 @@ def check(
             "There is nothing to compare.\n  --no-database leaves the models and the migrations, and none were named\n"
             "Name them: sqlmig check --no-database --models app.models:Base"
         )
-    found, name = reader(options)
-    there = not name.endswith("(not there yet)")
-    report = found.check(named or None, ignore=ignore, database=there and not no_database, allow_empty=allow_empty)
+    found = reader(options)
+    database = found.is_there and not no_database
+    report = found.migrator.check(named or None, ignore=ignore, database=database, allow_empty=allow_empty)
     if options.as_json:
         render.as_json({**report, "clean": report.clean})
     else:
-        if not there and not no_database:
-            render.say(f"{name}: compared are the models and the migrations.")
+        if not found.is_there and not no_database:
+            render.say(f"{found.name}: compared are the models and the migrations.")
         render.say(str(report))
         for line in _next_steps(report):
             render.say(line)
@@ -64,12 +58,6 @@ def _next_steps(report: DriftReport) -> Iterator[str]:
             yield 'What the models want is written as a migration by: sqlmig new --auto "what it changes"'
         elif comparison.left == "migrations":
             yield "What was done to the database by hand is taken back by hand, or made a migration of."
-
-
-def models_of(named: tuple[str, ...]) -> list[Any]:
-    """What was named on the command line, else in pyproject.toml."""
-    configured = load_config().get("models") or []
-    return list(named) or ([configured] if isinstance(configured, str) else list(configured))
 
 
 COMMANDS = (check,)

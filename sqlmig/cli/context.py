@@ -105,9 +105,23 @@ def migrator(options: Options, progress: Callable[[int, int, str], object] | Non
     return _migrator(_url(options, config), options, {**config, **settings}, progress)
 
 
-def reader(options: Options) -> tuple[Migrator, str]:
+class Reader(NamedTuple):
     """
-    The same for a command that only looks, and the database's name: looking at a file makes none.
+    A Migrator for a command that only looks.
+
+    Attributes:
+        name: The database's, as it is shown.
+        is_there: Whether there is such a file yet; else the Migrator is on an empty database.
+    """
+
+    migrator: Migrator
+    name: str
+    is_there: bool = True
+
+
+def reader(options: Options) -> Reader:
+    """
+    The same for a command that only looks: looking at a file makes none.
 
     Raises:
         ConfigurationError: No database was named.
@@ -121,15 +135,15 @@ def reader(options: Options) -> tuple[Migrator, str]:
         and not file.startswith((":", "file:"))
         and not os.path.exists(file)
     ):
-        return _migrator(":memory:", options, config, None), f"{name} (not there yet)"
-    return found, name
+        return Reader(_migrator(":memory:", options, config, None), f"{name} (not there yet)", is_there=False)
+    return Reader(found, name)
 
 
 def scratch_migrator(options: Options) -> Migrator:
     """The same for a command that asks a database for its kind alone: without one, SQLite in memory."""
     config = load_config()
     if _named(options, config):
-        return reader(options)[0]
+        return reader(options).migrator
     return _migrator(":memory:", options, config, None)
 
 

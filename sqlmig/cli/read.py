@@ -21,12 +21,12 @@ def status(options: Options) -> None:
 
     Example: sqlmig status --json
     """
-    found, name = reader(options)
-    state = found.get_migration_status()
+    found = reader(options)
+    state = found.migrator.get_migration_status()
     if options.as_json:
         render.as_json(state)
     else:
-        render.status(state, name)
+        render.status(state, found.name)
 
 
 @click.command()
@@ -38,7 +38,7 @@ def plan(options: Options, target: int | None) -> None:
 
     Example: sqlmig plan 3
     """
-    found = reader(options)[0].get_migration_plan(target)
+    found = reader(options).migrator.get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:
@@ -54,7 +54,7 @@ def history(options: Options, limit: int | None) -> None:
 
     Example: sqlmig history --limit 20
     """
-    entries = reader(options)[0].get_migration_history(limit)
+    entries = reader(options).migrator.get_migration_history(limit)
     if options.as_json:
         render.as_json({"history": entries})
     else:
@@ -69,7 +69,7 @@ def validate(options: Options) -> None:
 
     Example: sqlmig validate
     """
-    manager = reader(options)[0].manager
+    manager = reader(options).migrator.manager
     issues = manager.validate_migration_sequence()
     if options.as_json:
         listed = [{"kind": i.kind, "version": i.version, "line": i.line, "message": str(i)} for i in issues]
