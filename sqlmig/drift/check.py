@@ -33,9 +33,7 @@ __all__ = [
     "check",
     "is_ignored",
     "migrated_database",
-    "migrated_shape",
     "modelled_database",
-    "modelled_shape",
     "read_shape",
     "without_what_models_cannot_say",
 ]

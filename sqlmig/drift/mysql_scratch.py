@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.mysql import code_of
 from ..backends.raw import ask_any
 from ..errors import ConfigurationError
-from ..safety.copied_engine import connect_with, connects_plainly, engine_like
+from ..safety.copied_engine import connect_with, engine_like
 from .mysql_fence import DatabaseFence
 
 if TYPE_CHECKING:
@@ -44,12 +44,6 @@ def empty_mysql(migrator: Migrator) -> Iterator[Engine]:
         ConfigurationError: This user may not make one, or the engine cannot be led to it.
     """
     engine, backend = migrator.db.engine, migrator.backend
-    if connects_plainly(engine):
-        raise ConfigurationError(
-            "The engine has a creator= of its own, which cannot be led to a scratch database, so there is no check.\n"
-            "  Nothing was read and nothing was changed.\n"
-            "Check with an engine whose database is in its URL: create_engine(url, connect_args=...)"
-        )
     with backend.translating(), _beside(engine) as raw:
         facts = ask_any(raw, _FACTS)
         if not facts:
@@ -139,9 +133,7 @@ def _sweep(raw: Any, prefix: str) -> None:
             try:
                 ask_any(raw, f"DROP DATABASE IF EXISTS {name}")
             except Exception as error:
-                logger.warning(
-                    "the database %s could not be dropped, which the next check tries again: %s", name, error
-                )
+                logger.warning(_STAYS, name, error)
             ask_any(raw, f"SELECT RELEASE_LOCK('{name}')")
 
 

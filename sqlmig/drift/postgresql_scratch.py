@@ -20,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 from ..backends.raw import ask_any, sqlstate
 from ..backends.sqlite import quoted
 from ..errors import ConfigurationError
-from ..safety.copied_engine import connects_plainly
 from ..safety.postgresql.scratch import Purpose, engine_on, finish, scratch, sweep
 from ..safety.postgresql.server_fence import ServerFence
 from ..safety.postgresql.statements import beside, run
@@ -63,12 +62,6 @@ def empty_postgresql(migrator: Migrator, beforehand: Beforehand) -> Iterator[Eng
         ConfigurationError: This user may not make one, or the engine cannot be led to it.
     """
     engine, backend = migrator.db.engine, migrator.backend
-    if connects_plainly(engine):
-        raise ConfigurationError(
-            "The engine has a creator= of its own, which cannot be led to a scratch database, so there is no check.\n"
-            "  Nothing was read and nothing was changed.\n"
-            "Check with an engine whose database is in its URL: create_engine(url, connect_args=...)"
-        )
     anew = partial(beside, engine, backend.lock_timeout)
     warnings: list[str] = []
     with backend.translating(), anew() as raw:

@@ -9,7 +9,7 @@ from ..results import Record
 from .compare import Difference, Part
 from .shape import Column, Constraint, Index, Table, Thing
 
-__all__ = ["Comparison", "DriftReport", "Finding", "finding"]
+__all__ = ["Comparison", "DriftReport", "Finding", "finding", "told"]
 
 _SHORT = 160
 """Characters of a definition that are shown."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..errors import MigrationError
+from ..errors import ConfigurationError, MigrationError
 from .shape import Shape
 
 if TYPE_CHECKING:
@@ -49,19 +49,33 @@ def empty_database(migrator: Migrator, beforehand: Beforehand = BEFOREHAND) -> I
         ConfigurationError: None can be made here.
     """
     dialect = migrator.db.engine.dialect.name
+    if dialect == "sqlite":
+        with _empty_sqlite(migrator) as engine:
+            yield engine
+        return
+    _require_plain(migrator.db.engine)
     if dialect == "postgresql":
         from .postgresql_scratch import empty_postgresql
 
         with empty_postgresql(migrator, beforehand) as engine:
-            yield engine
-    elif dialect == "sqlite":
-        with _empty_sqlite(migrator) as engine:
             yield engine
     else:
         from .mysql_scratch import empty_mysql
 
         with empty_mysql(migrator) as engine:
             yield engine
+
+
+def _require_plain(engine: Engine) -> None:
+    """On a server a scratch database is reached by the engine's own way of connecting, which must let itself be led."""
+    from ..safety.copied_engine import connects_plainly
+
+    if connects_plainly(engine):
+        raise ConfigurationError(
+            "The engine has a creator= of its own, which cannot be led to a scratch database, so there is no check.\n"
+            "  Nothing was read and nothing was changed.\n"
+            "Check with an engine whose database is in its URL: create_engine(url, connect_args=...)"
+        )
 
 
 @contextmanager
