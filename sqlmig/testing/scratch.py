@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..backends.raw import ask_any
 from ..safety.judging import report
 from ..safety.original import Copy
 from ..safety.passes import Steps
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ..backends.session import Session
     from ..migrator import Migrator
     from ..safety.differences import Schema
+    from ..safety.postgresql.schema_text import SchemaReader
     from ..safety.report import Rehearsal
 
 __all__ = ["there_and_back"]
@@ -39,7 +39,7 @@ class _Scratch(Copy):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, [], [])
         self._dialect = engine.dialect.name
-        self._usual: str | None = None
+        self._read_schema: SchemaReader | None = None
 
     def schema(self, session: Session, ignored: Collection[str]) -> Schema:
         """As its catalogue words it."""
@@ -51,16 +51,10 @@ class _Scratch(Copy):
             from .mysql_schema import MySQLSchema
 
             return MySQLSchema.read(session.raw, ignored)
-        from ..safety.postgresql.schema_text import PostgreSQLSchema
+        from ..safety.postgresql.schema_text import SchemaReader
 
-        if self._usual is None:
-            [[usual]] = ask_any(session.raw, "SELECT coalesce(current_schema(), '')")
-            self._usual = str(usual)
-        found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
-        if not session.in_transaction:
-            # The driver has begun one by itself.
-            session.raw.rollback()
-        return found
+        self._read_schema = self._read_schema or SchemaReader()
+        return self._read_schema(session, ignored)
 
     @contextmanager
     def counting(self, session: Session) -> Iterator[Callable[[], int]]:

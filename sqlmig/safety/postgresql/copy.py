@@ -13,7 +13,7 @@ from sqlalchemy import event
 from ...backends.raw import ask_any
 from ...backends.sqlite import quoted
 from ..original import Copy
-from .schema_text import PostgreSQLSchema
+from .schema_text import SchemaReader
 from .server_fence import ServerFence
 
 if TYPE_CHECKING:
@@ -48,19 +48,11 @@ class PostgreSQLCopy(Copy):
         super().__init__(engine, files, warnings)
         self._rows = _Rows(engine)
         self._server = ServerFence(engine)
-        self._usual: str | None = None
+        self._read_schema = SchemaReader()
 
     def schema(self, session: Session, ignored: Collection[str]) -> Schema:
         """As the catalogue describes it."""
-        if self._usual is None:
-            # Once: a migration may make a schema that comes before it.
-            [[usual]] = ask_any(session.raw, "SELECT coalesce(current_schema(), '')")
-            self._usual = str(usual)
-        found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
-        if not session.in_transaction:
-            # The driver has begun one by itself.
-            session.raw.rollback()
-        return found
+        return self._read_schema(session, ignored)
 
     @contextmanager
     def counting(self, session: Session) -> Iterator[Callable[[], int]]:

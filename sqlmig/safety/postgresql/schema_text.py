@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ...backends.raw import ask_any
 from ..differences import Key, Schema, one_line
 
-__all__ = ["PostgreSQLSchema"]
+if TYPE_CHECKING:
+    from ...backends.session import Session
+
+__all__ = ["PostgreSQLSchema", "SchemaReader"]
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 # What an extension made is the extension's.
@@ -214,6 +217,29 @@ class PostgreSQLSchema(Schema):
         old, order = (_columns(text) for text in (before, after))
         if [name for name in old if name in order] != [name for name in order if name in old]:
             yield f"columns in another order: {', '.join(order)}"
+
+
+class SchemaReader:
+    """Reads the schema of one database again and again, without the name of the schema that was usual at first."""
+
+    _usual: str | None = None
+
+    def __call__(self, session: Session, ignored: Collection[str]) -> PostgreSQLSchema:
+        """
+        As the catalogue describes it now.
+
+        Args:
+            ignored: As in `PostgreSQLSchema.read`.
+        """
+        if self._usual is None:
+            # Once: a migration may make a schema that comes before it.
+            [[usual]] = ask_any(session.raw, "SELECT coalesce(current_schema(), '')")
+            self._usual = str(usual)
+        found = PostgreSQLSchema.read(session.raw, ignored, self._usual)
+        if not session.in_transaction:
+            # The driver has begun one by itself.
+            session.raw.rollback()
+        return found
 
 
 def _of_table(kind: str, name: str, table: str) -> str:
