@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .sources import MigrationFile
     from .sql_files import SqlFile
 
-__all__ = ["Checksums", "LoadedMigration", "Unloadable", "is_no_way_back", "load"]
+__all__ = ["Checksums", "LoadedMigration", "SqlChecksums", "Unloadable", "is_no_way_back", "load"]
 
 
 class Unloadable(Exception):

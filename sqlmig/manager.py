@@ -296,12 +296,7 @@ class MigrationManager:
         Raises:
             ConfigurationError: There is no folder, or none in it.
         """
-        if not self.sources.versions():
-            raise ConfigurationError(
-                f"There is no migration in {self.sources.folders[0]}\n"
-                "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
-                "Make the first one: sqlmig new initial_schema"
-            )
+        self.sources.require_files()
 
     def pending(self, state: DatabaseState, target: int | None = None) -> list[int]:
         """The versions to apply in the state that the database is in."""

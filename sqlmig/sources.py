@@ -14,7 +14,7 @@ from typing import TypeAlias
 # Here and in the other modules of a boot at head, errors are imported where they are raised: their classes would
 # take a sixth of its time.
 
-__all__ = ["NAMES", "MigrationFile", "MigrationPaths", "Sources"]
+__all__ = ["NAMES", "MigrationFile", "MigrationPaths", "Sources", "version_in"]
 
 NAMES = "one is called NNN_words.py or NNN_words.sql, with three digits or more"
 """What migrations are called, for what is nearly called so."""
@@ -113,10 +113,26 @@ class Sources:
                 MigrationFile(version, folder, name, package)
                 for (folder, package), names in zip(self._resolved(), self._listed, strict=True)
                 for name in names
-                if (version := _version_in(name)) is not None
+                if (version := version_in(name)) is not None
             ]
             self._files = tuple(sorted(found, key=lambda file: (int(file), file.location)))
         return self._files
+
+    def require_files(self) -> None:
+        """
+        Refuse to work without migrations.
+
+        Raises:
+            ConfigurationError: There is no folder, or none in it.
+        """
+        if not self.versions():
+            from .errors import ConfigurationError
+
+            raise ConfigurationError(
+                f"There is no migration in {self.folders[0]}\n"
+                "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
+                "Make the first one: sqlmig new initial_schema"
+            )
 
     def suspicious(self) -> list[Path]:
         """Files that look like migrations and are none, by a slip in their names."""
@@ -125,14 +141,14 @@ class Sources:
             Path(folder, name)
             for (folder, _), names in zip(self._resolved(), self._listed, strict=True)
             for name in sorted(names)
-            if name.lower().endswith((".py", ".sql")) and name[0].isdigit() and _version_in(name) is None
+            if name.lower().endswith((".py", ".sql")) and name[0].isdigit() and version_in(name) is None
         ]
 
     def _scan(self) -> None:
         """Look at the folders again; names are taken apart only when a listing has changed."""
         listed = [_listing(folder) for folder, _ in self._resolved()]
         if listed != self._listed:
-            versions = (_version_in(name) for names in listed for name in names)
+            versions = (version_in(name) for names in listed for name in names)
             self._versions = tuple(sorted(version for version in versions if version is not None))
             self._listed, self._files = listed, None
 
@@ -142,7 +158,7 @@ class Sources:
         return self._folders
 
 
-def _version_in(name: str) -> int | None:
+def version_in(name: str) -> int | None:
     """The version in `NNN_description.py` or `.sql`, three digits or more; None where a file is called otherwise."""
     digits, _, description = name.partition("_")
     if len(digits) < 3 or not (digits.isascii() and digits.isdigit()):
@@ -226,4 +242,4 @@ def _is_dotted_name(path: str) -> bool:
 
 
 def _has_migrations(names: Iterable[str]) -> bool:
-    return any(_version_in(name) is not None for name in names)
+    return any(version_in(name) is not None for name in names)

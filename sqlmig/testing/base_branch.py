@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
@@ -10,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..checksum import syntax_checksum, text_hash
-from ..sql_files import SqlFileError, read_sql_file
+from ..checksum import text_hash
+from ..loader import Checksums, SqlChecksums
+from ..sources import version_in
 from .faults import Fault, NotTried
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["FileFault", "faults_of"]
 
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
-_NAME = re.compile(r"(\d{3,})_[^.]+\.(?:py|sql)")
 
 
 class FileFault(NamedTuple):
@@ -51,10 +50,10 @@ def _faults_in(folder: str, base: str | None) -> list[FileFault]:
     if origin is None:
         raise NotTried(f"git knows no commit from which both HEAD and {branch} began; fetch more of the history")
     before, now = _names(folder, origin.strip()), sorted(os.listdir(folder))
-    here = {version: name for name in now if (version := _version_in(name))}
+    here = {version: name for name in now if (version := version_in(name))}
     faults = [fault for name in before for fault in _changed(folder, branch, origin.strip(), name, here)]
     merged = _names(folder, branch)
-    newest = max((_version_in(name) or 0 for name in merged), default=0)
+    newest = max((version_in(name) or 0 for name in merged), default=0)
     faults += [
         FileFault(
             version,
@@ -69,12 +68,12 @@ def _faults_in(folder: str, base: str | None) -> list[FileFault]:
 
 
 def _had(version: int, names: Mapping[str, str]) -> bool:
-    return any(_version_in(name) == version for name in names)
+    return any(version_in(name) == version for name in names)
 
 
 def _changed(folder: str, branch: str, origin: str, name: str, here: Mapping[int, str]) -> Iterator[FileFault]:
     """What has become of a file that the base branch had."""
-    version = _version_in(name)
+    version = version_in(name)
     path = Path(folder, name)
     mend = f"Bring it back, and put the change into a new migration: git checkout {branch} -- {_shown(path)}"
     if version is None:
@@ -114,17 +113,15 @@ def _is_same(name: str, was: bytes, now: bytes) -> bool:
     if text_hash(was) == text_hash(now):
         return True
     if name.endswith(".sql"):
-        return any(_is_same_sql(was, now, dialect) for dialect in ("sqlite", "postgresql", "mysql"))
+        dialects = ("sqlite", "postgresql", "mysql")
+        return any(_say_the_same(SqlChecksums(was, dialect), SqlChecksums(now, dialect)) for dialect in dialects)
+    return _say_the_same(Checksums(was), Checksums(now))
+
+
+def _say_the_same(was: Checksums, now: Checksums) -> bool:
     try:
-        return syntax_checksum(ast.parse(was)) == syntax_checksum(ast.parse(now))
+        return was.syntax == now.syntax
     except (SyntaxError, ValueError, RecursionError):
-        return False
-
-
-def _is_same_sql(was: bytes, now: bytes, dialect: str) -> bool:
-    try:
-        return read_sql_file(was, dialect).checksum == read_sql_file(now, dialect).checksum
-    except SqlFileError:
         return False
 
 
@@ -134,18 +131,13 @@ def _files_named_in(folder: str, text: bytes) -> list[str]:
     return [name for name in dict.fromkeys(found.decode() for found in named) if Path(folder, name).is_file()]
 
 
-def _version_in(name: str) -> int | None:
-    found = _NAME.fullmatch(name)
-    return int(found[1]) if found else None
-
-
 def _names(folder: str, commit: str) -> dict[str, str]:
     """The names of the migrations in a folder as they were in a commit; none where there was no such folder."""
     listed = _git(folder, "ls-tree", "-z", "--name-only", commit, "./")
     if not listed:
         return {}
     names = [os.path.basename(name) for name in listed.split("\0") if name]
-    return {name: name for name in names if _version_in(name) is not None}
+    return {name: name for name in names if version_in(name) is not None}
 
 
 def _branch(folder: str, base: str | None) -> str:

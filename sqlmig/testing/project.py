@@ -101,14 +101,8 @@ class Project:
         Raises:
             ConfigurationError: There is no folder, or no migration in it.
         """
-        versions = sorted(set(self.sources.versions()))
-        if not versions:
-            raise ConfigurationError(
-                f"There is no migration in {self.sources.folders[0]}\n"
-                "  A migration is a file NNN_description.py, with three digits or more.\n"
-                "Make the first one: sqlmig new initial_schema"
-            )
-        return versions
+        self.sources.require_files()
+        return sorted(set(self.sources.versions()))
 
     @property
     def files(self) -> tuple[MigrationFile, ...]:
