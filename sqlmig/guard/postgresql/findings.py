@@ -98,16 +98,16 @@ class ServerFindings:
                 self._lose("nulls", f"{was.name}.{column}", filled - left - deleted.get(oid, 0))
 
     def _list_gone(self) -> None:
-        gone = [oid for oid in self._ledger.before if oid not in self._then]
-        own = self._census.locked() if gone else set()
-        self.dropped += [self._ledger.before[oid].name for oid in gone if oid in own]
-        for oid, table in self._then.items():
-            if oid in self._ledger.before and table.ours:
-                was = self._ledger.before[oid]
-                there = table.columns
-                self.dropped += [
-                    f"{was.name}.{column}" for number, column in was.columns.items() if number not in there
-                ]
+        before, then = self._ledger.before, self._then
+        # What another connection has dropped or altered meanwhile is none of this migration's.
+        own = self._census.locked() if before.keys() - then.keys() else set()
+        for oid, was in before.items():
+            if oid not in then:
+                self.dropped += [was.name] if oid in own else []
+            elif then[oid].ours:
+                there = then[oid].columns
+                gone = [column for number, column in was.columns.items() if number not in there]
+                self.dropped += [f"{was.name}.{column}" for column in gone]
 
     def _list_new(self) -> None:
         for oid, table in self._then.items():
@@ -116,7 +116,6 @@ class ServerFindings:
                 self.created += [table.name] if table.ours else []
                 continue
             if not table.ours:
-                # What another connection has altered meanwhile is none of this migration's.
                 continue
             if was.name != table.name:
                 self.renamed[was.name] = table.name
