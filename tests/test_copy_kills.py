@@ -61,14 +61,20 @@ def is_untouched_or_marked(target: str, folder: Path) -> bool:
     """
     What an application meets that boots on it: a database with nothing in it, or one that says that it is half copied.
 
+    On MariaDB the tables that the mark goes into are committed before the mark is. Killed between the two, a copy
+    leaves them, and nothing in them.
+
     Returns:
         Whether it is marked.
     """
     if target.startswith("sqlite") and not Path(target.removeprefix("sqlite:///")).exists():
         return False
     migrator = Migrator(target, folder, lock_timeout=5)
-    if migrator.version_tracker.copy_mark(migrator.version_tracker.read()) is None:
-        assert tables_of(target) == []
+    state = migrator.version_tracker.read()
+    if migrator.version_tracker.copy_mark(state) is None:
+        assert state.rows == ()
+        records = {"migration_versions", "migration_history"} if target.startswith("mysql") else set()
+        assert set(tables_of(target)) <= records
         return False
     for boot in (migrator.migrate, migrator.create_tables_if_not_exist, lambda: migrator.stamp(1), migrator.repair):
         with pytest.raises(CopyInterrupted, match="sqlmig copy"):
