@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .guard import OnDataLoss
     from .manager import MigrationManager
     from .planning import OutOfOrder
+    from .preview import SqlPlan
     from .records import Outcome
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .run import BeforeFirst
@@ -495,6 +496,25 @@ class Migrator:
         return self.manager.get_migration_plan(target)
 
     @verb
+    def get_migration_sql(self, target: int | None = None, *, with_rows: bool = False) -> SqlPlan:
+        """
+        The SQL that `migrate()`, or `migrate_to_version(target)`, would send.
+
+        The migrations are run in a scratch database; the database itself is only read. The statements by which sqlmig
+        records them are left out, and so is what only reads.
+
+        Args:
+            with_rows: Have them run on a copy of the database, as `rehearse()` makes one, and not on its schema alone:
+                only there statements show that depend on rows.
+
+        Raises:
+            MigrationError: That with which the run would refuse to begin, or with which a migration fails there.
+        """
+        from .preview import sql_plan
+
+        return sql_plan(self, target, with_rows=with_rows)
+
+    @verb
     def get_migration_status(self) -> Status:
         """Where the database stands. Read-only."""
         return self.manager.get_migration_status()
@@ -590,6 +610,7 @@ class Migrator:
     get_current_version_async = awaitable(get_current_version)
     get_rollback_losses_async = awaitable(get_rollback_losses)
     get_migration_plan_async = awaitable(get_migration_plan)
+    get_migration_sql_async = awaitable(get_migration_sql)
     get_migration_status_async = awaitable(get_migration_status)
     get_migration_history_async = awaitable(get_migration_history)
     get_schema_info_async = awaitable(get_schema_info)

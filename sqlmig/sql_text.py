@@ -70,6 +70,7 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _MYSQL = ("mysql", "mariadb")
 _POSTGRESQL = "postgresql"
 _READING = {"SELECT", "PRAGMA", "EXPLAIN", "VALUES"}
+_LOOKING = {"SHOW", "DESCRIBE", "DESC", "SAVEPOINT", "RELEASE"}
 _WRITING = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 
 
@@ -221,6 +222,21 @@ def writes(sql: str) -> bool:
     words = (text.upper() for kind, text in _tokens(sql) if kind == "word")
     first = next(words, "")
     return first not in _READING and (first != "WITH" or any(word in _WRITING for word in words))
+
+
+def only_reads(sql: str) -> bool:
+    """Whether a statement leaves the database as it is; a savepoint does, and what a function does is not seen."""
+    words = [text.upper() for kind, text in _tokens(sql) if kind == "word"]
+    first = words[0] if words else ""
+    if first == "PRAGMA":
+        return not any(kind == "other" and text == "=" for kind, text in _tokens(sql))
+    return first in _LOOKING or (first == "ROLLBACK" and "TO" in words) or not writes(sql)
+
+
+def mentions(sql: str, names: Collection[str]) -> bool:
+    """Whether one of *names*, in lower case, is a name in a statement."""
+    found = (text for kind, text in _tokens(sql) if kind in ("word", "quoted") and not text.startswith("'"))
+    return any(text.strip('"`[]').lower() in names for text in found)
 
 
 def sql_hash(sql: str) -> str:

@@ -116,3 +116,13 @@ def test_a_downgrade_that_only_says_no_is_no_way_back(project: AlembicProject, e
     assert migrator.get_current_version() == 2
     assert migrator.rollback_to_version("aa1", use_snapshot=True).rolled_back == [2]
     assert migrator.get_current_version() == 1
+
+
+def test_the_sql_of_revisions_is_seen(project: AlembicProject, engine: Engine) -> None:
+    migrator = AlembicMigrator(engine, str(project.path))
+    sent = {one.version: one.statements[0].sql.split("(")[0].strip() for one in migrator.get_migration_sql().migrations}
+    assert sent == {1: "CREATE TABLE aa1", 2: "CREATE TABLE aa2"}
+    assert "CREATE TABLE aa1" in str(migrator.get_migration_sql("aa1"))
+    assert migrator.get_current_version() == 0
+    migrator.migrate()
+    assert "DROP TABLE aa1" in str(migrator.get_migration_sql("base", with_rows=True))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ConfigurationError
 from ..sources import NAMES
 from . import render
 from .context import Options, reader, shared_options
+
+if TYPE_CHECKING:
+    from ..preview import SqlPlan
+    from ..results import Plan
 
 __all__ = ["COMMANDS"]
 
@@ -31,14 +37,28 @@ def status(options: Options) -> None:
 
 @click.command()
 @click.argument("target", type=int, required=False)
+@click.option("--sql", is_flag=True, help="The SQL that would run, seen in a scratch database.")
+@click.option("--with-rows", is_flag=True, help="With --sql: seen on a copy of the database, rows included.")
 @shared_options
-def plan(options: Options, target: int | None) -> None:
+def plan(options: Options, target: int | None, sql: bool, with_rows: bool) -> None:
     """
     Show what `up`, or `to TARGET`, would do.
 
     Example: sqlmig plan 3
+
+    Example: sqlmig plan --sql
     """
-    found = reader(options).migrator.get_migration_plan(target)
+    if with_rows and not sql:
+        raise ConfigurationError(
+            "--with-rows belongs to --sql.\n"
+            "  A plan without it is told by the files.\n"
+            "Say both: sqlmig plan --sql --with-rows"
+        )
+    found: Plan | SqlPlan
+    if sql:
+        found = reader(options).migrator.get_migration_sql(target, with_rows=with_rows)
+    else:
+        found = reader(options).migrator.get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:

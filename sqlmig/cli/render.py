@@ -20,6 +20,7 @@ from ..data.pace import how_far
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..preview import SqlPlan
     from ..results import Loss, MigrationResult, Plan, Status
     from ..safety.report import Rehearsal, RehearsedStep
     from ..safety.shelf import Snapshot
@@ -120,7 +121,7 @@ def copy(done: CopyResult) -> None:
     say(str(done))
 
 
-def plan(found: Plan) -> None:
+def plan(found: Plan | SqlPlan) -> None:
     """What would be done."""
     say(str(found))
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..run import Run
     from .report import Rehearsal
 
-__all__ = ["ROOM", "Outcome", "rehearse", "rehearse_first"]
+__all__ = ["ROOM", "Outcome", "on_a_copy", "rehearse", "rehearse_first"]
 
 ROOM = 3.0
 """Of the database's size, what must be free: the copy, as much again for tables that are made anew, a journal."""
@@ -143,6 +143,23 @@ def _on_a_copy(
         if refused is not None:
             return copy.warnings, refused
         return copy.warnings, Steps(twin, copy, target, together, tell, thorough=asked.thorough).run()
+
+
+@contextmanager
+def on_a_copy(migrator: Migrator) -> Iterator[Migrator]:
+    """
+    The Migrator on a copy of the database, rows included, for the time inside.
+
+    Raises:
+        ConfigurationError: The database cannot be copied.
+        DatabaseUnavailable: There is no room for a copy, or the database stayed locked.
+    """
+    original = original_of(migrator, None)
+    _refuse(migrator, ROOM, None)
+    with _typed(migrator), original.opened(), original.copied(Asked(None, ROOM, False), lambda *_: None) as copy:
+        twin = migrator._on(copy.engine)
+        twin._on_data_loss = "ignore"
+        yield twin
 
 
 def _refuse(migrator: Migrator, room: float, session: Session | None) -> None:
