@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .aio.doors import Door
     from .autogenerate.renames import RenameQuestion
     from .autogenerate.report import NewMigration
+    from .diagnosis import Diagnosis
     from .drift.report import DriftReport
     from .guard import OnDataLoss
     from .manager import MigrationManager
@@ -551,6 +552,20 @@ class Migrator:
         return self.backend.read(lambda: schema_report(self.db, self.version_tracker))
 
     @verb
+    def diagnose(self) -> Diagnosis:
+        """
+        Look at all that may stand in the way of a migration: driver, versions, settings, lock, room, files.
+
+        Nothing is changed; the lock is taken for a moment, where nobody has it.
+
+        Returns:
+            The findings, true where none is a problem.
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self)
+
+    @verb
     def optimize_database_performance(self) -> Optimization:
         """Refresh the statistics of SQLite's query planner (`ANALYZE`, `PRAGMA optimize`)."""
         from .inspection import optimize
@@ -616,6 +631,7 @@ class Migrator:
     get_schema_info_async = awaitable(get_schema_info)
     get_performance_statistics_async = awaitable(get_performance_statistics)
     validate_schema_async = awaitable(validate_schema)
+    diagnose_async = awaitable(diagnose)
     optimize_database_performance_async = awaitable(optimize_database_performance)
     stamp_async = awaitable(stamp)
     set_version_async = awaitable(set_version)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..connection import Database
     from ..migrator import Migrator
 
-__all__ = ["ASKED_EVERY", "Door", "Outcome", "TaskDoor", "ThreadDoor", "door_of", "opened", "outlasting"]
+__all__ = ["ASKED_EVERY", "Door", "Outcome", "TaskDoor", "ThreadDoor", "door_of", "in_greenlet", "opened", "outlasting"]
 
 R = TypeVar("R")
 
@@ -90,13 +90,7 @@ class TaskDoor(Door):
 
     async def run(self, action: Callable[[], R]) -> R:
         """In a task of its own: it is cancelled once, and what it then does to undo its work no more."""
-        from sqlalchemy.util.concurrency import greenlet_spawn
-
-        # What a migration raises must not be taken for the end of an iterator.
-        task = asyncio.ensure_future(greenlet_spawn(Outcome, action))
-        outcome = await outlasting(task, task.cancel)
-        result: R = outcome.result()
-        return result
+        return await in_greenlet(action)
 
     async def run_alone(self, action: Callable[[], R]) -> R:
         """Leave no connection in the pool: with the loop, it would be dead."""
@@ -168,6 +162,17 @@ class Outcome:
         finally:
             # It holds this frame, by its traceback.
             self._error = None
+
+
+async def in_greenlet(action: Callable[[], R]) -> R:
+    """The result of *action*, which waits by awaiting; cancelled, it ends when it has undone its work."""
+    from sqlalchemy.util.concurrency import greenlet_spawn
+
+    # What a migration raises must not be taken for the end of an iterator.
+    task = asyncio.ensure_future(greenlet_spawn(Outcome, action))
+    outcome = await outlasting(task, task.cancel)
+    result: R = outcome.result()
+    return result
 
 
 async def outlasting(

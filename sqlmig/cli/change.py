@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..records import Outcome
     from ..results import MigrationResult
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "agree", "yes_option"]
 
 
 _together = click.option(
@@ -26,7 +26,7 @@ _together = click.option(
 )
 
 
-_yes = click.option("--yes", "-y", is_flag=True, help="Lose what a rollback removes, without a question.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Lose what a rollback removes, without a question.")
 _rehearse = click.option("--rehearse", is_flag=True, help="Do it to a copy first, and to the database if that works.")
 
 
@@ -59,7 +59,7 @@ def up(
 @_rehearse
 @snapshot_options
 @use_snapshot
-@_yes
+@yes_option
 @shared_options
 def to(
     options: Options,
@@ -77,7 +77,7 @@ def to(
     Example: sqlmig to 5
     """
     chosen = as_option(snapshot, snapshot_folder)
-    _agree(migrator(options, **chosen), version, yes, use_snapshot)
+    agree(migrator(options, **chosen), version, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
         found = migrator(options, progress, **chosen)
         done = found.migrate_to_version(
@@ -89,7 +89,7 @@ def to(
 @click.command()
 @click.argument("steps", type=click.IntRange(min=1), default=1)
 @use_snapshot
-@_yes
+@yes_option
 @shared_options
 def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
     """
@@ -102,7 +102,7 @@ def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
     found = migrator(options)
     applied = found.manager.get_migration_status().applied_versions
     target = applied[-steps - 1] if steps < len(applied) else 0
-    _agree(found, target, yes, use_snapshot)
+    agree(found, target, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
         done = migrator(options, progress).rollback_to_version(target, use_snapshot=use_snapshot)
     _show(done, options)
@@ -148,7 +148,7 @@ def repair(options: Options, said: Outcome | None) -> None:
 COMMANDS = (up, to, down, stamp, repair)
 
 
-def _agree(found: Migrator, target: int, yes: bool, use_snapshot: bool) -> None:
+def agree(found: Migrator, target: int, yes: bool, use_snapshot: bool = False) -> None:
     """
     Have somebody say that what a rollback would remove, or a snapshot in its place, may go.
 

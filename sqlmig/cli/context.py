@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -12,6 +13,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, NoReturn
 
 import click
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
 
 from ..config import load_config
 from ..connection import display_name
@@ -82,13 +86,53 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(url: str | None, path: tuple[str, ...], as_json: bool, traceback: bool, **arguments: Any) -> None:
         options = Options(url, path, as_json, traceback)
         try:
-            command(options, **arguments)
+            _run(lambda: command(options, **arguments), options)
         except click.ClickException:
             raise
         except Exception as error:
             _fail(error, options)
 
     return wrapped
+
+
+def _run(action: Callable[[], object], options: Options) -> None:
+    """Run a command; where its database is reached by a driver that is awaited, in an event loop."""
+    url = _as_url(_named(options, load_config()))
+    if url is None or not _is_awaited(url):
+        action()
+        return
+    from ..aio.doors import in_greenlet
+
+    asyncio.run(in_greenlet(action))
+
+
+def _as_url(named: Any) -> URL | None:
+    try:
+        return make_url(named) if named else None
+    except ArgumentError:
+        # What is wrong with it is told where it is used.
+        return None
+
+
+def _is_awaited(url: URL) -> bool:
+    try:
+        return bool(url.get_dialect().is_async)
+    except NoSuchModuleError:
+        return False
+
+
+def _reached(named: str) -> str | Engine:
+    """What a Migrator is given for a URL of the application's, whose driver may be one that is awaited."""
+    url = _as_url(named)
+    if url is None or not _is_awaited(url):
+        return named
+    if url.get_backend_name() == "sqlite":
+        # The same file, by the driver that every Python has.
+        return url.set(drivername="sqlite").render_as_string(hide_password=False)
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    # A connection of the pool would be dead with the event loop.
+    return create_async_engine(url, poolclass=NullPool).sync_engine
 
 
 def migrator(options: Options, progress: Callable[[int, int, str], object] | None = None, **settings: Any) -> Migrator:
@@ -166,7 +210,7 @@ def _migrator(
     url: str, options: Options, config: dict[str, Any], progress: Callable[[int, int, str], object] | None
 ) -> Migrator:
     settings = {name: value for name, value in config.items() if name not in ("url", "path", "models")}
-    return Migrator(url, migrations_of(options, config), progress=progress, **settings)
+    return Migrator(_reached(url), migrations_of(options, config), progress=progress, **settings)
 
 
 def migrations_of(options: Options, config: dict[str, Any]) -> str | list[str]:

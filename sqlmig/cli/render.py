@@ -20,6 +20,7 @@ from ..data.pace import how_far
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..diagnosis import Diagnosis
     from ..preview import SqlPlan
     from ..results import Loss, MigrationResult, Plan, Status
     from ..safety.report import Rehearsal, RehearsedStep
@@ -30,6 +31,7 @@ __all__ = [
     "agreed",
     "as_json",
     "copy",
+    "diagnosis",
     "error",
     "foreign_error",
     "history",
@@ -151,6 +153,16 @@ def issues(found: Sequence[Any]) -> None:
         _out().print(Text.assemble(("issue     ", "red"), str(issue)))
         if issue.hint:
             _out().print(Text(f"          {issue.hint}", style="dim"))
+
+
+def diagnosis(found: Diagnosis, database: str) -> None:
+    """What was looked at, a line each, and below it what to do."""
+    _out().print(Text.assemble(("          database  ", "dim"), database))
+    marks = {"ok": ("ok        ", "green"), "note": ("note      ", "yellow"), "problem": ("problem   ", "bold red")}
+    for one in found.findings:
+        _out().print(Text.assemble(marks[one.level], (f"{one.about}  ", "dim"), one.text))
+        if one.hint and one.level != "ok":
+            _out().print(Text(f"          {one.hint}", style="dim"))
 
 
 def agreed(losses: Sequence[Loss]) -> bool:

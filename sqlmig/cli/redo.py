@@ -1,0 +1,44 @@
+"""The command for somebody who writes a migration: redo."""
+
+from __future__ import annotations
+
+import click
+
+from . import render
+from .change import agree, yes_option
+from .context import Options, migrator, shared_options
+
+__all__ = ["COMMANDS"]
+
+
+@click.command()
+@click.argument("steps", type=click.IntRange(min=1), default=1)
+@yes_option
+@shared_options
+def redo(options: Options, steps: int, yes: bool) -> None:
+    """
+    Roll back the newest STEPS migrations, one by default, and apply them again.
+
+    For a migration that is being written: what it made goes with what it holds, after a question. Where it fails on
+    its way up, the database stays below it.
+
+    Example: sqlmig redo
+    """
+    found = migrator(options)
+    applied = found.get_migration_status().applied_versions
+    again = applied[-steps:]
+    target = applied[-steps - 1] if steps < len(applied) else 0
+    agree(found, target, yes)
+    with render.progress(not options.as_json) as progress:
+        found = migrator(options, progress)
+        back = found.rollback_to_version(target)
+        up = found.migrate_to_version(again[-1]) if again else back
+    if options.as_json:
+        render.as_json({"rolled_back": back, "applied": up})
+        return
+    render.result(back)
+    if again:
+        render.result(up)
+
+
+COMMANDS = (redo,)
