@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from ..drift.models import as_metadata
 from ..drift.report import finding
 from ..drift.shape import Shape
 from ..template import names_of, write_new
-from .changes import Changes
+from .changes import Changes, Told
 from .ground import Ground
 from .proof import Proof, prove
 from .renames import Ask, Renames
@@ -26,7 +26,7 @@ from .writing import line_length, migration_text
 if TYPE_CHECKING:
     from ..migrator import Migrator
 
-__all__ = ["create"]
+__all__ = ["create", "create_from_database"]
 
 
 def create(
@@ -47,14 +47,39 @@ def create(
         rename, drop, ask, ignore, allow_empty: As in `Migrator.create_migration`.
     """
     metadata = as_metadata(models, allow_empty=allow_empty)
-    folder = migrator.manager.sources.folders[0]
-    before = max(migrator.manager.get_available_versions(), default=0) if folder.is_dir() else 0
-    names = names_of(before + 1, description)
 
     def told(found: list[Difference], there: Shape) -> list[Difference]:
         return [one for one in without_what_models_cannot_say(found, there) if not is_ignored(one, ignore)]
 
-    wanted = _modelled(migrator, metadata)
+    return _write(migrator, description, lambda: _modelled(migrator, metadata), told, rename, drop, ask)
+
+
+def create_from_database(migrator: Migrator, description: str) -> NewMigration:
+    """
+    Write the migration that makes what the database has of what the migrations make.
+
+    Returns:
+        What was written; true where the two agree with it.
+
+    Raises:
+        AutogenerateFailed, ConfigurationError, CheckImpossible: As in `Migrator.create_migration`.
+    """
+    return _write(migrator, description, Ground(migrator).target, lambda found, _: found)
+
+
+def _write(
+    migrator: Migrator,
+    description: str,
+    make_target: Callable[[], Target],
+    told: Told,
+    rename: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    ask: Ask | None = None,
+) -> NewMigration:
+    folder = migrator.manager.sources.folders[0]
+    before = max(migrator.manager.get_available_versions(), default=0) if folder.is_dir() else 0
+    names = names_of(before + 1, description)
+    wanted = make_target()
     start = Start(migrator, before)
     with start.kept():
         with start.again() as twin:

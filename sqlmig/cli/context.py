@@ -23,7 +23,7 @@ from ..errors import ConfigurationError, MigrationError, UnknownVersion, Unsuppo
 from ..migrator import Migrator
 from . import render
 
-__all__ = ["Group", "Options", "migrator", "reader", "scratch_migrator", "shared_options"]
+__all__ = ["Group", "Options", "as_url", "migrator", "reader", "scratch_migrator", "shared_options"]
 
 # What the caller can mend in the call itself.
 _USAGE = (ConfigurationError, UnknownVersion, UnsupportedDatabase)
@@ -97,7 +97,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _run(action: Callable[[], object], options: Options) -> None:
     """Run a command; where its database is reached by a driver that is awaited, in an event loop."""
-    url = _as_url(_named(options, load_config()))
+    url = as_url(_named(options, load_config()))
     if url is None or not _is_awaited(url):
         action()
         return
@@ -106,11 +106,11 @@ def _run(action: Callable[[], object], options: Options) -> None:
     asyncio.run(in_greenlet(action))
 
 
-def _as_url(named: Any) -> URL | None:
+def as_url(named: Any) -> URL | None:
+    """A URL; None where it is none, which is told where it is used."""
     try:
         return make_url(named) if named else None
     except ArgumentError:
-        # What is wrong with it is told where it is used.
         return None
 
 
@@ -123,7 +123,7 @@ def _is_awaited(url: URL) -> bool:
 
 def _reached(named: str) -> str | Engine:
     """What a Migrator is given for a URL of the application's, whose driver may be one that is awaited."""
-    url = _as_url(named)
+    url = as_url(named)
     if url is None or not _is_awaited(url):
         return named
     if url.get_backend_name() == "sqlite":

@@ -16,9 +16,10 @@ __all__ = ["COMMANDS"]
 @shared_options
 def doctor(options: Options) -> None:
     """
-    Look at all that may stand in the way: driver, versions, settings, lock, room, files.
+    Look at all that may stand in the way of migrations.
 
-    Nothing is changed. Exit code 1 where something is a problem.
+    That is driver, versions, settings, lock, room and files. Nothing is changed; exit code 1 where something is a
+    problem.
 
     Example: sqlmig doctor --url sqlite:///app.db
     """
