@@ -236,7 +236,8 @@ class BaseMigration(SchemaMethods, DataMethods):
         The file is part of the migration: changing it after it was applied is an edit.
 
         Args:
-            path: Relative to the migration's own file. `NNN_words.sql` would be a migration by itself.
+            path: Relative to the migration's own file. `NNN_words.sql` beside it has the number of the migration, or
+                would be one by itself.
 
         Raises:
             FileNotFoundError: There is no such file.

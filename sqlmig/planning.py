@@ -90,7 +90,7 @@ def _duplicate(version: int, files: Sequence[MigrationFile]) -> Issue:
         path=same[-1].path,
         hint="Give the one that is applied nowhere yet the next free number, in its name and in its class."
         + (
-            "\nAn SQL file that a migration runs is not numbered: call it otherwise."
+            "\nAn SQL file that a migration in Python runs has no directive, and that one names it."
             if len({file.in_sql for file in same}) > 1
             else ""
         ),

@@ -1,5 +1,5 @@
 """
-Where migration files are, and which versions their names tell. Nothing is opened here.
+Where migration files are, and which versions their names tell. No migration is opened here.
 
 This and one small read of the database are all that a boot at head does.
 """
@@ -7,9 +7,9 @@ This and one small read of the database are all that a boot at head does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 # Here and in the other modules of a boot at head, errors are imported where they are raised: their classes would
 # take a sixth of its time.
@@ -92,6 +92,8 @@ class Sources:
         self._home = os.getcwd()
         self._folders: list[tuple[str, str | None]] | None = None
         self._listed: list[list[str]] = []
+        self._numbered: list[_Numbered] = []
+        self._migrations: list[Mapping[str, int]] = []
         self._files: tuple[MigrationFile, ...] | None = None
         self._versions: tuple[int, ...] = ()
 
@@ -111,9 +113,8 @@ class Sources:
         if self._files is None:
             found = [
                 MigrationFile(version, folder, name, package)
-                for (folder, package), names in zip(self._resolved(), self._listed, strict=True)
-                for name in names
-                if (version := version_in(name)) is not None
+                for (folder, package), names in zip(self._resolved(), self._migrations, strict=True)
+                for name, version in names.items()
             ]
             self._files = tuple(sorted(found, key=lambda file: (int(file), file.location)))
         return self._files
@@ -146,11 +147,14 @@ class Sources:
 
     def _scan(self) -> None:
         """Look at the folders again; names are taken apart only when a listing has changed."""
-        listed = [_listing(folder) for folder, _ in self._resolved()]
+        folders = [folder for folder, _ in self._resolved()]
+        listed = [_listing(folder) for folder in folders]
         if listed != self._listed:
-            versions = (version_in(name) for names in listed for name in names)
-            self._versions = tuple(sorted(version for version in versions if version is not None))
-            self._listed, self._files = listed, None
+            self._listed, self._numbered = listed, [_Numbered.among(names) for names in listed]
+        migrations = [_migrations(*found) for found in zip(folders, self._numbered, strict=True)]
+        if migrations != self._migrations:
+            self._versions = tuple(sorted(version for names in migrations for version in names.values()))
+            self._migrations, self._files = migrations, None
 
     def _resolved(self) -> list[tuple[str, str | None]]:
         if self._folders is None:
@@ -165,6 +169,29 @@ def version_in(name: str) -> int | None:
         return None
     words, _, kind = description.rpartition(".")
     return int(digits) if kind in ("py", "sql") and words and "." not in words else None
+
+
+class _Numbered(NamedTuple):
+    """The files of a folder that are called like migrations, and those in SQL that one in Python may be running."""
+
+    names: Mapping[str, int]
+    doubtful: Sequence[str]
+
+    @staticmethod
+    def among(names: Iterable[str]) -> _Numbered:
+        found = {name: version for name in names if (version := version_in(name)) is not None}
+        in_python = {version for name, version in found.items() if name.endswith(".py")}
+        return _Numbered(found, [name for name in found if name.endswith(".sql") and found[name] in in_python])
+
+
+def _migrations(folder: str, numbered: _Numbered) -> Mapping[str, int]:
+    """The migrations of a folder with their versions; of its files, only doubtful ones are opened."""
+    if not numbered.doubtful:
+        return numbered.names
+    from .scripts import scripts_among
+
+    scripts = scripts_among(folder, *numbered)
+    return {name: version for name, version in numbered.names.items() if name not in scripts}
 
 
 def _listing(folder: str) -> list[str]:

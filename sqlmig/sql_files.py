@@ -26,7 +26,7 @@ from typing import NamedTuple
 from .errors import near_matches
 from .sql_text import Statement, Unclosed, comments_in, read_script
 
-__all__ = ["Section", "SqlFile", "SqlFileError", "SqlStatement", "read_sql_file"]
+__all__ = ["Section", "SqlFile", "SqlFileError", "SqlStatement", "is_script", "read_sql_file"]
 
 PREFIX = "sql1:"
 """Before every checksum: which form was hashed."""
@@ -152,6 +152,14 @@ def read_sql_file(source: bytes, dialect: str) -> SqlFile:
         up=sections[up],
         down=None if down is None else sections[down],
     )
+
+
+def is_script(source: bytes) -> bool:
+    """Whether a file has no directive, nor what is nearly one."""
+    try:
+        return not any(_directive_in(line, 1) for line in _decoded(source).split("\n"))
+    except SqlFileError:
+        return False
 
 
 def _decoded(source: bytes) -> str:
@@ -285,7 +293,7 @@ def _check_head(
             raise SqlFileError(
                 line,
                 'has no section; write "-- sqlmig: up" above its first statement'
-                " (or, if a migration runs this file, give it a name that begins with no number)",
+                " (or, if a migration in Python runs this file, call it as that one, or with no number)",
             )
         raise SqlFileError(line, f"a statement stands before the first section, which begins in line {end + 1}")
     if unclosed is not None:

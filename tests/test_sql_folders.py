@@ -53,7 +53,68 @@ def test_one_version_has_one_file_of_whatever_kind(migrator: Migrator, folder: F
     with pytest.raises(ValidationFailed, match=said) as caught:
         migrator.migrate()
     assert [issue.kind for issue in caught.value.issues] == ["duplicate"]
-    assert "An SQL file that a migration runs is not numbered: call it otherwise." in str(caught.value)
+    assert "An SQL file that a migration in Python runs has no directive, and that one names it." in str(caught.value)
+    assert migrator.get_current_version() == 0
+
+
+ITS_OWN = """
+from pathlib import Path
+from ..base import BaseMigration
+
+class Schema(BaseMigration):
+    version = 1
+    description = "Schema"
+
+    def up(self):
+        self.execute_sql_file(%s)
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "script", "named"),
+    [
+        ("001_schema.py", "001_schema.sql", "'001_schema.sql'"),
+        ("001_schema.py", "001_schema.sql", "Path(__file__).with_suffix('.sql')"),
+        ("001_schema.py", "001_rows_and_tables.sql", "'001_rows_and_tables.sql'"),
+        ("001_schema.py", "001_schema.sql", "f'{self.version:03}_schema.sql'"),
+    ],
+)
+def test_a_script_with_the_number_of_the_migration_that_runs_it(
+    migrator: Migrator, folder: Folder, engine: Engine, python: str, script: str, named: str
+) -> None:
+    """So folders of the original system may be, where only files in Python were migrations."""
+    folder.write(python, ITS_OWN % named)
+    path = folder.write(script, "-- Two statements.\nCREATE TABLE t (n);\nINSERT INTO t VALUES ('a; b');\n")
+    table(folder, 2)
+    assert migrator.manager.validate_migration_sequence() == []
+    assert migrator.migrate().applied == [1, 2]
+    assert migrator.db.fetch_all("SELECT n FROM t") == [("a; b",)]
+    assert [file.name for file in migrator.manager.discover_migrations().values()] == [python, "002_step_2.sql"]
+    assert Migrator(engine, folder.path)._version_at_head() == 2
+    path.write_text(path.read_text().replace("b'", "c'"))
+    (issue,) = migrator.manager.validate_migration_sequence()
+    assert issue == "migration 1 was edited after it was applied"
+
+
+@pytest.mark.parametrize(
+    "text", ["-- sqlmig: up\nSELECT 1;\n", "-- sqlmg: up\nSELECT 1;\n", "SELECT 1;\n-- sqlmig: down\nSELECT 2;\n"]
+)
+def test_what_has_a_directive_is_no_script(migrator: Migrator, folder: Folder, text: str) -> None:
+    folder.write("001_schema.py", ITS_OWN % "'001_schema.sql'")
+    path = folder.write("001_schema.sql", "CREATE TABLE t (n);\n")
+    assert migrator.migrate().applied == [1]
+    path.write_text(text)
+    with pytest.raises(ValidationFailed, match="version 1 is taken by 2 files"):
+        migrator.migrate()
+
+
+def test_a_script_that_nobody_runs_is_not_passed_over(migrator: Migrator, folder: Folder) -> None:
+    folder.table(1)
+    folder.write("001_forgotten.sql", "CREATE TABLE t (n);\n")
+    with pytest.raises(ValidationFailed) as caught:
+        migrator.migrate()
+    assert [issue.kind for issue in caught.value.issues] == ["sql", "duplicate"]
+    assert "if a migration in Python runs this file, call it as that one, or with no number" in caught.value.issues[0]
     assert migrator.get_current_version() == 0
 
 

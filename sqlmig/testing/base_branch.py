@@ -49,7 +49,11 @@ def _faults_in(folder: str, base: str | None) -> list[FileFault]:
     origin = _git(folder, "merge-base", "HEAD", branch)
     if origin is None:
         raise NotTried(f"git knows no commit from which both HEAD and {branch} began; fetch more of the history")
-    before, now = _names(folder, origin.strip()), sorted(os.listdir(folder))
+    # One in Python goes before the SQL file of its number that it runs.
+    before, now = (
+        _names(folder, origin.strip()),
+        sorted(os.listdir(folder), key=lambda name: (name.endswith(".py"), name)),
+    )
     here = {version: name for name in now if (version := version_in(name))}
     faults = [fault for name in before for fault in _changed(folder, branch, origin.strip(), name, here)]
     merged = _names(folder, branch)
