@@ -11,6 +11,9 @@ _ROUTINE = re.compile(
     r"CREATE (OR REPLACE )?(DEFINER = \S+( @ \S+| \( \))? )?(AGGREGATE )?(TRIGGER|PROCEDURE|FUNCTION|EVENT)$"
 )
 
+_HEAD = 12
+"""So many tokens tell whether a statement may have a body."""
+
 
 def body_of(dialect: str) -> Body:
     """What watches over one statement of a database."""
@@ -27,6 +30,9 @@ class Body:
 
     opens = "BEGIN"
     """What it begins with, for an error that says it has no end."""
+
+    settled = False
+    """Whether no more tokens need be told: nothing behind the ones that were makes a body of it."""
 
     def __init__(self) -> None:
         self.head: list[str] = []
@@ -45,13 +51,19 @@ class Body:
     def see(self, kind: str, text: str) -> None:
         """A token, comments and white space left out."""
         word = text.upper() if kind in ("word", "other") else text
-        if len(self.head) < 12:
+        if len(self.head) < _HEAD:
             self.head.append(word)
         self._look(kind, word)
+        if len(self.head) == _HEAD and not self.settled:
+            self.settled = self._is_plain()
         self._last = (self._last[1], word)
 
     def _look(self, kind: str, word: str) -> None:
         pass
+
+    def _is_plain(self) -> bool:
+        """Whether a statement that begins as this one has no body."""
+        return not _TRIGGER.match(" ".join(self.head[:4]))
 
 
 class _PostgreSQLBody(Body):
@@ -60,6 +72,10 @@ class _PostgreSQLBody(Body):
     def __init__(self) -> None:
         super().__init__()
         self._blocks, self._atomic = 0, False
+
+    def _is_plain(self) -> bool:
+        # Parentheses are counted to the end.
+        return False
 
     @property
     def opens(self) -> str:  # type: ignore[override]
@@ -124,8 +140,11 @@ class _MySQLBody(Body):
             self._open("BEGIN")
         elif self._is_routine and not self._has_body:
             self._look_for_body(word)
-        elif len(self.head) < 12:
+        elif len(self.head) < _HEAD:
             self._is_routine = self._is_routine or bool(_ROUTINE.match(" ".join(self.head)))
+
+    def _is_plain(self) -> bool:
+        return not self._is_routine and not self._blocks
 
     def _look_for_body(self, word: str) -> None:
         self._parentheses += (word == "(") - (word == ")")

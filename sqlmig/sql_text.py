@@ -27,13 +27,17 @@ __all__ = [
 ]
 
 # Each alternative also matches unterminated, to the end of the text: the database is to complain, not this module.
+# The possessive ++ and *+ give nothing back, or a literal would take a hundred bytes of memory for each of its own.
 _TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
-    | (?P<quoted> '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) | \[[^\]]*(?:\]|\Z) )
+    | (?P<quoted>
+          '(?:[^']++|'')*+(?:'|\Z) | "(?:[^"]++|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z) | \[[^\]]*+(?:\]|\Z)
+      )
     | (?P<dollar> \$(?P<tag>[A-Za-z_]\w*|)\$ .*? (?:\$(?P=tag)\$|\Z) )
     | (?P<word> [^\W\d][\w$]* )
     | (?P<space> \s+ )
+    | (?P<number> \d+ )
     | (?P<other> \?\? | \?\d+ | . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -44,9 +48,12 @@ _MYSQL_TOKEN = re.compile(
     r"""
       (?P<command> /\*M?!.*?(?:\*/|\Z) )
     | (?P<comment> --(?=\s|\Z)[^\n]* | \#[^\n]* | /\*.*?(?:\*/|\Z) )
-    | (?P<quoted> '(?:[^'\\]|\\.|'')*(?:'|\Z) | "(?:[^"\\]|\\.|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) )
+    | (?P<quoted>
+          '(?:[^'\\]++|\\(?:.|\Z)|'')*+(?:'|\Z) | "(?:[^"\\]++|\\(?:.|\Z)|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z)
+      )
     | (?P<word> [^\W\d][\w$]* )
     | (?P<space> \s+ )
+    | (?P<number> \d+ )
     | (?P<other> \?\? | \?\d+ | . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -55,10 +62,13 @@ _MYSQL_TOKEN = re.compile(
 _POSTGRESQL_TOKEN = re.compile(
     r"""
       (?P<comment> --[^\n]* | /\* )
-    | (?P<quoted> [Ee]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) )
+    | (?P<quoted>
+          [Ee]'(?:[^'\\]++|\\(?:.|\Z)|'')*+(?:'|\Z) | '(?:[^']++|'')*+(?:'|\Z) | "(?:[^"]++|"")*+(?:"|\Z)
+      )
     | (?P<dollar> \$(?P<tag>[^\W\d]\w*|)\$ .*? (?:\$(?P=tag)\$|\Z) )
     | (?P<word> [^\W\d][\w$]* )
     | (?P<space> \s+ )
+    | (?P<number> \d+ )
     | (?P<other> \?\? | \?\d+ | . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -168,17 +178,19 @@ class _Reader:
         self._parts: list[str] = []
 
     def see(self, kind: str, text: str, begins: int) -> None:
-        hint = self.body.started and text.startswith(_HINT)
-        if kind in ("comment", "space") and not hint:
-            self._gap = True
-            return
-        if not self.body.started:
+        parts, hint = self._parts, False
+        if kind in ("space", "comment"):
+            hint = bool(parts) and text.startswith(_HINT)
+            if not hint:
+                self._gap = True
+                return
+        if not parts:
             self.begins = begins
-        elif self._gap and text not in (",", ")") and self._parts[-1] not in (",", "("):
-            self._parts.append(" ")
+        elif self._gap and text not in (",", ")") and parts[-1] not in (",", "("):
+            parts.append(" ")
         self._gap, self._ends = False, begins + len(text)
-        self._parts.append(text)
-        if not hint:
+        parts.append(text)
+        if not hint and not self.body.settled:
             self.body.see(kind, text)
 
     def statement(self, first: int, last: int) -> Statement:
@@ -210,7 +222,7 @@ def comments_in(sql: str, dialect: str = "") -> Iterator[tuple[int, str]]:
 def has_placeholders(sql: str, dialect: str = "") -> bool:
     """Whether a statement has a `?` or a `:name` for a value."""
     tokens = [(kind, text) for kind, text in _tokens(sql, dialect) if kind not in ("comment", "space")]
-    pairs = zip(tokens, [*tokens[1:], ("", "")], strict=True)
+    pairs = zip(tokens, [*tokens[1:], ("", "")], strict=False)
     return any(
         kind == "other" and (text == "?" or (text == ":" and following[0] == "word"))
         for (kind, text), following in pairs
@@ -241,7 +253,13 @@ def mentions(sql: str, names: Collection[str]) -> bool:
 
 def sql_hash(sql: str) -> str:
     """The hash of what a script does: comments and white space are no part of it."""
-    tokens = [text for kind, text in _tokens(sql) if kind not in ("comment", "space")]
+    tokens: list[str] = []
+    for kind, text in _tokens(sql):
+        if kind == "number":
+            # Digit by digit, as in the hashes that databases have.
+            tokens.extend(text)
+        elif kind not in ("comment", "space"):
+            tokens.append(text)
     return hashlib.sha256("\0".join(tokens).encode()).hexdigest()[:32]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlmig.sql_text import bind_positional, number_named, read_script, split_statements
+from sqlmig.backends.mysql_statements import bare
+from sqlmig.sql_text import bind_positional, has_placeholders, number_named, read_script, split_statements, sql_hash
 
 TRIGGER = """CREATE TRIGGER IF NOT EXISTS t AFTER UPDATE OF a ON x WHEN new.a > 1 BEGIN
     UPDATE x SET a = CASE WHEN new.a > 2 THEN CASE new.a WHEN 3 THEN 1 END ELSE 2 END;
@@ -170,3 +172,35 @@ def test_what_has_no_end(sql: str, dialect: str, opening: str, begins: int) -> N
 @pytest.mark.parametrize("dialect", ["", "sqlite", "postgresql", "mysql"])
 def test_what_has_an_end(sql: str, dialect: str) -> None:
     assert read_script(sql, dialect).unclosed is None
+
+
+def peak_of(sql: str, dialect: str) -> int:
+    tracemalloc.start()
+    try:
+        read_script(sql, dialect)
+        if dialect == "mysql":
+            bare(sql)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mysql"])
+@pytest.mark.parametrize("literal", ["'{}'", '"{}"', "/*{}*/"])
+def test_a_long_literal_takes_no_more_memory_than_its_text(literal: str, dialect: str) -> None:
+    sql = "SELECT " + literal.format("it''s; " * 100_000)
+    assert peak_of(sql, dialect) < 10 * len(sql)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql"])
+def test_a_literal_without_an_end_may_end_in_a_backslash(dialect: str) -> None:
+    assert not has_placeholders("SELECT E'? it''s ?\\", dialect)
+
+
+def test_a_comment_has_no_placeholders() -> None:
+    assert not has_placeholders("-- Nothing? :yet")
+    assert not has_placeholders("")
+
+
+def test_the_hash_of_a_script_is_the_one_that_databases_have() -> None:
+    assert sql_hash("INSERT INTO t VALUES (12, 3.50, 0x1F, '12;'); -- 7") == "5300ede81e87bc234afcd8b2f1303b41"
