@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from .errors import near_matches
-from .sql_text import Statement, Unclosed, comments_in, read_script
+from .sql_text import COPY_REFUSED, Statement, Unclosed, comments_in, copies_with_client, read_script
 
 __all__ = ["Section", "SqlFile", "SqlFileError", "SqlStatement", "is_script", "read_sql_file"]
 
@@ -52,7 +52,9 @@ _OPENED = {
     "[": "a quoted name",
     "/*": "a comment",
 }
-_CLIENTS = {"DELIMITER": "of the mysql client", "\\": "of psql", ".": "of the sqlite3 shell"}
+_MYSQL_CLIENT = "of the mysql client"
+_CLIENTS = {"DELIMITER": _MYSQL_CLIENT, "SOURCE": _MYSQL_CLIENT, "\\": "of psql", ".": "of the sqlite3 shell"}
+_LOCKS_TABLES = (("LOCK", "TABLES"), ("LOCK", "TABLE"))
 
 
 class SqlFileError(ValueError):
@@ -337,7 +339,7 @@ def _section(
         # Where something has no end, what comes before it is read rightly all the same.
         sound = statements if unclosed is None else [s for s in statements if s.begins < unclosed.begins]
         for statement, (_, line, _) in zip(sound, section.statements, strict=False):
-            _check_statement(statement, line, transactional)
+            _check_statement(statement, line, opening.value or dialect, transactional)
         if unclosed is not None:
             raise _not_closed(unclosed, text, opening.line, follows)
     if not statements:
@@ -379,10 +381,12 @@ def _refuse_hidden(text: str, before: int, dialect: str) -> None:
             raise SqlFileError(line, f'the directive in "{comment.strip()}" needs a line of its own, with -- before it')
 
 
-def _check_statement(statement: Statement, line: int, transactional: bool) -> None:
+def _check_statement(statement: Statement, line: int, dialect: str, transactional: bool) -> None:
     first = statement.words[0]
+    is_mysql = _DATABASES.get(dialect) == "mysql"
     client = _CLIENTS.get(first)
     if client is not None:
+        client = _MYSQL_CLIENT if is_mysql else client
         word = first if first == "DELIMITER" else statement.text.split()[0]
         why = "; a routine is over with the END of its BEGIN, and needs none" if first == "DELIMITER" else ""
         raise SqlFileError(line, f"{word} is a command {client}, and no SQL{why}")
@@ -393,13 +397,21 @@ def _check_statement(statement: Statement, line: int, transactional: bool) -> No
             f"{ends} begins or ends a transaction, which sqlmig does by itself; take it out"
             f" (or say {_SETTINGS['transactional']})",
         )
+    if dialect == "postgresql" and copies_with_client(statement.text):
+        raise SqlFileError(line, f"{COPY_REFUSED}; write INSERTs (pg_dump --inserts), or a migration in Python")
+    if is_mysql and transactional and statement.words[:2] in _LOCKS_TABLES:
+        raise SqlFileError(
+            line,
+            "LOCK TABLES would lock the tables out in which sqlmig writes down how far it came; take it out, with its"
+            f" UNLOCK TABLES (mysqldump --skip-add-locks), or say {_SETTINGS['transactional']}",
+        )
 
 
 def _transaction_word(words: Sequence[str]) -> str | None:
     """The word of a statement that begins or ends a transaction; savepoints do not."""
     first, second = words[0], words[1] if len(words) > 1 else ""
-    if first in ("START", "PREPARE") and second == "TRANSACTION":
+    if (first in ("START", "PREPARE") and second == "TRANSACTION") or (first, second) == ("SET", "AUTOCOMMIT"):
         return f"{first} {second}"
-    if first in ("COMMIT", "END", "ABORT") or (first == "BEGIN" and second != "NOT"):
+    if first in ("COMMIT", "END", "ABORT", "XA") or (first == "BEGIN" and second != "NOT"):
         return first
     return first if first == "ROLLBACK" and "TO" not in words[1:] else None

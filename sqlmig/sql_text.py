@@ -11,12 +11,14 @@ from typing import NamedTuple
 from .sql_bodies import body_of
 
 __all__ = [
+    "COPY_REFUSED",
     "Script",
     "Statement",
     "Unclosed",
     "bind_named",
     "bind_positional",
     "comments_in",
+    "copies_with_client",
     "has_placeholders",
     "number_named",
     "read_script",
@@ -73,6 +75,8 @@ _POSTGRESQL_TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_COPY = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*COPY\b", re.IGNORECASE | re.DOTALL)
+_OF_CLIENT = re.compile(r"\b(?:FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
 _HINT = "/*+"
 """What a comment begins with that tells the planner what to do, so that it is a part of its statement."""
 
@@ -217,6 +221,14 @@ def comments_in(sql: str, dialect: str = "") -> Iterator[tuple[int, str]]:
         if kind == "comment":
             yield position, text
         position += len(text)
+
+
+COPY_REFUSED = "COPY from or to the client needs rows beside the statement, which a migration cannot send along"
+
+
+def copies_with_client(sql: str) -> bool:
+    """Whether a statement for PostgreSQL is a COPY FROM STDIN or a COPY TO STDOUT, for which the driver has methods."""
+    return _COPY.match(sql) is not None and _OF_CLIENT.search(without_literals(sql, _POSTGRESQL)) is not None
 
 
 def has_placeholders(sql: str, dialect: str = "") -> bool:

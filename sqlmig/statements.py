@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .sql_text import bind_named, bind_positional, number_named, split_statements
+from .sql_text import COPY_REFUSED, bind_named, bind_positional, copies_with_client, number_named, split_statements
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, CursorResult
@@ -20,9 +20,17 @@ _PLACEHOLDERS = {"format": "%s", "pyformat": "%s", "numeric_dollar": "$"}
 
 
 def run(connection: Connection, sql: str | Executable, params: Parameters) -> CursorResult[Any]:
-    """Run one statement, its placeholders and its values as the driver of *connection* has them."""
+    """
+    Run one statement, its placeholders and its values as the driver of *connection* has them.
+
+    Raises:
+        ValueError: It is a COPY with the client, or has another number of placeholders than there are values.
+    """
     if not isinstance(sql, str):
         return connection.execute(sql, params or None)
+    if connection.dialect.name == "postgresql" and copies_with_client(sql):
+        # A driver that begins it is stuck in it, and its connection is lost.
+        raise ValueError(f"{COPY_REFUSED}; use the driver's own, behind self.connection.connection.cursor()")
     if params is None or (isinstance(params, Sequence) and not params):
         # Without values there are no placeholders: a driver is not to look for any behind a `%`.
         if _prepares(connection):

@@ -131,6 +131,23 @@ def test_an_error_that_was_swallowed_is_no_success(migrator: Migrator, folder: F
     assert (tables(engine), migrator.get_current_version()) == ([], 0)
 
 
+@pytest.mark.parametrize("statement", ["COPY made FROM STDIN", "-- out\ncopy (SELECT 1) TO stdout"])
+def test_a_copy_with_the_client_is_refused_before_the_driver_is_stuck_in_it(
+    migrator: Migrator, folder: Folder, engine: Engine, statement: str
+) -> None:
+    folder.add(1, f"self.execute_sql('CREATE TABLE made (n INT)')\nself.execute_sql({statement!r})")
+    with pytest.raises(MigrationFailed, match=r"COPY from or to the client .* use the driver's own") as caught:
+        migrator.migrate()
+    assert "Everything that it did was undone" in str(caught.value)
+    rows = """
+with self.connection.connection.cursor() as cursor, cursor.copy("COPY made FROM STDIN") as copy:
+    copy.write_row((7,))
+"""
+    folder.add(1, f"self.execute_sql('CREATE TABLE made (n INT)')\n{rows}")
+    assert migrator.migrate().applied == [1]
+    assert migrator.db.fetch_all("SELECT n FROM made") == [(7,)]
+
+
 def test_a_commit_that_fails_is_recorded_and_gives_the_lock_back(engine: Engine, folder: Folder) -> None:
     folder.table(1)
     up = """self.execute_sql("CREATE TABLE c (t1 INTEGER REFERENCES t1 (id) DEFERRABLE INITIALLY DEFERRED)")

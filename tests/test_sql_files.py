@@ -174,6 +174,19 @@ REFUSED: list[tuple[str | bytes, str, int, str]] = [
     (UP + "SELECT 1;\nDELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; END//", "mysql", 3, "DELIMITER is a command"),
     (UP + "\\connect a\nSELECT 1", "postgresql", 2, r"\\connect is a command of psql"),
     (UP + ".headers on\nSELECT 1", "sqlite", 2, r"\.headers is a command of the sqlite3 shell"),
+    (UP + "SELECT 1;\n\\. more.sql\nSELECT 1", "mysql", 3, r"\\\. is a command of the mysql client"),
+    (UP + "source more.sql;", "mariadb", 2, "source is a command of the mysql client"),
+    (UP + "SELECT 1;\nXA START 'a';", "mysql", 3, "XA begins or ends a transaction"),
+    (UP + "SET autocommit = 0;", "mysql", 2, "SET AUTOCOMMIT begins or ends a transaction"),
+    (
+        UP + "SELECT 1;\n-- Its rows:\nCOPY b (x) FROM stdin;\nit's\n\\.\n",
+        "postgresql",
+        4,
+        "COPY from or to the client",
+    ),
+    (UP + "copy (SELECT ';') /* */ to\nSTDOUT", "postgresql", 2, "write INSERTs .* or a migration in Python"),
+    (UP + "SELECT 1;\nLOCK TABLES `t` WRITE;\nUNLOCK TABLES;", "mysql", 3, "LOCK TABLES would .*--skip-add-locks"),
+    (UP + "LOCK TABLE t READ", "mariadb", 2, "or say -- sqlmig: transactional: false"),
     # Bytes
     (b"-- sqlmig: up\r\nSELECT 1;\r\nSELECT '\xe9'", "sqlite", 3, "the byte 0xe9 belongs to no character"),
     (b"\xef\xbb\xbf-- sqlmig: up\rSELECT '\xe9'\n", "sqlite", 2, "the byte 0xe9 belongs to no character"),
@@ -191,6 +204,9 @@ def test_what_is_refused_names_its_line(text: str | bytes, dialect: str, line: i
 
 
 ALLOWED = [
+    (UP + "COPY b FROM '/tmp/from stdin';\nCOPY b TO PROGRAM 'cat' -- to stdout", "postgresql", 2),
+    (UP + "LOCK TABLE t IN SHARE MODE", "postgresql", 1),
+    ("-- sqlmig: transactional: false\n" + UP + "LOCK TABLES t WRITE;\nUNLOCK TABLES", "mysql", 2),
     (UP + "SELECT 1; -- sqlmig runs this", "sqlite", 1),
     (UP + "-- sqlmig is what runs this\nSELECT 1", "sqlite", 1),
     (UP + "INSERT INTO t VALUES ('a -- sqlmig: down', '/* sqlmig: down */')", "sqlite", 1),
