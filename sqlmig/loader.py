@@ -106,7 +106,13 @@ class LoadedMigration:
         self.removes: list[str] = []
         self.revision: str | None = None
         self.version_table = "alembic_version"
+        self.depends_line: int | None = None
         self._in_sql = cls._in_sql
+
+    @property
+    def depends_at(self) -> str:
+        """Its file, with the line that says what it depends on where that is known."""
+        return self.file.name if self.depends_line is None else f"{self.file.name}:{self.depends_line}"
 
     def create(self, database: DatabaseConnection) -> BaseMigration:
         """The migration, on a connection."""
@@ -164,7 +170,9 @@ def _read(file: MigrationFile, dialect: str) -> LoadedMigration:
         raise Unloadable(_issue(file, error.reason, "sql", error.line)) from error
     except OSError as error:
         raise Unloadable(_issue(file, f"cannot be read: {error}", "import")) from error
-    return LoadedMigration(file, migration_class(file, read), SqlChecksums(source, dialect, read))
+    loaded = LoadedMigration(file, migration_class(file, read), SqlChecksums(source, dialect, read))
+    loaded.depends_line = read.depends_line
+    return loaded
 
 
 def _import(file: MigrationFile) -> LoadedMigration:

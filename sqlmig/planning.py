@@ -139,10 +139,11 @@ def check_dependencies(migrations: Mapping[int, LoadedMigration], known: Collect
                 continue
             issues.append(
                 Issue(
-                    f"{migration.file.path.name}: {problem}",
+                    f"{migration.depends_at}: {problem}",
                     kind="dependency",
                     version=version,
                     path=migration.file.path,
+                    line=migration.depends_line,
                 )
             )
     circle = _circle({version: migration.dependencies for version, migration in migrations.items()})
@@ -156,10 +157,11 @@ def check_reachable(migrations: Mapping[int, LoadedMigration], done: Collection[
     """Dependencies that exist and will not be there when the migration is applied: ignored ones."""
     return [
         Issue(
-            f"{migration.file.name}: depends on version {wanted}, which was not applied here and will not be",
+            f"{migration.depends_at}: depends on version {wanted}, which was not applied here and will not be",
             kind="dependency",
             version=version,
             path=migration.file.path,
+            line=migration.depends_line,
             hint='Apply it as well: out_of_order="apply"',
         )
         for version, migration in sorted(migrations.items())

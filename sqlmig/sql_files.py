@@ -93,6 +93,7 @@ class SqlFile(NamedTuple):
 
     Attributes:
         up, down: The sections for the database at hand; None where there is no way back.
+        depends_line: Where it says what it depends on.
     """
 
     description: str
@@ -102,6 +103,7 @@ class SqlFile(NamedTuple):
     sections: Sequence[Section]
     up: Section
     down: Section | None
+    depends_line: int | None = None
 
     @property
     def checksum(self) -> str:
@@ -153,6 +155,7 @@ def read_sql_file(source: bytes, dialect: str) -> SqlFile:
         sections=tuple(sections.values()),
         up=sections[up],
         down=None if down is None else sections[down],
+        depends_line=said["depends"].line if "depends" in said else None,
     )
 
 
