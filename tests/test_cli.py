@@ -334,6 +334,29 @@ def test_looking_at_a_file_makes_none(folder: Folder, tmp_path: Path) -> None:
     assert not (tmp_path / "mistyped.db").exists()
 
 
+@pytest.mark.parametrize("command", ["down", "repair", "snapshot"])
+def test_what_needs_a_database_makes_none(folder: Folder, tmp_path: Path, command: str) -> None:
+    folder.table(1)
+    given = ["--url", f"sqlite:///{tmp_path / 'mistyped.db'}", "--path", str(folder.path)]
+    called = CliRunner().invoke(app, [command, *given])
+    assert called.exit_code == 2
+    assert f"There is no database {tmp_path / 'mistyped.db'}\n" in called.stderr
+    assert "Check its URL, or have the migrations make it: sqlmig up" in called.stderr
+    assert [path.name for path in tmp_path.iterdir() if path != folder.path] == []
+
+
+@pytest.mark.parametrize("command", ["up", "plan", "rehearse", "check"])
+def test_without_a_migration_each_command_says_how_to_make_one(invoke: Invoke, folder: Folder, command: str) -> None:
+    folder.table(1)
+    invoke("up")
+    for path in folder.path.glob("*.py"):
+        path.unlink()
+    called = invoke(command)
+    assert called.exit_code == 2
+    assert called.stderr.splitlines()[0] == f"There is no migration in {folder.path}"
+    assert called.stderr.splitlines()[-1] == "Make the first one: sqlmig new initial_schema"
+
+
 def test_slips_in_names_are_noted(invoke: Invoke, folder: Folder) -> None:
     folder.table(1)
     folder.write("02_b.py", "")

@@ -8,7 +8,7 @@ import click
 
 from ..connection import display_name
 from . import render
-from .context import Options, migrator, shared_options
+from .context import Options, migrator, require_database, shared_options
 from .snapshots import as_option, confirm_restore, snapshot_options, use_snapshot
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
     Example: sqlmig down 2
     """
     found = migrator(options)
+    require_database(found)
     applied = found.manager.get_migration_status().applied_versions
     target = applied[-steps - 1] if steps < len(applied) else 0
     agree(found, target, yes, use_snapshot)
@@ -138,7 +139,9 @@ def repair(options: Options, said: Outcome | None) -> None:
 
     Example: sqlmig repair --retry
     """
-    done = migrator(options).repair(interrupted=said)
+    found = migrator(options)
+    require_database(found)
+    done = found.repair(interrupted=said)
     if options.as_json:
         render.as_json({"repaired": done})
     else:

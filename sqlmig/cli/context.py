@@ -23,7 +23,16 @@ from ..errors import ConfigurationError, MigrationError, UnknownVersion, Unsuppo
 from ..migrator import Migrator
 from . import render
 
-__all__ = ["Group", "Options", "as_url", "migrator", "reader", "scratch_migrator", "shared_options"]
+__all__ = [
+    "Group",
+    "Options",
+    "as_url",
+    "migrator",
+    "reader",
+    "require_database",
+    "scratch_migrator",
+    "shared_options",
+]
 
 # What the caller can mend in the call itself.
 _USAGE = (ConfigurationError, UnknownVersion, UnsupportedDatabase)
@@ -172,15 +181,33 @@ def reader(options: Options) -> Reader:
     """
     config = load_config()
     found = _migrator(_url(options, config), options, config, None)
-    name, file = display_name(found.db.engine), found.db.engine.url.database
-    if (
-        found.db.engine.dialect.name == "sqlite"
-        and file
-        and not file.startswith((":", "file:"))
-        and not os.path.exists(file)
-    ):
+    name = display_name(found.db.engine)
+    if not _is_there(found):
         return Reader(_migrator(":memory:", options, config, None), f"{name} (not there yet)", is_there=False)
     return Reader(found, name)
+
+
+def require_database(found: Migrator) -> None:
+    """
+    Refuse to do to a database what means nothing to a new one: opening a file that is not there would make it.
+
+    Raises:
+        ConfigurationError: There is no such file.
+    """
+    if not _is_there(found):
+        raise ConfigurationError(
+            f"There is no database {display_name(found.db.engine)}\n"
+            f"  looked from {os.getcwd()}; nothing was made\n"
+            "Check its URL, or have the migrations make it: sqlmig up"
+        )
+
+
+def _is_there(found: Migrator) -> bool:
+    engine = found.db.engine
+    file = engine.url.database
+    if engine.dialect.name != "sqlite" or not file or file.startswith((":", "file:")):
+        return True
+    return os.path.exists(file)
 
 
 def scratch_migrator(options: Options) -> Migrator:

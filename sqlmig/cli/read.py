@@ -54,11 +54,13 @@ def plan(options: Options, target: int | None, sql: bool, with_rows: bool) -> No
             "  A plan without it is told by the files.\n"
             "Say both: sqlmig plan --sql --with-rows"
         )
+    looking = reader(options).migrator
+    looking.manager.require_files()
     found: Plan | SqlPlan
     if sql:
-        found = reader(options).migrator.get_migration_sql(target, with_rows=with_rows)
+        found = looking.get_migration_sql(target, with_rows=with_rows)
     else:
-        found = reader(options).migrator.get_migration_plan(target)
+        found = looking.get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:

@@ -6,7 +6,7 @@ import click
 
 from . import render
 from .change import agree, yes_option
-from .context import Options, migrator, shared_options
+from .context import Options, migrator, require_database, shared_options
 
 __all__ = ["COMMANDS"]
 
@@ -25,6 +25,7 @@ def redo(options: Options, steps: int, yes: bool) -> None:
     Example: sqlmig redo
     """
     found = migrator(options)
+    require_database(found)
     applied = found.get_migration_status().applied_versions
     again = applied[-steps:]
     target = applied[-steps - 1] if steps < len(applied) else 0

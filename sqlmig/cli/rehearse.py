@@ -40,7 +40,9 @@ def rehearse(options: Options, target: int | None, folder: str | None, room: flo
     Example: sqlmig rehearse
     """
     with render.progress(not options.as_json) as progress:
-        report = migrator(options, progress).rehearse(target, folder=folder, room=room, thorough=thorough)
+        found = migrator(options, progress)
+        found.manager.require_files()
+        report = found.rehearse(target, folder=folder, room=room, thorough=thorough)
     if options.as_json:
         render.as_json(report)
     else:

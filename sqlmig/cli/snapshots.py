@@ -16,7 +16,7 @@ from ..config import load_config
 from ..connection import display_name
 from ..errors import ConfigurationError, MigrationError
 from . import render
-from .context import Options, migrator, shared_options
+from .context import Options, migrator, require_database, shared_options
 
 if TYPE_CHECKING:
     from ..migrator import Migrator
@@ -64,7 +64,9 @@ def snapshot(options: Options, snapshot_folder: str | None) -> None:
 
     Example: sqlmig snapshot --snapshot-folder backups
     """
-    made = migrator(options, **as_option(None, snapshot_folder)).create_snapshot()
+    found = migrator(options, **as_option(None, snapshot_folder))
+    require_database(found)
+    made = found.create_snapshot()
     if options.as_json:
         render.as_json(made)
     else:

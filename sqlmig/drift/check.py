@@ -137,7 +137,10 @@ def migrated_database(migrator: Migrator, version: int | None) -> Iterator[Migra
 
     Raises:
         CheckImpossible: They fail there.
+        ConfigurationError: There are none.
     """
+    if version != 0:
+        migrator.manager.require_files()
 
     def run(engine: Engine) -> Migrator:
         twin = twin_on(migrator, engine)
