@@ -495,8 +495,23 @@ def project(module: Any, folder: Folder, tmp_path: Path) -> Path:
 def test_the_command_before_there_is_a_database(project: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[1:] == ["models and migrations agree"]
+    said = f"{project / 'shop.db'} (not there yet): compared are the models and the migrations alone."
+    assert result.output.splitlines() == [said, "models and migrations agree"]
+    assert json.loads(run("--json").output)["state"] == said
     assert not (project / "shop.db").exists()
+
+
+def test_the_command_refuses_a_database_that_is_not_there_without_models(project: Path) -> None:
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text().replace("models =", "# models ="))
+    result = run("--url", "sqlite:///shpo.db")
+    assert result.exit_code == 2
+    assert result.output.splitlines() == [
+        "There is nothing to compare.",
+        "  shpo.db (not there yet), and no models were named",
+        "Look at the URL; make it by: sqlmig up; or name the models: sqlmig check --models app.models:Base",
+    ]
+    assert "error" in json.loads(run("--url", "sqlite:///shpo.db", "--json").output)
+    assert not (project / "shpo.db").exists()
 
 
 def test_the_command_tells_and_fails(project: Path) -> None:

@@ -37,13 +37,21 @@ def check(
             "Name them: sqlmig check --no-database --models app.models:Base"
         )
     found = reader(options)
-    database = found.is_there and not no_database
-    report = found.migrator.check(named or None, ignore=ignore, database=database, allow_empty=allow_empty)
+    missing = not found.is_there and not no_database
+    if missing and not named:
+        raise ConfigurationError(
+            f"There is nothing to compare.\n  {found.name}, and no models were named\n"
+            "Look at the URL; make it by: sqlmig up; or name the models: sqlmig check --models app.models:Base"
+        )
+    report = found.migrator.check(
+        named or None, ignore=ignore, database=found.is_there and not no_database, allow_empty=allow_empty
+    )
+    if missing:
+        state = f"{found.name}: compared are the models and the migrations alone."
+        report = DriftReport(**{**report, "state": state})
     if options.as_json:
         render.as_json({**report, "clean": report.clean})
     else:
-        if not found.is_there and not no_database:
-            render.say(f"{found.name}: compared are the models and the migrations.")
         render.say(str(report))
         for line in _next_steps(report):
             render.say(line)
