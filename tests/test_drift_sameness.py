@@ -67,6 +67,49 @@ def test_names_that_the_server_has_made_of_former_names_are_no_difference(maker:
     assert maker.told((fresh,), (renamed,)) == []
 
 
+def test_the_names_that_the_server_makes_up_are_known(maker: Maker) -> None:
+    """With columns or without, numbered, cut in the middle of a character, of expressions, behind an INCLUDE."""
+    long = "x234567890" * 5
+    shape = maker.shape(
+        f"""
+        CREATE TABLE t (a integer, b integer, CHECK (a > b), CHECK (a > 0), CHECK (a > 1), CHECK (a + b > 0),
+            UNIQUE (a) INCLUDE (b), UNIQUE (b, a), PRIMARY KEY (a, b),
+            EXCLUDE USING btree ((a + 1) WITH =, abs(b) WITH =));
+        CREATE TABLE "Tüt" ("Größe" integer UNIQUE, x integer, FOREIGN KEY ("Größe", x) REFERENCES t (a, b));
+        CREATE TABLE {long} ({long}_b integer PRIMARY KEY CHECK ({long}_b > 0), {long}_c integer UNIQUE,
+            UNIQUE ({long}_b, {long}_c), UNIQUE ({long}_c, {long}_b));
+        CREATE TABLE y (e{"é" * 26} integer, {"é" * 25}e integer, UNIQUE (e{"é" * 26}, {"é" * 25}e));
+        ALTER TABLE t RENAME a TO z;
+        ALTER TABLE t ADD CONSTRAINT t_z_key UNIQUE (z)
+        """
+    )
+    named = {name: sorted(one.name for one in table.constraints if one.name) for name, table in shape.tables.items()}
+    assert named == {"t": ["t_a_b_key", "t_a_check", "t_a_check1", "t_b_a_key"], "Tüt": [], long: [], "y": []}
+
+
+def test_names_that_only_end_like_the_servers_are_compared(maker: Maker) -> None:
+    ours, theirs = (
+        f"""
+        CREATE TABLE p (id integer PRIMARY KEY);
+        CREATE TABLE t (a integer, b integer, CONSTRAINT {name}_pkey PRIMARY KEY (a), CONSTRAINT {name}_key UNIQUE (b),
+            CONSTRAINT {name}_check CHECK (a > 0), CONSTRAINT {name}_fkey FOREIGN KEY (a) REFERENCES p,
+            CONSTRAINT {name}_excl EXCLUDE USING btree (a WITH =))
+        """
+        for name in ("one", "other")
+    )
+    assert maker.told((ours,), (ours,)) == []
+    assert sorted(maker.told((ours,), (theirs,))) == sorted(
+        differs(f"t: {kind} one_{ending}", f"named one_{ending}", f"named other_{ending}")
+        for kind, ending in (
+            ("primary key", "pkey"),
+            ("unique", "key"),
+            ("check", "check"),
+            ("foreign key", "fkey"),
+            ("exclude", "excl"),
+        )
+    )
+
+
 def test_partitions_are_tables_and_what_they_have_from_their_parent_is_not_theirs(maker: Maker) -> None:
     parent = "CREATE TABLE days (day date NOT NULL, n integer CHECK (n > 0), UNIQUE (day)) PARTITION BY RANGE (day)"
     part = "CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"

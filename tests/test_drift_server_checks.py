@@ -16,7 +16,7 @@ from drift_models import metadata_of, tables
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import Place
-from sqlalchemy import Column, Integer, MetaData, String, Table
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, String, Table, UniqueConstraint
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import UserDefinedType
@@ -64,6 +64,27 @@ def test_what_the_models_have_and_the_migrations_have_not(server: Place, folder:
         "table shelves (id): in the models only",
     }
     assert checked(server, folder, models, database=False, ignore=["shelves", "books.pages"]).clean
+
+
+@each_server
+def test_a_name_that_models_give_is_told_where_the_server_made_one_up(server: Place, folder: Folder) -> None:
+    """In a new database each name that the server would not give is the models', however it ends."""
+    add(folder, 1, 'self.create_table("t", Column("a", Integer, unique=True))')
+    name = "no_two_key" if server.database == "postgresql" else "slug"
+    models = MetaData()
+    Table("t", models, Column("a", Integer), UniqueConstraint("a", name=name))
+    (found,) = checked(server, folder, models).between("models", "migrations")
+    assert found.text == (f"t: unique {name}: named {name} in the models, without a name of its own in the migrations")
+
+
+@each_server
+def test_a_name_that_the_server_made_up_of_a_former_name_is_no_difference(server: Place, folder: Folder) -> None:
+    add(folder, 1, 'self.create_table("old", Column("b", Integer, CheckConstraint("b > 0"), unique=True))')
+    add(folder, 2, 'self.rename_table("old", "t"); self.rename_column("t", "b", "a")')
+    models = MetaData()
+    Table("t", models, Column("a", Integer, CheckConstraint("a > 0"), unique=True))
+    report = checked(server, folder, models)
+    assert report, str(report)
 
 
 @each_server

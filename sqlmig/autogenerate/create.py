@@ -12,7 +12,7 @@ from ..drift.check import is_ignored, modelled_database, read_shape, without_wha
 from ..drift.compare import Difference
 from ..drift.models import as_metadata
 from ..drift.report import finding
-from ..drift.shape import Shape
+from ..drift.shape import Shape, made_at_once
 from ..template import names_of, write_new
 from .changes import Changes, Told
 from .ground import Ground
@@ -109,7 +109,7 @@ def _write(
 
 def _modelled(migrator: Migrator, models: Sequence[MetaData]) -> Target:
     with modelled_database(migrator, models) as twin:
-        return of_models(models, read_shape(twin), twin.db.engine.dialect)
+        return of_models(models, made_at_once(read_shape(twin)), twin.db.engine.dialect)
 
 
 def _remarks(proof: Proof, up: Changes, down: Changes) -> Iterator[str]:

@@ -10,6 +10,7 @@ from sqlalchemy import Column
 from sqlalchemy.schema import CreateColumn
 
 from ..drift import shape as shapes
+from ..drift.postgresql_names import made_up_name
 from ..schema.ddl import plain
 from ..schema.sqlite.tokens import significant
 from .code import Raw, literal
@@ -32,7 +33,7 @@ def modified(dialect: Dialect, table: str, column: Column[Any]) -> Statement:
 
 def renamed_key(dialect: Dialect, table: str, wanted: str | None, there: str | None) -> Statement | None:
     """PostgreSQL: have a primary key under another name; None is the one that the server gives."""
-    usual = f"{table.rpartition('.')[2]}_pkey"[:63]
+    usual = made_up_name("p", table.rpartition(".")[2])
     old, new = there or usual, wanted or usual
     if dialect.name != "postgresql" or old == new:
         return None

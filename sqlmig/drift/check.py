@@ -22,7 +22,7 @@ from .compare import Difference, compare
 from .models import as_metadata, create_models
 from .report import Comparison, DriftReport, told
 from .scratch import BEFOREHAND, filled_database, shape_of, twin_on
-from .shape import Shape, Table
+from .shape import Shape, Table, made_at_once
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -164,7 +164,7 @@ def modelled_shape(migrator: Migrator, models: Sequence[MetaData]) -> Shape:
         ConfigurationError: They cannot be created there.
     """
     with modelled_database(migrator, models) as twin:
-        return read_shape(twin)
+        return made_at_once(read_shape(twin))
 
 
 @contextmanager

@@ -84,12 +84,18 @@ FROM {_FROM} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT 
 JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef f ON f.adrelid = c.oid AND f.adnum = a.attnum
 WHERE {_TABLES} ORDER BY c.oid, a.attnum"""
 
-# What a partition or a child has from its parent is told with that.
+# What a partition or a child has from its parent is told with that. The second list of columns is that from which the
+# server makes a name: of an index all, expressions too, which are called there as the server calls them.
 CONSTRAINTS = f"""
-SELECT k.conrelid::bigint, k.conname::text, k.contype::text,
+SELECT k.conrelid::bigint, k.conname::text, k.contype::text, c.relname::text,
     {_commented("pg_get_constraintdef(k.oid)", "k.oid", "pg_constraint")},
     ARRAY(SELECT u.attname::text FROM unnest(k.conkey) WITH ORDINALITY i(attnum, place)
         JOIN pg_attribute u ON u.attrelid = k.conrelid AND u.attnum = i.attnum ORDER BY i.place),
+    ARRAY(SELECT coalesce(u.attname, v.attname)::text FROM pg_index x
+        CROSS JOIN unnest(x.indkey) WITH ORDINALITY i(attnum, place)
+        JOIN pg_attribute v ON v.attrelid = x.indexrelid AND v.attnum = i.place
+        LEFT JOIN pg_attribute u ON u.attrelid = k.conrelid AND u.attnum = nullif(i.attnum, 0)
+        WHERE x.indexrelid = k.conindid AND k.contype IN ('u', 'x') ORDER BY i.place),
     (SELECT m.nspname::text FROM pg_class p JOIN pg_namespace m ON m.oid = p.relnamespace WHERE p.oid = k.confrelid),
     (SELECT p.relname::text FROM pg_class p WHERE p.oid = k.confrelid)
 FROM {_FROM} JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x', 'f', 'c')

@@ -17,6 +17,7 @@ from ..backends.raw import ask_any
 from ..backends.sqlite import quoted
 from ..safety.postgresql.statements import literal
 from . import postgresql_queries as queries
+from .postgresql_names import could_be_made_up, is_made_up
 from .shape import Column, Constraint, Index, Shape, Table, Thing, Wording
 from .wording import number, postgresql_meaning, split_at
 
@@ -25,8 +26,6 @@ __all__ = ["read_postgresql", "usual_schema"]
 _Rows: TypeAlias = "list[tuple[Any, ...]]"
 
 _KINDS = {"p": "primary key", "u": "unique", "x": "exclude", "f": "foreign key", "c": "check"}
-# How the server ends the names that it gives, whatever table and columns were called then.
-_ENDINGS = {"p": "pkey", "u": "key", "x": "excl", "f": "fkey", "c": "check"}
 _NUMERIC = re.compile(r"smallint|integer|bigint|numeric|real|double precision|money")
 _NEXT = re.compile(r"nextval\('(?:[^']|'')*'::regclass\)")
 # Words for one moment: that at which the transaction began.
@@ -194,15 +193,24 @@ class _Reading:
         self._things["sequence", full] = Thing("sequence", full, Wording.plain(" ".join(words)))
 
     def _constraint(
-        self, name: str, kind: str, said: str, columns: list[str], schema: str | None, parent: str | None
+        self,
+        name: str,
+        kind: str,
+        table: str,
+        said: str,
+        columns: list[str],
+        indexed: list[str],
+        schema: str | None,
+        parent: str | None,
     ) -> Constraint:
         return Constraint(
             kind=_KINDS[kind],
             # Those of a CHECK are in what it says, in an order of their own.
             columns=() if kind == "c" else tuple(columns),
             definition=Wording(postgresql_meaning(said), said),
-            name=None if re.search(rf"_{_ENDINGS[kind]}\d*\Z", name) else name,
+            name=None if is_made_up(name, kind, table, indexed or columns) else name,
             parent=self._name(schema, parent) if schema and parent else None,
+            surely_named=not could_be_made_up(name, kind),
         )
 
     def _index(self, schema: str, name: str, table: str, unique: bool, said: str) -> Index:

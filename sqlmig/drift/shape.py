@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..schema.sqlite.definition import folded
 
-__all__ = ["COLUMN_FACETS", "Column", "Constraint", "Index", "Shape", "Table", "Thing", "Wording"]
+__all__ = ["COLUMN_FACETS", "Column", "Constraint", "Index", "Shape", "Table", "Thing", "Wording", "made_at_once"]
 
 
 @dataclass(frozen=True)
@@ -161,3 +161,12 @@ class Shape:
         """Whether it is there, as a table, or as a view that triggers and indexes may belong to."""
         key = self.key(name)
         return key in self.tables or any((kind, key) in self.things for kind in ("view", "materialized view"))
+
+
+def made_at_once(shape: Shape) -> Shape:
+    """The same of a schema in which nothing was ever renamed: there each name that a constraint has was given to it."""
+    tables = {
+        key: replace(table, constraints=tuple(replace(one, surely_named=True) for one in table.constraints))
+        for key, table in shape.tables.items()
+    }
+    return replace(shape, tables=tables)
