@@ -197,17 +197,70 @@ def test_what_the_models_have_not(migrator: Migrator) -> None:
         ("a INT, b INT", "b INT, a INT"),
         ("a INT, b INT, UNIQUE (a), CHECK (a > b)", "a INT, b INT, CHECK (a > b), UNIQUE (a)"),
         ("A INT", "a INT"),
+        ("a INT CHECK (a <> 1 AND a == 2)", "a INT CHECK (a != 1 AND a = 2)"),
+        ("a INT NOT NULL UNIQUE", "a INT NOT NULL ON CONFLICT ABORT UNIQUE ON CONFLICT ABORT"),
+        ("a TEXT COLLATE NOCASE, UNIQUE (a ASC)", "a TEXT COLLATE NOCASE, UNIQUE ('a' COLLATE nocase)"),
+        ("a INTEGER PRIMARY KEY", "a INTEGER, PRIMARY KEY (a DESC)"),
     ],
 )
 def test_two_ways_to_say_the_same(folder: Folder, tmp_path: Path, some: str, others: str) -> None:
-    parent = "CREATE TABLE p (i INTEGER PRIMARY KEY)"
-    folder.add(1, f"self.execute_sql({parent!r}); self.execute_sql({f'CREATE TABLE t ({some}) /* so */'!r})")
+    made = f"CREATE TABLE t ({some}) /* so */", f"CREATE TABLE IF NOT EXISTS 't' ({others})"
+    assert _told_of_two(folder, tmp_path, *made) == []
+
+
+@pytest.mark.parametrize(
+    ("some", "others"),
+    [
+        ("t (a)", "t ((a) ASC)"),
+        ("t (lower(a), b DESC)", "t ((lower(a)), (b) DESC)"),
+        ("t (a) WHERE b > 1", "t (a) WHERE ((b > 1))"),
+        ("t (a || b) WHERE b <> 1", "t ((a || b)) WHERE b != 1"),
+    ],
+)
+def test_two_ways_to_say_the_same_of_an_index(folder: Folder, tmp_path: Path, some: str, others: str) -> None:
+    table = "CREATE TABLE t (a, b)"
+    made = [f"{table}; CREATE INDEX x ON {said}" for said in (some, others)]
+    assert _told_of_two(folder, tmp_path, *made) == []
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "said"),
+    [
+        (
+            "t (a INT NOT NULL PRIMARY KEY)",
+            "t (a INTEGER NOT NULL PRIMARY KEY)",
+            "column t.a: type INT in the migrations, type INTEGER in the database",
+        ),
+        (
+            "t (a TEXT, UNIQUE (a COLLATE NOCASE))",
+            "t (a TEXT, UNIQUE (a))",
+            "t: unique: UNIQUE (a COLLATE NOCASE) in the migrations, UNIQUE (a) in the database",
+        ),
+        (
+            "t (a TEXT, b TEXT, PRIMARY KEY (b, a COLLATE NOCASE))",
+            "t (a TEXT, b TEXT, PRIMARY KEY (b, a))",
+            "t: primary key: PRIMARY KEY (b, a COLLATE NOCASE) in the migrations, PRIMARY KEY (b, a) in the database",
+        ),
+        (
+            "t (a TEXT, UNIQUE (a DESC))",
+            "t (a TEXT, UNIQUE (a))",
+            "t: unique: UNIQUE (a DESC) in the migrations, UNIQUE (a) in the database",
+        ),
+    ],
+)
+def test_what_looks_like_the_same_and_is_not(folder: Folder, tmp_path: Path, some: str, others: str, said: str) -> None:
+    assert _told_of_two(folder, tmp_path, f"CREATE TABLE {some}", f"CREATE TABLE {others}") == [said]
+
+
+def _told_of_two(folder: Folder, tmp_path: Path, some: str, others: str) -> list[str]:
+    """What a check tells where the migrations make *some* of table t, and somebody has made *others* of it."""
+    for at, statement in enumerate(["CREATE TABLE p (i INTEGER PRIMARY KEY)", *some.split("; ")], 1):
+        folder.add(at, f"self.execute_sql({statement!r})")
     migrator = Migrator(tmp_path / "t.db", folder.path)
     migrator.migrate()
     with sqlite3.connect(tmp_path / "t.db") as raw:
-        raw.execute("DROP TABLE t")
-        raw.execute(f"CREATE TABLE IF NOT EXISTS 't' ({others})")
-    assert str(migrator.check()) == "migrations and database agree"
+        raw.executescript(f"DROP TABLE t; {others}")
+    return [found.text for found in migrator.check().differences]
 
 
 @pytest.mark.parametrize(

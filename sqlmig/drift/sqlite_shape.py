@@ -8,6 +8,7 @@ the column or behind the columns, NOT NULL where a key implies it, actions and c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..backends.sqlite import ask, quoted
@@ -33,6 +34,10 @@ _SYNONYMS = {
     "REAL": "FLOAT",
     "CHARACTER": "CHAR",
 }
+# Two ways to write an operator, of which each character is a token.
+_OPERATORS = {("<", ">"): "!=", ("!", "="): "!=", ("=", "="): "="}
+# What SQLite does where a constraint is not kept, and nothing is said.
+_DEFAULT_CONFLICT = "ON CONFLICT ABORT"
 # What a foreign key does where it does not say so.
 _DEFAULT_ACTIONS = {"ON DELETE NO ACTION", "ON UPDATE NO ACTION", "INITIALLY IMMEDIATE"}
 
@@ -104,19 +109,26 @@ def _table(name: str, sql: str, keys: dict[str, tuple[str, ...]]) -> Table | Non
 
 
 def _column(table: TableDefinition, column: ColumnDefinition) -> Column:
-    default, generated, collation = (column.of_kind(kind) for kind in ("default", "generated", "collate"))
-    not_null = column.of_kind("not_null")
-    collated = folded(_name_in(table, collation)).upper() if collation else "BINARY"
+    default, generated, not_null = (column.of_kind(kind) for kind in ("default", "generated", "not_null"))
+    collated = _collation_of(table, column.name)
     return Column(
         name=column.name,
-        type=_type(column.type),
+        type=_type_of(table, column),
         nullable=not_null is None and not _is_key_without_null(table, column),
         default=None if default is None else _default(table.body_of(default)),
         generated=None if generated is None else _generated(table, generated),
         identity="AUTOINCREMENT" if _counts_on(table, column) else None,
         collation=None if collated == "BINARY" else collated,
-        others=" ".join(not_null.words) if not_null else "",
+        others=" ".join(word for word in not_null.words if word != _DEFAULT_CONFLICT) if not_null else "",
     )
+
+
+def _type_of(table: TableDefinition, column: ColumnDefinition) -> str:
+    key = table.primary_key
+    if key is None or table.without_rowid or folded(column.type) != "int" or len(key.columns) != 1:
+        return _type(column.type)
+    # An INTEGER would be the rowid, which numbers itself.
+    return "INT" if folded(key.columns[0]) == folded(column.name) else _type(column.type)
 
 
 def _type(declared: str) -> str:
@@ -166,15 +178,13 @@ def _generated(table: TableDefinition, generated: Written) -> Wording:
 def _constraints(table: TableDefinition, keys: dict[str, tuple[str, ...]]) -> Iterator[Constraint]:
     for found in table.all_constraints:
         columns = tuple(map(folded, found.columns))
-        names = ", ".join(columns)
         match found.kind:
             case "primary_key":
-                words = _joined(word for word in found.words if word not in ("ASC", "AUTOINCREMENT"))
-                yield Constraint("primary key", columns, Wording.plain(f"PRIMARY KEY ({names}){words}"))
+                said = f"PRIMARY KEY ({', '.join(_keys(table, found))}){_joined(_words_of_key(found))}"
+                yield Constraint("primary key", columns, Wording.plain(said))
             case "unique":
-                yield Constraint(
-                    "unique", columns, Wording.plain(f"UNIQUE ({names}){_joined(found.words)}"), found.name
-                )
+                said = f"UNIQUE ({', '.join(_keys(table, found))}){_joined(_words_of_key(found))}"
+                yield Constraint("unique", columns, Wording.plain(said), found.name)
             case "check":
                 said = table.body_of(found).strip()
                 meant = _meaning(_unwrapped(significant(said)))
@@ -182,6 +192,39 @@ def _constraints(table: TableDefinition, keys: dict[str, tuple[str, ...]]) -> It
                 yield Constraint("check", (), Wording(meant, f"CHECK ({said})"), found.name)
             case "foreign_key":
                 yield _foreign_key(table, found, columns, keys)
+
+
+def _words_of_key(found: Written) -> Iterator[str]:
+    return (word for word in found.words if word not in ("ASC", "AUTOINCREMENT", _DEFAULT_CONFLICT))
+
+
+def _keys(table: TableDefinition, found: Written) -> Iterator[str]:
+    """The columns of a key, each with its collation, where that is not the column's own, and with DESC."""
+    if found.column is not None:
+        yield from map(folded, found.columns)
+        return
+    tokens = significant(table.text_of(found))
+    for name, item in zip(found.columns, _items(tokens, _opening(tokens)), strict=True):
+        words = [folded(name)]
+        if (collation := _collation_in(item)) not in (None, _collation_of(table, name)):
+            words.append(f"COLLATE {collation}")
+        # The rowid has no order but its own.
+        if item[-1].is_word("DESC") and not (found.kind == "primary_key" and table.rowid_alias):
+            words.append("DESC")
+        yield " ".join(words)
+
+
+def _collation_in(item: Sequence[Token]) -> str | None:
+    for word, name in pairwise(item):
+        if word.is_word("COLLATE"):
+            return folded(name_of(name)).upper()
+    return None
+
+
+def _collation_of(table: TableDefinition, name: str) -> str:
+    column = table.column(name)
+    said = column.of_kind("collate") if column is not None else None
+    return folded(_name_in(table, said)).upper() if said else "BINARY"
 
 
 def _foreign_key(
@@ -223,11 +266,40 @@ def _joined(words: Iterator[str] | Sequence[str]) -> str:
 def _index(name: str, table: str, sql: str) -> Index:
     tokens = significant(sql)
     unique = tokens[1].is_word("UNIQUE")
-    keys = tokens[next(index for index, token in enumerate(tokens) if token.text == "(") :]
-    # Ascending is what a key is where it does not say.
-    meant = f"{'UNIQUE ' if unique else ''}{folded(table)} {_meaning([t for t in keys if not t.is_word('ASC')])}"
-    shown = f"{'UNIQUE ' if unique else ''}{' '.join(sql[keys[0].start :].split())}"
+    opening = _opening(tokens)
+    keys = ", ".join(_meaning(_key(item)) for item in _items(tokens, opening))
+    # Behind WHERE, if there is one.
+    condition = _meaning(_unwrapped(tokens[matching(tokens, opening) + 2 :]))
+    meant = f"{'UNIQUE ' if unique else ''}{folded(table)} ({keys}){condition and f' WHERE {condition}'}"
+    shown = f"{'UNIQUE ' if unique else ''}{' '.join(sql[tokens[opening].start :].split())}"
     return Index(name, table, unique, Wording(meant, shown))
+
+
+def _key(item: list[Token]) -> list[Token]:
+    """One key of an index, without parentheses around it, and without ASC, which it is where it does not say."""
+    item = item[:-1] if item[-1].is_word("ASC") else item
+    end = matching(item, 0) + 1 if item[0].text == "(" else 0
+    if end and (end == len(item) or item[end].is_word("COLLATE", "DESC")):
+        return [*_unwrapped(item[:end]), *item[end:]]
+    return item
+
+
+def _opening(tokens: Sequence[Token]) -> int:
+    return next(index for index, token in enumerate(tokens) if token.text == "(")
+
+
+def _items(tokens: list[Token], opening: int) -> Iterator[list[Token]]:
+    """What stands between the commas of a list in parentheses."""
+    item: list[Token] = []
+    depth = 0
+    for token in tokens[opening + 1 : matching(tokens, opening)]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if token.text == "," and depth == 0:
+            yield item
+            item = []
+        else:
+            item.append(token)
+    yield item
 
 
 def _essence(tokens: list[Token]) -> list[Token]:
@@ -247,8 +319,14 @@ def _unwrapped(tokens: list[Token]) -> list[Token]:
 
 
 def _meaning(tokens: Sequence[Token]) -> str:
-    # A text stays what it is; where a name can stand only, SQLite takes one in single quotes as well.
-    return " ".join(
-        token.text if token.kind == "string" else folded(name_of(token) if token.is_name else token.text)
-        for token in tokens
-    )
+    said: list[str] = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        operator = _OPERATORS.get((before.text, token.text)) if before is not None else None
+        if operator is not None:
+            said[-1] = operator
+        else:
+            # A text stays what it is; where a name can stand only, SQLite takes one in single quotes as well.
+            said.append(
+                token.text if token.kind == "string" else folded(name_of(token) if token.is_name else token.text)
+            )
+    return " ".join(said)
