@@ -362,6 +362,10 @@ def test_names_are_passed_over(migrator: Migrator, tmp_path: Path) -> None:
     assert len(migrator.check().differences) == 3
     assert migrator.check(ignore=["audit_*", "books.legacy", "h"])
     assert len(migrator.check(ignore=["audit_*"]).differences) == 2
+    # A text alone is one pattern, and its star does not hide all.
+    assert len(migrator.check(ignore="audit_*").differences) == 2
+    with pytest.raises(ConfigurationError, match="1 is no pattern of names"):
+        migrator.check(ignore=[1])  # type: ignore[list-item]
 
 
 def test_nothing_is_left_and_nothing_is_written(migrator: Migrator, tmp_path: Path) -> None:
@@ -461,7 +465,7 @@ def test_migrations_that_fail_on_an_empty_database(migrator: Migrator, folder: F
 
 
 def test_models_that_sqlite_cannot_hold(migrator: Migrator) -> None:
-    with pytest.raises(ConfigurationError, match=r"(?s)sqlite cannot hold.*table 'books', column 'extra'"):
+    with pytest.raises(ConfigurationError, match=r"(?s)sqlite cannot hold.*table 'books', column 'extra'\): can't render"):
         migrator.check(library(more=[Column("extra", ARRAY(Integer))]))
 
 
@@ -507,12 +511,37 @@ def test_models_by_name(module: Any) -> None:
         assert list(load_models(where).tables) == ["t1"]
 
 
+PROXY = """
+class Proxy:
+    def __getattr__(self, name):
+        raise RuntimeError("outside of a request")
+request = Proxy()
+"""
+
+
+def test_models_beside_a_proxy_of_a_web_framework(module: Any) -> None:
+    module("shop_models", MODELS + PROXY)
+    assert list(load_models("shop_models").tables) == ["t1"]
+    with pytest.raises(ConfigurationError, match="no MetaData"):
+        load_models("shop_models:request")
+
+
+def test_models_that_are_named_twice(module: Any, folder: Folder, tmp_path: Path) -> None:
+    """Each module is named for what it defines, and both have one base."""
+    module("shop_models", MODELS)
+    module("more_models", "from shop_models import *\nTable('t2', metadata, Column('id', Integer, primary_key=True))\n")
+    folder.add(1, 'self.execute_sql("CREATE TABLE t1 (id INTEGER PRIMARY KEY, n TEXT)")')
+    report = Migrator(tmp_path / "t.db", folder.path).check(["shop_models:metadata", "more_models:metadata"])
+    assert [found.text for found in report.differences] == ["table t2 (id): in the models only"]
+
+
 @pytest.mark.parametrize(
     ("source", "where", "said"),
     [
         ("", "nowhere_models:Base", "there is no module nowhere_models"),
         ("import nowhere_at_all", "shop_models:Base", "(?s)No module named 'nowhere_at_all'.*line 1"),
-        ("def f(:", "shop_models:Base", "SyntaxError"),
+        ("\ndef f(:", "shop_models:Base", r"SyntaxError: invalid syntax \(.*shop_models\.py, line 2\)"),
+        ("import sys\nsys.exit(0)", "shop_models:Base", r"(?s)cannot be imported.*SystemExit: 0 \(.*line 2\)"),
         ("x = 1\n1 / 0", "shop_models:Base", r"(?s)ZeroDivisionError.*line 2"),
         (MODELS, "shop_models:metdata", "Did you mean shop_models:metadata?"),
         (MODELS, "shop_models:Table", "no MetaData"),

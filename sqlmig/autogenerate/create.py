@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData
 
-from ..drift.check import is_ignored, modelled_database, read_shape, without_what_models_cannot_say
+from ..drift.check import is_ignored, modelled_database, patterns, read_shape, without_what_models_cannot_say
 from ..drift.compare import Difference
 from ..drift.models import as_metadata
 from ..drift.report import finding
@@ -47,6 +47,7 @@ def create(
         rename, drop, ask, ignore, allow_empty: As in `Migrator.create_migration`.
     """
     metadata = as_metadata(models, allow_empty=allow_empty)
+    ignore = patterns(ignore)
 
     def told(found: list[Difference], there: Shape) -> list[Difference]:
         return [one for one in without_what_models_cannot_say(found, there) if not is_ignored(one, ignore)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import MetaData
 
-from ..errors import CheckImpossible, MigrationError
+from ..errors import CheckImpossible, ConfigurationError, MigrationError
 from ..safety.fence import hands_off
 from .compare import Difference, compare
 from .models import as_metadata, create_models
@@ -34,6 +34,7 @@ __all__ = [
     "is_ignored",
     "migrated_database",
     "modelled_database",
+    "patterns",
     "read_shape",
     "without_what_models_cannot_say",
 ]
@@ -78,6 +79,7 @@ def check(
         models, ignore, database, allow_empty: As in `Migrator.check`.
     """
     metadata = None if models is None else as_metadata(models, allow_empty=allow_empty)
+    ignore = patterns(ignore)
     live = _live(migrator) if database else None
     newest = migrator.manager.get_target_version()
     modelled, head = _ours(migrator, metadata)
@@ -237,6 +239,23 @@ def read_shape(migrator: Migrator, schemas: Collection[str] | None = None) -> Sh
     with migrator.db.reading() as connection:
         raw: Any = connection.connection.dbapi_connection
         return shape_of(connection, raw, ignored, schemas)
+
+
+def patterns(ignore: Sequence[str]) -> list[str]:
+    """
+    What was passed as patterns of names; a text alone is one, and not its letters, of which a `*` would hide all.
+
+    Raises:
+        ConfigurationError: One is no text.
+    """
+    given = [ignore] if isinstance(ignore, str) else list(ignore)
+    for one in given:
+        if not isinstance(one, str):
+            raise ConfigurationError(
+                f"{one!r} is no pattern of names.\n  ignore= takes texts, in which * stands for any letters\n"
+                'Write it so: ignore=["audit_*", "books.legacy"]'
+            )
+    return given
 
 
 def is_ignored(found: Difference, patterns: Sequence[str]) -> bool:

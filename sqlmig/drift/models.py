@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -81,7 +82,8 @@ def as_metadata(models: object, *, allow_empty: bool = False) -> list[MetaData]:
             "Import those modules where the models are named, or say that none is meant: allow_empty=True,"
             " --allow-empty."
         )
-    return kept
+    # Two modules may be named for what they define, and have one base.
+    return list({id(metadata): metadata for metadata in kept}.values())
 
 
 def create_models(connection: Connection, models: Iterable[MetaData]) -> None:
@@ -97,7 +99,8 @@ def create_models(connection: Connection, models: Iterable[MetaData]) -> None:
             metadata.create_all(connection, checkfirst=False)
         except CompileError as error:
             raise ConfigurationError(
-                f"The models have something that {dialect} cannot hold.\n  {_first_line(error)}\n"
+                f"The models have something that {dialect} cannot hold.\n"
+                f"  {re.sub('Compiler <.*?> ', '', _first_line(error))}\n"
                 f"Give it a type of its own there: Column(..., JSONB().with_variant(JSON(), {dialect!r})),"
                 " or compare with the database that they are for: --url."
             ) from error
@@ -114,7 +117,11 @@ def create_models(connection: Connection, models: Iterable[MetaData]) -> None:
 def _metadata_of(found: object) -> MetaData | None:
     if isinstance(found, MetaData):
         return found
-    inner = getattr(found, "metadata", None)
+    try:
+        inner = getattr(found, "metadata", None)
+    except Exception:
+        # A proxy of what is there in a request only, as web frameworks have them.
+        return None
     return inner if isinstance(inner, MetaData) else None
 
 
@@ -128,13 +135,16 @@ def _imported(name: str, where: str) -> Any:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "") in _parents(name):
             facts = f"there is no module {error.name}; looked from {here} and along sys.path"
             hint = "Check the spelling, or install the application, and run it from its folder."
         else:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            facts = f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+            place, said = (last.filename, last.lineno), str(error)
+            if isinstance(error, SyntaxError) and error.filename:
+                place, said = (error.filename, error.lineno), error.msg
+            facts = f"{type(error).__name__}: {said} ({place[0]}, line {place[1]})"
             hint = f'Mend it; to see it alone: python -c "import {name}"'
         raise ConfigurationError(f"The models {where!r} cannot be imported.\n  {facts}\n{hint}") from error
 
