@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_support import server_of_its_own
 from click.testing import CliRunner, Result
 from conftest import Folder
 from sqlalchemy import (
@@ -32,6 +33,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects import mysql
 
 from sqlmig import MigrationFailed, Migrator, NewMigration, RenameImpossible, RenameQuestion, RenameUnclear
 from sqlmig.cli.app import app
@@ -391,6 +393,16 @@ def _own_terminal(file: int) -> None:
     import termios
 
     fcntl.ioctl(file, termios.TIOCSCTTY, 0)
+
+
+def test_a_type_of_mysqls_that_needs_its_length(folder: Folder, tmp_path: Path) -> None:
+    metadata = MetaData()
+    Table("t", metadata, Column("id", Integer, primary_key=True), Column("hash", mysql.VARBINARY(20)))
+    with server_of_its_own("mariadb", tmp_path) as server:
+        migrator = server.migrator(folder)
+        assert "VARBINARY(20)" in str(migrator.create_migration("hashes", metadata).source)
+        migrator.migrate()
+        assert migrator.check(metadata)
 
 
 def _read_until(file: int, wanted: bytes | None, *, again: bytes = b"") -> bytes:

@@ -465,7 +465,9 @@ def test_migrations_that_fail_on_an_empty_database(migrator: Migrator, folder: F
 
 
 def test_models_that_sqlite_cannot_hold(migrator: Migrator) -> None:
-    with pytest.raises(ConfigurationError, match=r"(?s)sqlite cannot hold.*table 'books', column 'extra'\): can't render"):
+    with pytest.raises(
+        ConfigurationError, match=r"(?s)sqlite cannot hold.*table 'books', column 'extra'\): can't render"
+    ):
         migrator.check(library(more=[Column("extra", ARRAY(Integer))]))
 
 

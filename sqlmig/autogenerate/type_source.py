@@ -58,7 +58,8 @@ def spelled(type_: TypeEngine[Any] | type[TypeEngine[Any]], dialect: Dialect) ->
     type_ = type_() if isinstance(type_, type) else type_
     try:
         return str(dialect.type_compiler_instance.process(type_))
-    except (CompileError, NotImplementedError, AttributeError):
+    except (CompileError, NotImplementedError, AttributeError, TypeError):
+        # TypeError: MySQL's VARBINARY without its length.
         return None
 
 
