@@ -57,10 +57,7 @@ def plan(options: Options, target: int | None, sql: bool, with_rows: bool) -> No
     looking = reader(options).migrator
     looking.manager.require_files()
     found: Plan | SqlPlan
-    if sql:
-        found = looking.get_migration_sql(target, with_rows=with_rows)
-    else:
-        found = looking.get_migration_plan(target)
+    found = looking.get_migration_sql(target, with_rows=with_rows) if sql else looking.get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:
