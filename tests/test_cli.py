@@ -310,16 +310,17 @@ def on_a_terminal(words: list[str], environment: dict[str, str]) -> str:
     return read.decode()
 
 
-def test_looking_at_a_file_makes_none(folder: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["sqlite:///{}", "sqlite:///file:{}?uri=true", "sqlite+aiosqlite:///{}"])
+def test_looking_at_a_file_makes_none(folder: Folder, tmp_path: Path, form: str) -> None:
     folder.table(1)
-    for words in (["status"], ["plan"], ["history"], ["validate"]):
-        given = ["--url", f"sqlite:///{tmp_path / 'mistyped.db'}", "--path", str(folder.path)]
+    for words in (["status"], ["plan"], ["plan", "--sql"], ["history"], ["validate"], ["doctor"]):
+        given = ["--url", form.format(tmp_path / "mistyped.db"), "--path", str(folder.path)]
         assert CliRunner().invoke(app, [*words, *given]).exit_code == 0
     assert "mistyped.db (not there yet)" in CliRunner().invoke(app, ["status", *given]).stdout
     assert not (tmp_path / "mistyped.db").exists()
 
 
-@pytest.mark.parametrize("command", ["down", "repair", "snapshot"])
+@pytest.mark.parametrize("command", ["down", "redo", "repair", "snapshot"])
 def test_what_needs_a_database_makes_none(folder: Folder, tmp_path: Path, command: str) -> None:
     folder.table(1)
     given = ["--url", f"sqlite:///{tmp_path / 'mistyped.db'}", "--path", str(folder.path)]

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, NoReturn
+from urllib.parse import unquote, urlsplit
 
 import click
 from sqlalchemy.engine import URL, Engine, make_url
@@ -203,11 +204,15 @@ def require_database(found: Migrator) -> None:
 
 
 def _is_there(found: Migrator) -> bool:
-    engine = found.db.engine
-    file = engine.url.database
-    if engine.dialect.name != "sqlite" or not file or file.startswith((":", "file:")):
+    """Whether looking at the database makes none; what is in memory is made by whoever looks, and gone again."""
+    url = found.db.engine.url
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return True
-    return os.path.exists(file)
+    if not url.database.startswith("file:"):
+        return os.path.exists(url.database)
+    # https://sqlite.org/uri.html
+    path = unquote(urlsplit(url.database).path)
+    return path in ("", ":memory:") or "memory" in str(url.query.get("mode")) or os.path.exists(path)
 
 
 def scratch_migrator(options: Options) -> Migrator:
