@@ -31,7 +31,7 @@ from .type_source import type_node
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
 
-__all__ = ["ItemSource", "constraints_of", "name_of_constraint", "target_of", "unbound"]
+__all__ = ["ItemSource", "checks_of_type", "constraints_of", "name_of_constraint", "target_of", "unbound"]
 
 # Spelled by each database in its own way.
 _MOMENTS = ("now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp")
@@ -96,18 +96,13 @@ class ItemSource:
     def _ordered(self, table: Table) -> list[Constraint]:
         """Those that this database gets, in the order in which they were declared."""
         compiler: Any = self.dialect.ddl_compiler(self.dialect, None)  # type: ignore[arg-type]
+        own = [check for column in table.columns for check in checks_of_type(column, self.dialect)]
         kept: list[Constraint] = []
         for constraint in constraints_of(table):
             rule = getattr(constraint, "_create_rule", None)
-            own = getattr(constraint, "_type_bound", False) and self._comes_with_type(table)
-            if (rule is None or rule(compiler)) and not own:
+            if (rule is None or rule(compiler)) and constraint not in own:
                 kept.append(constraint)
         return kept
-
-    @staticmethod
-    def _comes_with_type(table: Table) -> bool:
-        """Whether a type makes its CHECK under the same name in a migration, which knows no naming convention."""
-        return "ck" not in table.metadata.naming_convention and CheckConstraint not in table.metadata.naming_convention
 
     def _inline_keys(self, table: Table, without: Collection[Any]) -> Iterator[ForeignKeyConstraint]:
         seen = set()
@@ -143,7 +138,6 @@ class ItemSource:
         keys: Collection[ForeignKeyConstraint] = (),
         unique: bool = False,
         primary: bool = True,
-        checked: bool = True,
     ) -> Call:
         """
         A column.
@@ -152,12 +146,12 @@ class ItemSource:
             keys: Foreign keys of it alone, to be said with it.
             unique: Whether its UNIQUE is to be said with it.
             primary: Whether the primary key is said with the columns.
-            checked: Whether the CHECK of its type may come with it.
         """
         self._need("Column")
-        table = column.table
-        checked = checked and table is not None and self._comes_with_type(table)
-        args: list[Node] = [literal(column.name), type_node(column.type, self.dialect, self.imports, checked=checked)]
+        checks = checks_of_type(column, self.dialect)
+        check_name = name_of_constraint(checks[0], self.dialect) if checks else None
+        kind = type_node(column.type, self.dialect, self.imports, checked=bool(checks), check_name=check_name)
+        args: list[Node] = [literal(column.name), kind]
         args += [self._foreign_key(key) for key in keys]
         if column.computed is not None:
             args.append(self._computed(column.computed))
@@ -272,6 +266,26 @@ def constraints_of(table: Table) -> list[Constraint]:
     """All constraints of a table; a CHECK that was declared with a column is no other."""
     checks = [one for column in table.columns for one in column.constraints if isinstance(one, CheckConstraint)]
     return [*table._sorted_constraints, *(one for one in checks if one not in table.constraints)]
+
+
+def checks_of_type(column: Column[Any], dialect: Dialect) -> list[CheckConstraint]:
+    """
+    The CHECK that the column's type makes (`create_constraint=True`), if the type can say what it is called.
+
+    A migration knows no naming convention: there the type is given the whole name. That of a native ENUM is the type's
+    own as well. With variants there may be more than one, of which a database gets one.
+    """
+    table = column.table
+    found = [
+        one
+        for one in (table.constraints if table is not None else ())
+        if isinstance(one, CheckConstraint) and getattr(one, "_type_bound", False) and list(one.columns) == [column]
+    ]
+    names = {name_of_constraint(one, dialect) for one in found}
+    native = getattr(column.type, "native_enum", False)
+    if len(names) != 1 or (native and names != {column.type.name}):  # type: ignore[attr-defined]
+        return []
+    return found
 
 
 def name_of_constraint(constraint: Any, dialect: Dialect) -> str | None:

@@ -78,7 +78,7 @@ class Operations:
     ) -> Statement:
         """Add a column, with what constraints of it can be said with it."""
         items = ItemSource(self.dialect)
-        node = items.column(column, keys=keys, unique=unique, primary=False, checked=False)
+        node = items.column(column, keys=keys, unique=unique, primary=False)
         filled = column.server_default is not None or column.computed is not None or column.identity is not None
         notes = []
         if not column.nullable and not filled:

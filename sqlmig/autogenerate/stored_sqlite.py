@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -80,6 +81,7 @@ class _Stored:
             folded(column["name"]): column["type"]
             for column in inspect(connection).get_columns(definition.name, schema=metadata.schema)
         }
+        self._flags = dict(self._checks_of_flags())
 
     def table(self) -> Table:
         """The table, with its constraints."""
@@ -94,7 +96,8 @@ class _Stored:
             options["sqlite_strict"] = True
         items: list[SchemaItem] = [self._column(column) for column in written.columns]
         for found in written.all_constraints:
-            items += self._constraint(found)
+            if found not in self._flags.values():
+                items += self._constraint(found)
         return Table(written.name, self.metadata, *items, **options)
 
     def _column(self, column: ColumnDefinition) -> Column[Any]:
@@ -125,8 +128,20 @@ class _Stored:
             if spelled(found, self.connection.dialect) == f'{words} COLLATE "{collated}"':
                 return generic(found, self.connection.dialect)
         elif found is not None and collated is None and spelled(found, self.connection.dialect) == words.upper():
+            check = self._flags.get(folded(column.name))
+            if check is not None:
+                return Boolean(create_constraint=True, name=check.name)
             return generic(found, self.connection.dialect)
         return DatabaseType(words if collated is None else f"{words} COLLATE {quoted(collated)}".strip())
+
+    def _checks_of_flags(self) -> Iterator[tuple[str, Written]]:
+        """The CHECKs that a Boolean makes, by its column: its type says them, for other databases refuse the words."""
+        for found in self.definition.all_constraints:
+            tokens = significant(self.definition.body_of(found)) if found.kind == "check" else []
+            if [token.text.upper() for token in tokens[1:]] == ["IN", "(", "0", ",", "1", ")"] and tokens[0].is_name:
+                name = folded(name_of(tokens[0]))
+                if isinstance(self._types.get(name), Boolean):
+                    yield name, found
 
     def _constraint(self, found: Written) -> Iterator[SchemaItem]:
         options: dict[str, Any] = {"name": found.name}

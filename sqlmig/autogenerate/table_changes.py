@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
 from ..drift import shape as shapes
 from ..drift.compare import Difference
 from ..schema.sqlite.tokens import refers_to
+from .item_source import checks_of_type
 from .server_changes import modified, numbered, renamed_key, unnumbered
 
 if TYPE_CHECKING:
@@ -179,6 +180,12 @@ class TableChanges:
                 self._given += [new] if unique else []
         if not self.changes.do(self.operations.add_column(self.table, column, keys=keys, unique=unique)):
             self._given = [one for one in self._given if tuple(map(key, one.columns)) != alone]
+        elif checks_of_type(column, self.target.dialect):
+            still = [one.left for one in self.changes.of_kind("check")]
+            checks = [
+                one.left for one in constraints if isinstance(one.left, shapes.Constraint) and one.kind == "check"
+            ]
+            self._given += [check for check in checks if check not in still]
 
     def _can_come(self, made: ForeignKeyConstraint, wanted: shapes.Constraint) -> bool:
         """Whether a foreign key can be said with its column."""

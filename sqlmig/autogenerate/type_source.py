@@ -31,15 +31,23 @@ _POSITIONAL = ("length", "precision", "scale", "item_type", "display_width")
 _OF_CHECKS = ("create_constraint", "name")
 
 
-def type_node(type_: TypeEngine[Any], dialect: Dialect, imports: Imports, *, checked: bool = False) -> Node:
+def type_node(
+    type_: TypeEngine[Any],
+    dialect: Dialect,
+    imports: Imports,
+    *,
+    checked: bool = False,
+    check_name: str | None = None,
+) -> Node:
     """
     A type as source.
 
     Args:
         checked: Whether the CHECK that a Boolean or an Enum makes (`create_constraint=True`) is to come with it.
+        check_name: What this is called in the database.
     """
     known = [dialect, *(other for other in _dialects() if other.name != dialect.name)]
-    types = _Types(known, checked)
+    types = _Types(known, checked, check_name)
     node = types.node(type_)
     try:
         alike = node is not None and spelled(types.evaluated(node), dialect) == spelled(type_, dialect)
@@ -85,8 +93,8 @@ class _Types:
         dialects: That of the database first.
     """
 
-    def __init__(self, dialects: list[Dialect], checked: bool) -> None:
-        self.dialects, self.checked = dialects, checked
+    def __init__(self, dialects: list[Dialect], checked: bool, check_name: str | None) -> None:
+        self.dialects, self.checked, self.check_name = dialects, checked, check_name
         self._homes: dict[str, str] = {}
 
     def node(self, type_: TypeEngine[Any]) -> Node | None:
@@ -159,10 +167,10 @@ class _Types:
     def _called(self, type_: TypeEngine[Any], cls: type, name: str) -> Call:
         """The class with those arguments that make a difference to one of the databases."""
         arguments: dict[str, Node] = {}
-        named = isinstance(type_, Boolean) and type_.create_constraint and self.checked
+        of_check = self._of_check(type_) if isinstance(type_, Boolean) else {}
         for argument, default in _arguments(cls):
-            value = getattr(type_, argument, None)
-            if value is None or value is default or (argument in _OF_CHECKS and not named):
+            value = of_check.get(argument) if argument in _OF_CHECKS else getattr(type_, argument, None)
+            if value is None or value is default:
                 continue
             node = self._argument(value)
             if node is not None and value != default:
@@ -187,15 +195,23 @@ class _Types:
             return False
         return all(spelled(first, dialect) == spelled(second, dialect) for dialect in self.dialects)
 
+    def _of_check(self, type_: Boolean | Enum) -> dict[str, Any]:
+        """The arguments by which it makes its CHECK; none where that does not come with it."""
+        if not type_.create_constraint or not self.checked:
+            return {}
+        return {"create_constraint": True, "name": self.check_name}
+
     def _enum(self, type_: Enum, name: str) -> Call:
         options: dict[str, Any] = {}
-        if type_.name is not None and (type_.native_enum or (type_.create_constraint and self.checked)):
-            options["name"] = str(type_.name)
+        of_check = self._of_check(type_)
+        called = type_.name if type_.native_enum else of_check.get("name")
+        if called is not None:
+            options["name"] = str(called)
         if getattr(type_, "schema", None) is not None:
             options["schema"] = str(type_.schema)
         if not type_.native_enum and not name.endswith("ENUM"):
             options["native_enum"] = False
-        if type_.create_constraint and self.checked:
+        if of_check:
             options["create_constraint"] = True
         longest = max((len(label) for label in type_.enums), default=0)
         if type_.length not in (None, longest) and not name.endswith("ENUM"):
