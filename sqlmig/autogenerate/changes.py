@@ -7,7 +7,7 @@ went along with a column, or what a change has moved, is seen and not guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import ForeignKeyConstraint
@@ -81,6 +81,15 @@ class Changes:
         self.statements.append(statement)
         return True
 
+    def do_together(self, statements: Sequence[Statement], text: str) -> None:
+        """Try statements of which each needs the others, on a database that undoes them all where one fails."""
+        try:
+            self.ground.run(*statements)
+        except Refused as error:
+            self.refused[text] = str(error)
+            return
+        self.statements += statements
+
     def run(self) -> None:
         """Go on until nothing differs, or nothing helps."""
         for _ in range(_ROUNDS):
@@ -117,8 +126,8 @@ class Changes:
             if not isinstance(right, shapes.Thing):
                 continue
             if right.kind == "type" and isinstance(left, shapes.Thing):
-                for statement in change_enum(self, left, right) if right.definition.shown.startswith("ENUM") else ():
-                    self.do(statement)
+                if right.definition.shown.startswith("ENUM"):
+                    self.do_together(list(change_enum(self, left, right)), f"labels of the type {left.name}")
             elif right.kind not in BUILT_ON or left is not None:
                 # One that differs is made anew; where nothing is to be, something else has made it.
                 self.do(removing(right, self.ground.dialect))
@@ -331,7 +340,11 @@ class Changes:
                 self.do(self.operations.create_constraint(found.table, found.left))
 
     def drop_constraint(self, table: str, there: shapes.Constraint) -> bool:
-        """Drop a constraint: by its kind and columns where it has no name, unless others are over these too."""
+        """Drop a constraint."""
+        return self.do(self.dropping(table, there))
+
+    def dropping(self, table: str, there: shapes.Constraint) -> Statement:
+        """What drops a constraint: by its kind and columns where it has no name, unless others are over these too."""
         columns, name = self.spelled(table, there), there.name
         found = self.shape.tables.get(self.shape.key(table))
         alike = [
@@ -343,7 +356,7 @@ class Changes:
             names = self.ground.names_of(table, there.kind.replace(" ", "_"), columns)
             unknown = [known for known in names if known not in {one.name for one in alike}]
             name = unknown[0] if len(unknown) == 1 else None
-        return self.do(self.operations.drop_constraint(table, there, name, columns))
+        return self.operations.drop_constraint(table, there, name, columns)
 
     def spelled(self, table: str, constraint: shapes.Constraint) -> list[str]:
         """The columns that a constraint is over, as they are spelled there; of a CHECK, those that are in it."""

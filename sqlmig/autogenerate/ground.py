@@ -53,18 +53,19 @@ class Ground:
             self._shape = read_shape(self.twin)
         return self._shape
 
-    def run(self, statement: Statement) -> None:
+    def run(self, *statements: Statement) -> None:
         """
-        Run a statement as it will be written.
+        Run statements as they will be written, in one transaction.
 
         Raises:
-            Refused: It fails.
+            Refused: One fails.
         """
         self._shape = None
         names: dict[str, Any] = {"self": self._migration}
         try:
             with self.twin.db.transaction():
-                exec(source(statement), names)
+                for statement in statements:
+                    exec(source(statement), names)
         except (MigrationError, SQLAlchemyError) as error:
             raise Refused(_said(error)) from error
 

@@ -172,7 +172,7 @@ class Operations:
         index = self.target.index_named(table, wanted.name) if made is None and wanted.name is not None else None
         if index is not None:
             # On MariaDB and MySQL a unique index is a constraint.
-            return self._index(index, table, text)
+            return self.made_index(index, table, text)
         if made is not None and self._goes_beyond(made):
             return execute(plain(self.dialect, AddConstraint(made)), text) if self._alters else None
         items = ItemSource(self.dialect)
@@ -238,10 +238,11 @@ class Operations:
         """Make an index of the target."""
         found = self.target.index(wanted)
         text = f"create index {wanted.name} on {wanted.table}"
-        return None if found is None else self._index(found, wanted.table, text)
+        return None if found is None else self.made_index(found, wanted.table, text)
 
     @staticmethod
-    def _index(found: IndexSource, table: str, text: str) -> Statement:
+    def made_index(found: IndexSource, table: str, text: str) -> Statement:
+        """Make an index of which all is known."""
         if found.statement is not None:
             return execute(found.statement, text)
         options: list[tuple[str, Node]] = []

@@ -38,7 +38,7 @@ from .type_source import generic
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
 
-__all__ = ["of_server"]
+__all__ = ["index_of", "of_server"]
 
 # A text, with the cast that PostgreSQL writes behind it.
 _TEXT = re.compile(r"'((?:[^'\\]|'')*)'(?:::(?:character varying|text|character|bpchar))?")
@@ -52,7 +52,7 @@ def of_server(connection: Connection, shape: shapes.Shape) -> Target:
     tables = {key: _Reflected(connection, shape, table).table(metadata) for key, table in shape.tables.items()}
     dialect = connection.dialect
     indexes = {
-        (shape.key(index.table), shape.key(index.name)): _index(
+        (shape.key(index.table), shape.key(index.name)): index_of(
             index.name, index.table, index.definition.shown, dialect
         )
         for index in shape.indexes.values()
@@ -61,7 +61,7 @@ def of_server(connection: Connection, shape: shapes.Shape) -> Target:
         for one in table.constraints:
             # MariaDB and MySQL take a unique index for a constraint, whatever its keys are.
             if one.kind == "unique" and one.name is not None and not _is_plain(one):
-                made = _index(one.name, table.name, one.definition.shown, dialect)
+                made = index_of(one.name, table.name, one.definition.shown, dialect)
                 indexes[shape.key(table.name), shape.key(one.name)] = made
     return Target(shape, connection.dialect, tables, indexes, given_names=False)
 
@@ -185,7 +185,7 @@ def _default(said: str) -> Any:
     return found[1].replace("''", "'") if found else text(unbound(said))
 
 
-def _index(full_name: str, table: str, shown: str, dialect: Dialect) -> IndexSource:
+def index_of(full_name: str, table: str, shown: str, dialect: Dialect) -> IndexSource:
     """An index by what the catalogue says of it."""
     name, unique = split(full_name)[1], shown.startswith("UNIQUE ")
     said, postgresql = shown.removeprefix("UNIQUE "), dialect.name == "postgresql"

@@ -12,8 +12,10 @@ from sqlalchemy.schema import CreateColumn
 from ..drift import shape as shapes
 from ..drift.postgresql_names import made_up_name
 from ..schema.ddl import plain
-from ..schema.sqlite.tokens import significant
+from ..schema.sqlite.tokens import refers_to, significant
 from .code import Raw, literal
+from .operations import condition_of
+from .reflected import index_of
 from .statements import Statement
 from .things import execute, sql_name
 
@@ -97,22 +99,60 @@ def change_enum(changes: Changes, wanted: shapes.Thing, there: shapes.Thing) -> 
                 place = place or (f"AFTER {_text(new[at - 1])}" if at else "")
                 yield execute(f"ALTER TYPE {name} ADD VALUE {_text(label)} {place}".strip(), f"{text}: {label}")
         return
+    over = list(_over(changes, users))
+    yield from (dropping for _, dropping, _ in over)
     plain_name = wanted.name.rpartition(".")[2]
     before = f"{name.rpartition('.')[0]}.{sql_name(dialect, f'{plain_name}_before')}".removeprefix(".")
     yield execute(f"ALTER TYPE {name} RENAME TO {before.rpartition('.')[2]}", f"{text}: the old type")
     yield execute(f"CREATE TYPE {name} AS {wanted.definition.shown}", f"{text}: the new type")
     gone = [label for label in old if label not in new]
-    for table, column in users:
-        owner, own = sql_name(dialect, table.name), sql_name(dialect, column.name)
-        array = "[]" if column.type.endswith("[]") else ""
-        default = _wanted_default(changes, table, column)
-        words = [f"ALTER COLUMN {own} DROP DEFAULT"] if column.default is not None else []
-        words.append(f"ALTER COLUMN {own} TYPE {name}{array} USING {own}::text{array}::{name}{array}")
-        words += [f"ALTER COLUMN {own} SET DEFAULT {default}"] if default is not None else []
-        note = (f"Rows that hold {', '.join(gone)} in {table.name}.{column.name} stop this.",) if gone else ()
-        made = execute(f"ALTER TABLE {owner} {', '.join(words)}", f"{text}: {table.name}.{column.name}")
-        yield Statement(made.method, made.args, text=made.text, notes=note)
+    yield from (_retyped(changes, table, column, name, gone, text) for table, column in users)
     yield execute(f"DROP TYPE {before}", f"{text}: no old type")
+    # What is to be another is made with all others like it.
+    differing = [found.right for found in changes.differences()]
+    yield from (making for kept, _, making in over if kept not in differing)
+
+
+def _over(
+    changes: Changes, users: list[tuple[shapes.Table, shapes.Column]]
+) -> Iterator[tuple[shapes.Constraint | shapes.Index, Statement, Statement]]:
+    """The CHECKs and indexes that compare these columns with a label, by which they keep their type."""
+    operations, key = changes.operations, changes.shape.key
+    columns: dict[str, list[str]] = {}
+    for table, column in users:
+        columns.setdefault(key(table.name), []).append(column.name)
+    for table in changes.shape.tables.values():
+        for check in table.constraints if key(table.name) in columns else ():
+            if check.kind == "check" and _is_over(check.definition.shown, columns[key(table.name)]):
+                text = f"{check.definition.shown} of {table.name}"
+                args = (literal(check.name), literal(condition_of(check)))
+                making = Statement("create_check", args, table=table.name, text=f"{text}: again")
+                yield check, changes.dropping(table.name, check), making
+    for index in changes.shape.indexes.values():
+        shown = index.definition.shown
+        if ("::" in shown or "((" in shown) and _is_over(shown, columns.get(key(index.table), [])):
+            found = index_of(index.name, index.table, shown, changes.ground.dialect)
+            making = operations.made_index(found, index.table, f"index {index.name} of {index.table}: again")
+            yield index, operations.drop_index(index), making
+
+
+def _is_over(said: str, columns: list[str]) -> bool:
+    return any(refers_to(said, name) for name in columns)
+
+
+def _retyped(
+    changes: Changes, table: shapes.Table, column: shapes.Column, name: str, gone: list[str], text: str
+) -> Statement:
+    """A column of the new type."""
+    owner, own = sql_name(changes.ground.dialect, table.name), sql_name(changes.ground.dialect, column.name)
+    array = "[]" if column.type.endswith("[]") else ""
+    default = _wanted_default(changes, table, column)
+    words = [f"ALTER COLUMN {own} DROP DEFAULT"] if column.default is not None else []
+    words.append(f"ALTER COLUMN {own} TYPE {name}{array} USING {own}::text{array}::{name}{array}")
+    words += [f"ALTER COLUMN {own} SET DEFAULT {default}"] if default is not None else []
+    note = (f"Rows that hold {', '.join(gone)} in {table.name}.{column.name} stop this.",) if gone else ()
+    made = execute(f"ALTER TABLE {owner} {', '.join(words)}", f"{text}: {table.name}.{column.name}")
+    return Statement(made.method, made.args, text=made.text, notes=note)
 
 
 def _wanted_default(changes: Changes, table: shapes.Table, column: shapes.Column) -> str | None:
