@@ -301,6 +301,38 @@ def test_renames_that_cannot_be(migrator: Migrator, folder: Folder, rename: str,
     assert len(list(folder.path.glob("*.py"))) == 3
 
 
+def test_names_that_are_exchanged_are_no_difference_and_it_is_told(migrator: Migrator, folder: Folder) -> None:
+    metadata = models(authors=(Column("born", String(80), nullable=False), Column("name", Text)))
+    with pytest.raises(
+        RenameImpossible, match=r"(?s)still have the column authors\.name.*self\.rename_column\(\.\.\.\)"
+    ):
+        migrator.create_migration("exchange", metadata, rename=["authors.name:born", "authors.born:name"])
+    assert len(list(folder.path.glob("*.py"))) == 3
+
+
+def test_what_has_no_operation_is_told_with_what_to_do(migrator: Migrator, folder: Folder) -> None:
+    def strict(*columns: Any) -> MetaData:
+        metadata = models()
+        metadata.remove(metadata.tables["authors"])
+        born, name = Column("born", Text), Column("name", Text, nullable=False)
+        table = ("authors", metadata, Column("id", Integer, primary_key=True), name, born, *columns)
+        Table(*table, sqlite_strict=True)
+        return metadata
+
+    folder.add(4, 'self.alter_column("authors", "name", type_="TEXT")')
+    none = migrator.create_migration("strict", strict())
+    assert (none.path, bool(none)) == (None, False)
+    lines = str(none).splitlines()
+    assert lines[-2].strip() == "table authors: STRICT in the models, a plain table in the migrations"
+    assert 'sqlmig new "what it does"' in lines[-1]
+    assert lines[-1].endswith("--ignore authors")
+    half = migrator.create_migration("strict", strict(Column("died", Text)))
+    assert not half
+    assert "Write the rest by hand, into the file" in str(half)
+    assert half.source.startswith('"""strict."""\n\n# Not all could be expressed.')
+    assert migrator.create_migration("strict", strict(Column("died", Text)), ignore=["authors"]).path is None
+
+
 # The command
 
 SOURCE = """from sqlalchemy import *

@@ -175,7 +175,7 @@ class Renames:
         table: str | None = None,
     ) -> str:
         """What is gone, as it is spelled in the migrations."""
-        key = self._key
+        key, hint = self._key, _near(name, gone or names, "sqlmig check tells what differs.")
         what = f"table {name}" if table is None else f"column {table}.{name}"
         for one in gone:
             if key(one) == key(name):
@@ -185,6 +185,9 @@ class Renames:
             why = f"{name} was renamed to {done.new} already"
         elif key(name) in {key(one) for one in still}:
             why = f"the models still have the {what}"
+            # No comparison sees two that exchange their names.
+            call = "rename_table" if table is None else "rename_column"
+            hint = f"Names that are taken over by others are given by hand: sqlmig new ..., self.{call}(...)."
         else:
             why = f"the migrations have no {what}"
         raise RenameImpossible(
@@ -193,7 +196,7 @@ class Renames:
             facts=f"gone {'is' if len(gone) == 1 else 'are'} {', '.join(gone)}"
             if gone
             else "nothing of that kind is gone",
-            hint=_near(name, gone or names, "sqlmig check tells what differs."),
+            hint=hint,
         )
 
     def _find_new(self, said: str, name: str, come: Sequence[str], table: str | None = None) -> str:

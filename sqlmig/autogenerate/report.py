@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +58,11 @@ class NewMigration(Record):
             said = "No file was written: none" if self.path is None else "Not all could be expressed; none"
             yield f"{said} of these differences between models and migrations has an operation:"
             yield from (f"  {found}" for found in self.missing)
+            where = 'in a migration of its own: sqlmig new "what it does"' if self.path is None else "into the file"
+            passed = " ".join(f"--ignore {shlex.quote(_name(found))}" for found in self.missing)
+            yield f"Write the rest by hand, {where}; or pass it over: {passed}"
+
+
+def _name(found: Finding) -> str:
+    """What a difference is passed over by."""
+    return found.name if found.table in (None, found.name) else f"{found.table}.{found.name}"
