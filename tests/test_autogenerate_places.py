@@ -158,8 +158,6 @@ def test_labels_come_and_go(place: Place, folder: Folder) -> None:
     changed = app.go_there_and_back(moods("it's", "b", "new", default="new", array="""ARRAY['b'::"Mood"]"""), kept)
     assert any("Rows that hold ü, c in items.mood stop this." in warning for warning in changed.warnings)
     assert "ix_mood" not in changed.source
-    # With the default it goes back as well.
-    app.go_there_and_back(moods("it's", "b"), kept)
 
 
 @on_postgresql
@@ -198,7 +196,6 @@ def test_an_identity_comes_and_goes(place: Place, folder: Folder) -> None:
     place.run("INSERT INTO items (id) VALUES (2)")
     assert place.rows(kept) == [(1, 7), (2, 10)]
     app.go_there_and_back(numbered(Identity(start=20), kind=BigInteger), kept)
-    app.go_there_and_back(numbered(), kept)
 
 
 @on_postgresql
@@ -211,8 +208,7 @@ def test_a_serial_key_becomes_an_identity_and_none(place: Place, folder: Folder)
     app.go_there_and_back(keyed(Identity(start=5), kind=BigInteger), "SELECT id FROM items")
     place.run("INSERT INTO items DEFAULT VALUES")
     assert place.rows("SELECT id FROM items ORDER BY id") == [(1,), (5,)]
-    app.go_there_and_back(keyed(kind=BigInteger, autoincrement=False), "SELECT id FROM items")
-    app.go_there_and_back(keyed(), "SELECT id FROM items")
+    app.go_there_and_back(keyed(autoincrement=False), "SELECT id FROM items")
 
 
 @on_postgresql
@@ -335,7 +331,7 @@ def test_a_key_that_counts_comes_and_goes(place: Place, folder: Folder) -> None:
 
     app = App(place, folder, keyed(), "INSERT INTO items () VALUES ()")
     app.go_there_and_back(keyed(autoincrement=False), "SELECT id FROM items")
-    app.go_there_and_back(keyed(), "SELECT id FROM items")
+    app.migrator.rollback_to_version(1)
     place.run("INSERT INTO items () VALUES ()")
 
 
