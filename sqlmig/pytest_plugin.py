@@ -176,17 +176,20 @@ def _folder(config: pytest.Config) -> Path | None:
 
 
 @contextmanager
-def _entered(given: AbstractContextManager[T]) -> Iterator[T]:
-    """What a context manager gives; what has to be mended outside of the code is a message, and no traceback."""
-    from .errors import ConfigurationError, DatabaseUnavailable
+def _entered(databases: Databases, given: AbstractContextManager[T]) -> Iterator[T]:
+    """What a context manager gives; what has to be mended outside of the test is a message that says where."""
+    from .errors import MigrationError
 
     wrong = None
     with ExitStack() as stack:
         try:
             value = stack.enter_context(given)
-        except (ConfigurationError, DatabaseUnavailable) as error:
-            wrong = str(error)
+        except MigrationError as error:
+            from .testing.traces import told
+
+            wrong = told(error, databases.project)
         if wrong is not None:
+            # Not where it is handled, or all of it would be shown in each test.
             pytest.fail(wrong, pytrace=False)
         yield value
 
@@ -194,28 +197,28 @@ def _entered(given: AbstractContextManager[T]) -> Iterator[T]:
 @pytest.fixture
 def migrated_engine(sqlmig_databases: Databases) -> Iterator[Engine]:
     """An engine on a migrated database of the test's own: on SQLite in memory, with one connection for all threads."""
-    with _entered(sqlmig_databases.engine()) as engine:
+    with _entered(sqlmig_databases, sqlmig_databases.engine()) as engine:
         yield engine
 
 
 @pytest.fixture
 def async_migrated_engine(sqlmig_databases: Databases) -> Iterator[AsyncEngine]:
     """The same, for asyncio; it is made and closed without an event loop, and may be used in any."""
-    with _entered(sqlmig_databases.async_engine()) as engine:
+    with _entered(sqlmig_databases, sqlmig_databases.async_engine()) as engine:
         yield engine
 
 
 @pytest.fixture
 def migrated_url(sqlmig_databases: Databases, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated database of the test's own, which other processes can open: of a file, or on the server."""
-    with _entered(sqlmig_databases.url(tmp_path)) as url:
+    with _entered(sqlmig_databases, sqlmig_databases.url(tmp_path)) as url:
         yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
 def empty_engine(sqlmig_databases: Databases) -> Iterator[Engine]:
     """An engine on an empty database of the test's own."""
-    with _entered(sqlmig_databases.engine(0)) as engine:
+    with _entered(sqlmig_databases, sqlmig_databases.engine(0)) as engine:
         yield engine
 
 
@@ -228,8 +231,9 @@ def migrator(sqlmig_databases: Databases, migrated_engine: Engine) -> Migrator:
 @pytest.fixture
 def database_at(sqlmig_databases: Databases) -> Iterator[Callable[[int], DatabaseAt]]:
     """Gives a database of the test's own at an older version: `old = database_at(3)`, and then `old.migrate()`."""
+    # What it raises is the test's own affair, which may expect it.
     with ExitStack() as stack:
-        yield lambda version: stack.enter_context(_entered(sqlmig_databases.at(version)))
+        yield lambda version: stack.enter_context(sqlmig_databases.at(version))
 
 
 # The ready-made tests

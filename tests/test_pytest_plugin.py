@@ -509,9 +509,30 @@ def test_a_migration_that_fails_shows_where(application: Application) -> None:
     ran = application.run()
     for name in ("test_own", "test_two"):
         message = ran.messages[f"tests.test_own::{name}"]
-        assert "003_step.py:7: in up" in message
+        assert "migrations/versions/003_step.py:7: in up\n    raise ZeroDivisionError" in message
         assert "Migration 3 (step) failed: ZeroDivisionError" in message
+        # The frames of sqlmig and SQLAlchemy between are hundreds of lines, in each test.
+        assert len(message.splitlines()) < 12, message
     assert runs(application) == ["1", "2"]
+
+
+def test_a_test_can_expect_that_a_migration_fails(application: Application) -> None:
+    application.add(3, "raise ZeroDivisionError")
+    application.write(
+        "tests/test_own.py",
+        """
+        import pytest
+        from sqlmig import MigrationFailed, UnknownVersion
+
+        def test_own(database_at):
+            with pytest.raises(MigrationFailed, match="ZeroDivisionError"):
+                database_at(3)
+            with pytest.raises(UnknownVersion):
+                database_at(4)
+            assert database_at(2).version == 2
+        """,
+    )
+    passes(application, tests=1)
 
 
 @pytest.mark.parametrize(

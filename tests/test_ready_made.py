@@ -163,6 +163,16 @@ def test_a_down_that_works_on_an_empty_table_only(application: Application) -> N
     assert "Cannot add a NOT NULL column" in message
 
 
+def test_a_fault_of_python_s_is_told_with_its_line(application: Application) -> None:
+    """A KeyError says nothing by itself; the application's lines are enough, and those of sqlmig are too many."""
+    application.add(4, "pass", "raise KeyError('y')")
+    ran = application.run("--sqlmig", "-k", "up_down_up")
+    assert faults(ran) == {"up_down_up[004]"}
+    message = ran.messages["sqlmig::up_down_up[004]"]
+    assert "migrations/versions/004_step.py:9: in down\n    raise KeyError('y')" in message
+    assert "sqlmig/run.py:" not in message.replace("sqlmig.runner:run.py:", "")
+
+
 def test_a_migration_that_its_own_checks_skip(application: Application) -> None:
     application.add(
         4, "CREATE TABLE never (id INTEGER PRIMARY KEY)", extra="def pre_migrate_checks(self): return False"
@@ -257,6 +267,14 @@ def test_a_forgotten_column(modelled: Application) -> None:
     message = ran.messages["sqlmig::models_agree[003]"]
     assert "people.language" in message
     assert "Write the migration that is missing: sqlmig new" in message
+
+
+def test_models_that_are_not_there(modelled: Application) -> None:
+    ran = modelled.run("--sqlmig", "-k", "models_agree", "-o", "sqlmig_models=nowhere.models:Base")
+    assert faults(ran) == {"models_agree[003]"}
+    message = ran.messages["sqlmig::models_agree[003]"]
+    assert message.startswith("sqlmig_models is 'nowhere.models:Base':\nThe models"), message
+    assert "testing/checks.py" not in message
 
 
 def test_models_are_what_a_fixture_gives(modelled: Application) -> None:
@@ -372,6 +390,15 @@ def test_an_edited_migration_in_plain_sql(merged: Application, now: str, found: 
     git(merged, "checkout", "-q", "-b", "other")
     merged.write("migrations/versions/004_more.sql", now)
     assert faults(base_faults(merged)) == found
+
+
+def test_what_is_to_be_typed_is_what_a_shell_takes(merged: Application) -> None:
+    merged.add(4, "CREATE TABLE y (a)", name="two words")
+    commit(merged, "a fourth")
+    git(merged, "branch", "-f", "main")
+    (merged.versions / "004_two words.py").unlink()
+    [found] = base_faults(merged).messages.values()
+    assert "git checkout main -- 'migrations/versions/004_two words.py'" in found
 
 
 def test_the_base_branch_can_be_named(merged: Application) -> None:

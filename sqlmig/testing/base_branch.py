@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..checksum import text_hash
 from ..loader import Checksums, SqlChecksums
 from ..sources import version_in
 from .faults import Fault, NotTried
+from .traces import shown
 
 if TYPE_CHECKING:
     from .project import Project
@@ -79,7 +81,7 @@ def _changed(folder: str, branch: str, origin: str, name: str, here: Mapping[int
     """What has become of a file that the base branch had."""
     version = version_in(name)
     path = Path(folder, name)
-    mend = f"Bring it back, and put the change into a new migration: git checkout {branch} -- {_shown(path)}"
+    mend = f"Bring it back, and put the change into a new migration: git checkout {branch} -- {_typed(path)}"
     if version is None:
         return
     if not path.exists():
@@ -87,7 +89,7 @@ def _changed(folder: str, branch: str, origin: str, name: str, here: Mapping[int
         if other is not None:
             what = f"Migration {version:03} was renamed since {branch}: {name} is {other} now."
             facts = "databases that have it know it by its name"
-            mend = f"Give it its name back: git mv {_shown(path.with_name(other))} {_shown(path)}"
+            mend = f"Give it its name back: git mv {_typed(path.with_name(other))} {_typed(path)}"
         else:
             what = f"Migration {version:03} was removed since {branch}: {name}."
             facts = "databases that have it could not be migrated any more"
@@ -108,7 +110,7 @@ def _changed(folder: str, branch: str, origin: str, name: str, here: Mapping[int
                 version,
                 f"Migration {version:03} runs an SQL file that was changed since {branch}.\n  {used}\n"
                 "Bring it back, and put the change into a new migration: "
-                f"git checkout {branch} -- {_shown(Path(folder, used))}",
+                f"git checkout {branch} -- {_typed(Path(folder, used))}",
             )
 
 
@@ -160,11 +162,9 @@ def _branch(folder: str, base: str | None) -> str:
     raise NotTried(f"git has none of {', '.join(_BRANCHES)} here; fetch one, or name it: --sqlmig-base BRANCH")
 
 
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _typed(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(shown(path))
 
 
 def _git(folder: str, *arguments: str) -> str | None:

@@ -15,6 +15,7 @@ from ..guard.account import called_now, covers
 from .faults import Fault, NotSampled, NotTried
 from .samples import Census, Given, census, fill
 from .scratch import there_and_back
+from .traces import places, told
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -95,17 +96,19 @@ class Checks:
         """
         with self._database(version) as migrator:
             try:
-                found = there_and_back(migrator, version)
+                found, errors = there_and_back(migrator, version)
             except MigrationError as error:
-                raise Fault(f"Migration {version:03} cannot be applied.\n{error}") from error
+                raise Fault(f"Migration {version:03} cannot be applied.\n{self._told(error)}") from error
+        led_here = [line for error in errors for line in places(error, self.databases.project)]
         step = next((step for step in found.steps if step.version == version), None)
         if found.error is not None or found.integrity or step is None:
             said = found.error or "\n".join(found.integrity) or "it was not applied"
-            raise Fault(f"Migration {version:03} does not work on what the migrations before it make.\n{said}")
+            what = f"Migration {version:03} does not work on what the migrations before it make."
+            raise Fault("\n".join([what, said, *led_here]))
         if step.skipped:
             raise NotTried(f"its own checks skip migration {version:03} here")
         if wrong := list(_wrong_with(step)):
-            raise Fault("\n".join(wrong))
+            raise Fault("\n".join([*wrong, *led_here]))
         if step.down_restores_schema is None:
             raise NotTried(f"migration {version:03} was applied; back it was not tried: {step.down_note}")
 
@@ -275,26 +278,27 @@ class Checks:
         try:
             migrator.migrate_to_version(version)
         except DataLossError as error:
-            raise Fault(f"Migration {version:03} loses data of sample rows.\n{error}") from error
+            raise Fault(f"Migration {version:03} loses data of sample rows.\n{self._told(error)}") from error
         except MigrationError as error:
             if self._fails_empty(version):
                 raise NotTried(f"it fails without sample rows as well: see up_down_up[{version:03}]") from error
             raise Fault(
-                f"Migration {version:03} works on an empty database only: it fails on sample rows.\n{error}\n"
-                "Have it give a value to the rows that are there, or mend them first."
+                f"Migration {version:03} works on an empty database only: it fails on sample rows.\n"
+                f"{self._told(error)}\nHave it give a value to the rows that are there, or mend them first."
             ) from error
 
     def _roll_back(self, migrator: Migrator, version: int) -> None:
         try:
             migrator.rollback_to_version(self._below(version))
         except DataLossError as error:
-            raise Fault(f"Migration {version:03} loses data of before it when it is rolled back.\n{error}") from error
+            raise Fault(
+                f"Migration {version:03} loses data of before it when it is rolled back.\n{self._told(error)}"
+            ) from error
         except MigrationError as error:
             if self._fails_empty(version, back=True):
                 raise NotTried(f"it fails without sample rows as well: see up_down_up[{version:03}]") from error
-            raise Fault(
-                f"Migration {version:03} is rolled back on an empty database only: it fails on sample rows.\n{error}"
-            ) from error
+            what = f"Migration {version:03} is rolled back on an empty database only: it fails on sample rows."
+            raise Fault(f"{what}\n{self._told(error)}") from error
 
     def _fails_empty(self, version: int, *, back: bool = False) -> bool:
         """Whether it fails on a database without sample rows."""
@@ -306,6 +310,9 @@ class Checks:
             except MigrationError:
                 return True
         return False
+
+    def _told(self, error: MigrationError) -> str:
+        return told(error, self.databases.project)
 
     def _removes(self, migrator: Migrator, version: int) -> Sequence[str]:
         """What the migration says that it removes."""

@@ -246,7 +246,7 @@ class Databases:
 
     def _kept(self, version: int) -> Image:
         if version == 0:
-            return self._once(0, self.home.empty)
+            return self._once(0, lambda: self.home.empty())
         return self._once(version, lambda: self._kept_under(self._keys[version], lambda key: self._whole(version, key)))
 
     def _kept_under(self, key: str, make: Callable[[str], Image]) -> Image:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..sources import MigrationFile
     from .project import Project
 
-__all__ = ["OF_A_RUN", "chain", "digest", "imported", "is_unchanged"]
+__all__ = ["OF_A_RUN", "chain", "digest", "imported", "is_installed", "is_unchanged"]
 
 _FORM = 1
 """Of what is kept: another number when this module, or what it is kept in, means something else."""
@@ -142,7 +142,7 @@ def imported(project: Project, ran: Iterable[MigrationFile], others: Iterable[st
         for name in _imports(*waiting.pop()):
             module = sys.modules.get(name)
             path = getattr(module, "__file__", None)
-            if not path or path in seen or not path.endswith(".py") or _is_installed(path):
+            if not path or path in seen or not path.endswith(".py") or is_installed(path):
                 continue
             seen.add(path)
             waiting.append((path, getattr(module, "__package__", None) or ""))
@@ -182,6 +182,6 @@ def _installed() -> tuple[str, ...]:
 
 
 @cache
-def _is_installed(path: str) -> bool:
+def is_installed(path: str) -> bool:
     """Whether a file is Python's, sqlmig's, or of another package that is installed."""
     return os.path.realpath(path).startswith(_installed())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from ..backends.session import Session
+    from ..errors import MigrationError
     from ..migrator import Migrator
     from ..safety.differences import Schema
     from ..safety.postgresql.schema_text import SchemaReader
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["there_and_back"]
 
 
-def there_and_back(migrator: Migrator, version: int) -> Rehearsal:
-    """Migrate a database that is thrown away to *version*, back, and there again; what came of it."""
+def there_and_back(migrator: Migrator, version: int) -> tuple[Rehearsal, list[MigrationError]]:
+    """Migrate a database that is thrown away to *version*, back, and there again; what came of it, and the errors."""
     scratch = _Scratch(migrator.db.engine)
     before = scratch.problems(thorough=True, tables=())
     passes = Steps(migrator, scratch, version, None, lambda *_: None, thorough=True).run()
     found = new_problems(passes.problems, lambda: before) if passes.problems is not None else []
-    return report(passes, size=0, integrity=found, error=None, warnings=(), took=0.0)
+    errors = [
+        one.error for one in (passes.there, passes.back, passes.again) if one is not None and one.error is not None
+    ]
+    return report(passes, size=0, integrity=found, error=None, warnings=(), took=0.0), errors
 
 
 class _Scratch(Copy):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ..errors import ConfigurationError, DatabaseUnavailable
 from .faults import Fault, NotTried
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ __all__ = [
 
 
 def _tell(check: Callable[..., None], *arguments: int) -> None:
-    """A fault as a failure that is its message, and what could not be tried as a skip."""
+    """A fault, or what has to be mended outside, as a failure that is its message; what was not tried as a skip."""
     wrong = reason = None
     try:
         check(*arguments)
-    except Fault as error:
+    except (Fault, ConfigurationError, DatabaseUnavailable) as error:
         wrong = str(error)
     except NotTried as error:
         reason = str(error)
