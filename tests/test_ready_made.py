@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from plugin_support import Application, Ran
 
+from sqlmig.testing import Checks, Databases, Fault
+
 # Parents with children that go with them, and an index: what faults are planted into.
 _PEOPLE = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, nick TEXT)
@@ -47,6 +49,11 @@ def application(tmp_path: Path) -> Application:
     found.add(2, _INDEX, "DROP INDEX ix_people_name")
     found.add(3, "ALTER TABLE people ADD COLUMN age INTEGER", "ALTER TABLE people DROP COLUMN age")
     return found
+
+
+def checks(application: Application) -> Checks:
+    """The same without a process of pytest's."""
+    return Checks(Databases(application.versions, folder=application.path / "kept"))
 
 
 def faults(ran: Ran) -> set[str]:
@@ -198,6 +205,45 @@ def test_an_up_that_deletes_rows_itself(application: Application) -> None:
     assert 'say so in the migration: removes = ["notes"]' in ran.messages["sqlmig::keeps_rows[003]"]
     application.add(3, "DELETE FROM notes WHERE id > 1", extra="rollback_supported = False\nremoves = ['*']")
     assert not faults(application.run("--sqlmig", "-k", "not test_own"))
+
+
+@pytest.mark.parametrize(
+    ("up", "names"),
+    [
+        ("UPDATE people SET nick = NULL", "people.nick"),
+        ("UPDATE people SET nick = NULL WHERE id = 2\nALTER TABLE people RENAME TO persons", "people.nick"),
+    ],
+)
+def test_an_up_that_loses_values(application: Application, up: str, names: str) -> None:
+    application.add(4, up)
+    with pytest.raises(Fault, match="loses sample rows, or values of them") as caught:
+        checks(application).keeps_rows(4)
+    assert f'removes = ["{names}"]' in str(caught.value)
+    application.add(4, up, extra=f"removes = ['{names}']")
+    checks(application).keeps_rows(4)
+
+
+@pytest.mark.parametrize(
+    ("up", "told"),
+    [
+        ("CREATE VIEW v AS SELECT gone FROM people", "view v: no such column: gone"),
+        (
+            "CREATE TRIGGER t AFTER DELETE ON people BEGIN DELETE FROM gone; END",
+            "trigger t: no such table: main.gone",
+        ),
+        ("CREATE VIEW v AS SELECT nick FROM people\nALTER TABLE people RENAME TO p\nDROP TABLE p", "view v: no such"),
+    ],
+)
+def test_an_up_that_leaves_what_does_not_compile(application: Application, up: str, told: str) -> None:
+    """SQLite takes it, and refuses each statement that comes by it."""
+    application.add(4, up, extra="removes = ['people', 'p', 'notes']")
+    with pytest.raises(Fault, match=told):
+        checks(application).up_down_up(4)
+
+
+def test_what_lacks_the_application_s_functions_is_no_fault(application: Application) -> None:
+    application.add(4, "CREATE VIEW v AS SELECT shout(nick) FROM people", "DROP VIEW v")
+    checks(application).up_down_up(4)
 
 
 def test_an_up_that_works_on_an_empty_table_only(application: Application) -> None:

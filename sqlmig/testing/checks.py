@@ -116,13 +116,13 @@ class Checks:
 
     def keeps_rows(self, version: int) -> None:
         """
-        Whether a migration works on a database with rows, and loses none that it does not say it removes.
+        Whether a migration works on a database with rows, and loses none, nor values of them, unless it says so.
 
         Warns:
             NotSampled: A table took no sample row, so that nothing is known of it.
 
         Raises:
-            Fault: It fails there, or rows are gone.
+            Fault: It fails there, or rows are gone, or a column has fewer values.
             NotTried: It fails on an empty database as well.
         """
         with self._database(version) as migrator:
@@ -130,19 +130,15 @@ class Checks:
             self._apply(migrator, version)
             after = census(migrator.db, self._own(migrator))
             removes, renamed = self._removes(migrator, version), self._renamed(migrator, version)
-        lost = [
-            f"{table}: {held.rows:,} rows before it, {_rows(after, called_now(table, renamed)):,} after"
-            for table, held in before.items()
-            # A table that is gone is the guard's affair.
-            if called_now(table, renamed) in after
-            and _rows(after, called_now(table, renamed)) < held.rows
-            and not _covered(table, removes)
-        ]
+        # A table or column that is gone is the guard's affair.
+        now = {table: after[called] for table in before if (called := called_now(table, renamed)) in after}
+        there = {table: held.among(now[table].values) for table, held in before.items() if table in now}
+        lost = dict(_lost(there, now, removes))
         if lost:
-            names = ", ".join(f'"{line.partition(":")[0]}"' for line in lost)
-            listed = "\n".join(f"  {line}" for line in lost)
+            names = ", ".join(f'"{name}"' for name in lost)
+            listed = "\n".join(f"  {name}: {told}" for name, told in lost.items())
             raise Fault(
-                f"Migration {version:03} loses sample rows.\n{listed}\n"
+                f"Migration {version:03} loses sample rows, or values of them.\n{listed}\n"
                 f"Keep them; or, if they are to go, say so in the migration: removes = [{names}]"
             )
 
@@ -168,7 +164,7 @@ class Checks:
             removes = self._removes(migrator, version)
         lost = list(_lost(before, after, removes))
         if lost:
-            listed = "\n".join(f"  {line}" for line in lost)
+            listed = "\n".join(f"  {name}: {told}" for name, told in lost)
             raise Fault(
                 f"Migration {version:03}, applied and rolled back, loses what was there before it.\n{listed}\n"
                 "Have its down() keep them; or say that there is no way back: rollback_supported = False"
@@ -344,28 +340,26 @@ def _wrong_with(step: RehearsedStep) -> Iterator[str]:
         )
 
 
-def _rows(found: Mapping[str, Census], table: str) -> int:
-    return found[table].rows if table in found else 0
-
-
 def _covered(name: str, removes: Sequence[str]) -> bool:
     return any(covers(said, name) for said in removes)
 
 
-def _lost(before: Mapping[str, Census], after: Mapping[str, Census], removes: Sequence[str]) -> Iterator[str]:
-    """The tables, rows and values that are gone, but for those that the migration says it removes."""
+def _lost(
+    before: Mapping[str, Census], after: Mapping[str, Census], removes: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """The tables and columns of which something is gone that the migration does not say it removes, and what it is."""
     for table, held in before.items():
         if _covered(table, removes):
             continue
         if table not in after:
-            yield f"{table}: the table is gone"
+            yield table, "the table is gone"
         elif after[table].rows < held.rows:
-            yield f"{table}: {held.rows:,} rows before, {after[table].rows:,} after"
+            yield table, f"{held.rows:,} rows before, {after[table].rows:,} after"
         else:
             for column, count in held.values.items():
                 now = after[table].values.get(column, 0)
                 if now < count and not _covered(f"{table}.{column}", removes):
-                    yield f"{table}.{column}: {count:,} values before, {now:,} after"
+                    yield f"{table}.{column}", f"{count:,} values before, {now:,} after"
 
 
 def _drift(migrator: Migrator, models: Any) -> str | None:

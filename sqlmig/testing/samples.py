@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,10 @@ class Census(NamedTuple):
 
     rows: int
     values: Mapping[str, int]
+
+    def among(self, columns: Collection[str]) -> Census:
+        """The same of these columns only."""
+        return self._replace(values={name: count for name, count in self.values.items() if name in columns})
 
 
 def census(db: DatabaseConnection, ignored: Sequence[str]) -> dict[str, Census]:

@@ -74,12 +74,12 @@ class _Scratch(Copy):
         return 0
 
     def problems(self, *, thorough: bool, tables: Collection[tuple[str, str]]) -> Counter[str]:
-        """Damage, invalid indexes, rows without their parents."""
+        """Damage, invalid indexes, rows without their parents; on SQLite, views and triggers that do not compile."""
         pooled = self.engine.raw_connection()
         try:
             raw: Any = pooled.dbapi_connection
             if self._dialect == "sqlite":
-                return problems(raw, thorough=thorough, tables=tables)
+                return problems(raw, thorough=thorough, tables=tables) + self._broken()
             if self._dialect == "postgresql":
                 from ..safety.postgresql.copy import problems_of
 
@@ -87,3 +87,12 @@ class _Scratch(Copy):
             return Counter()
         finally:
             pooled.close()
+
+    def _broken(self) -> Counter[str]:
+        """SQLite takes a view or a trigger without a look at what it names."""
+        from ..schema.sqlite.catalogue import Catalogue
+        from ..schema.sqlite.programs import broken, is_unknowable
+
+        with self.engine.connect() as connection:
+            found = broken(Catalogue(connection))
+        return Counter(f"{what}: {said}" for what, said in found.items() if not is_unknowable(said))

@@ -13,7 +13,9 @@ from .tokens import Token, name_of, quoted, significant
 if TYPE_CHECKING:
     from .catalogue import Catalogue, Entry
 
-__all__ = ["broken", "schema_of", "trigger_event", "update_of"]
+__all__ = ["broken", "is_unknowable", "schema_of", "trigger_event", "update_of"]
+
+_UNKNOWABLE = tuple(f"no such {what}" for what in ("function", "collation", "module", "tokenizer"))
 
 
 def broken(catalogue: Catalogue) -> dict[str, str]:
@@ -25,6 +27,11 @@ def broken(catalogue: Catalogue) -> dict[str, str]:
             if error is not None:
                 found[f"{entry.kind} {entry.name}"] = error
     return found
+
+
+def is_unknowable(error: str) -> bool:
+    """Whether something does not compile here for want of what the application gives its own connections."""
+    return error.startswith(_UNKNOWABLE)
 
 
 def _error(catalogue: Catalogue, entry: Entry) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..changes import TableName
 from . import edits
 from .definition import Constraint, TableDefinition, folded
-from .programs import broken, update_of
+from .programs import broken, is_unknowable, update_of
 from .rewrite import can_edit, edit_schema, update
 from .tokens import keys_and_condition, name_of, quoted, refers_to, significant
 
@@ -200,8 +200,7 @@ def _names(entry: Entry, *names: str) -> bool:
 
 def _unknowable(catalogue: Catalogue) -> set[str]:
     """What cannot be compiled here at all, for want of what the application gives its own connections."""
-    missing = tuple(f"no such {what}" for what in ("function", "collation", "module", "tokenizer"))
-    return {what for what, error in broken(catalogue).items() if error.startswith(missing)}
+    return {what for what, error in broken(catalogue).items() if is_unknowable(error)}
 
 
 def readers_of_text(catalogue: Catalogue, table: TableName, definition: TableDefinition, name: str) -> list[User]:
