@@ -124,6 +124,30 @@ def test_references(db: DatabaseConnection) -> None:
     assert db.fetch_all("PRAGMA foreign_key_check") == []
 
 
+@pytest.mark.parametrize("keys", ["ON", "OFF"])
+def test_a_row_that_must_refer_to_its_own_table(db: DatabaseConnection, keys: str) -> None:
+    """Whether or not that is enforced: what a migration does to rows that refer to nothing is not of interest."""
+    db.execute(f"PRAGMA foreign_keys = {keys}")
+    found = filled(
+        db,
+        "CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INT NOT NULL REFERENCES nodes, UNIQUE (id, parent))",
+        "CREATE TABLE tags (name TEXT PRIMARY KEY, main TEXT NOT NULL REFERENCES tags (name))",
+        "CREATE TABLE pairs (a INT, b INT, c INT NOT NULL, d INT NOT NULL, PRIMARY KEY (a, b),"
+        " FOREIGN KEY (c, d) REFERENCES pairs (a, b))",
+    )
+    assert found == {"nodes": 3, "tags": 3, "pairs": 3}
+    assert db.fetch_all("PRAGMA foreign_key_check") == []
+
+
+def test_a_default_does_not_hide_that_there_may_be_null(db: DatabaseConnection) -> None:
+    filled(
+        db,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT 'x', b TEXT NOT NULL DEFAULT 'y', c TEXT,"
+        " d INT DEFAULT 1 CHECK (d = 1))",
+    )
+    assert rows(db, "t")[-1][1:4] == (None, "y", None)
+
+
 def test_rows_that_migrations_have_put_there(db: DatabaseConnection) -> None:
     db.execute("CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
     db.execute("INSERT INTO tags (name) VALUES ('sample 11'), ('new')")

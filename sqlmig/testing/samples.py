@@ -139,7 +139,10 @@ class _Filler:
         self._connection, self._sampled, self._tables = connection, sampled, tables
         self._table, self._dialect = sampled.table, connection.dialect.name
         self._quote = _quote(connection)
-        self._columns = [c for c in self._table.columns if not c.generated and c.name not in sampled.counted]
+        own = self._own_numbers()
+        left = sampled.counted - own
+        self._columns = [c for c in self._table.columns if not c.generated and c.name not in left]
+        self._needed = (sampled.required - sampled.given) | own
         self._random = random.Random(self._table.name)
         self._lucky: dict[str, int] = {}
         self._error: Exception | None = None
@@ -163,6 +166,11 @@ class _Filler:
             return None
         return f"none of {_TRIES} rows is taken: {_said(self._error)}"
 
+    def _own_numbers(self) -> set[str]:
+        """Columns that a row must refer to in itself, so that they are written, and not left to count."""
+        referring = [r for r in self._table.references if r.parent == self._table.name and _needs(self._sampled)(r)]
+        return {column for reference in referring for column in self._parent_columns(reference)}
+
     def _unknown(self) -> str | None:
         """A column that must have a value, of a type of which none is known."""
         told = {name for reference in self._table.references for name in reference.columns}
@@ -178,7 +186,9 @@ class _Filler:
         for values in islice(self._tries(row, parents), 20 if few else _TRIES):
             written = {name: value for name, value in values.items() if value is not None}
             if row == _ROWS - 1:
-                written = {n: v for n, v in written.items() if n in self._sampled.required - self._sampled.given}
+                # NULL where that may be, instead of a default: what makes it NOT NULL has to think of such rows.
+                free = self._sampled.given - self._sampled.counted - self._sampled.required
+                written = {n: "NULL" if n in free else v for n, v in written.items() if n in self._needed | free}
             try:
                 with atomic(self._connection):
                     self._insert(written)
