@@ -95,12 +95,25 @@ def test_they_are_the_same_each_time(db: DatabaseConnection) -> None:
         "a GLOB '[0-9]*'",
         "typeof(b) = 'integer' AND typeof(a) = 'text'",
         "upper(a) = a",
+        "a GLOB '[A-Z][A-Z][A-Z]' AND length(a) = 3",
+        "a GLOB '[A-C][x-z]?'",
+        "a GLOB '+[1-9][0-9]*-?'",
+        "a LIKE '____-__-__' AND a NOT LIKE '%~_%' ESCAPE '~'",
+        "length(d) = 16",
     ],
 )
 def test_checks_that_are_met(db: DatabaseConnection, check: str) -> None:
-    assert (
-        filled(db, f"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, c INTEGER, CHECK ({check}))")["t"] >= 1
+    columns = "id INTEGER PRIMARY KEY, a TEXT, b INTEGER, c INTEGER, d BLOB"
+    assert filled(db, f"CREATE TABLE t ({columns}, CHECK ({check}))")["t"] >= 1
+
+
+def test_patterns_and_blobs_of_rows_that_must_differ(db: DatabaseConnection) -> None:
+    found = filled(
+        db,
+        "CREATE TABLE t (code TEXT NOT NULL UNIQUE CHECK (code GLOB '[A-Z][A-Z][A-Z]'), key BLOB NOT NULL UNIQUE"
+        " CHECK (length(key) = 16)) STRICT",
     )
+    assert found == {"t": 3}
 
 
 def test_references(db: DatabaseConnection) -> None:
@@ -157,7 +170,7 @@ def test_rows_that_migrations_have_put_there(db: DatabaseConnection) -> None:
 @pytest.mark.parametrize(
     ("statements", "reason"),
     [
-        (["CREATE TABLE t (a TEXT NOT NULL CHECK (a GLOB '[A-C][x-z]?'))"], "t: none of 200 rows is taken: CHECK"),
+        (["CREATE TABLE t (a TEXT NOT NULL CHECK (a > 'b' AND a < 'c'))"], "t: none of 200 rows is taken: CHECK"),
         (
             ["CREATE TABLE t (a TEXT NOT NULL CHECK (0))", "CREATE TABLE c (t TEXT NOT NULL REFERENCES t (a))"],
             "c: its parent t has no rows",

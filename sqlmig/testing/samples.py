@@ -210,7 +210,7 @@ class _Filler:
     def _tries(self, row: int, parents: Mapping[Reference, int]) -> Iterator[dict[str, str | None]]:
         """What to write into each column: values of the types; then, of what is checked, what may be wanted."""
         texts = [check.text for check in self._sampled.checks]
-        choices = {c.name: alternatives(c.name, texts, _FIRST + row) for c in self._columns}
+        choices = {c.name: alternatives(c, texts, _FIRST + row) for c in self._columns}
         checked = [name for name, found in choices.items() if found]
         # What the row before was taken with comes first.
         chosen, shift = dict(self._lucky), 0
@@ -220,7 +220,7 @@ class _Filler:
             broken = self._broken(checked)
             if broken is None:
                 shift += 7
-            again = checked if broken is None else broken
+            again = broken if broken is not None else self._named(checked) or checked
             chosen = {name: place for name, place in chosen.items() if name not in again}
             for name in again:
                 if self._random.random() < 0.7:
@@ -235,6 +235,11 @@ class _Filler:
             if re.search(rf"(?<!\w){re.escape(check.name or check.text)}(?!\w)", said):
                 return [name for name in checked if speaks_of(check.text, name)] or checked
         return checked
+
+    def _named(self, checked: Sequence[str]) -> list[str]:
+        """Those of the columns that the database has named last, as where a value was of no type for one."""
+        said = _said(self._error)
+        return [name for name in checked if speaks_of(said, name)]
 
     @staticmethod
     def _chosen(choices: Mapping[str, Sequence[str]], places: Mapping[str, int]) -> dict[str, str]:

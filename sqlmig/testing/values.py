@@ -38,24 +38,45 @@ def speaks_of(check: str, column: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", check, re.IGNORECASE) is not None
 
 
-def alternatives(column: str, checks: Sequence[str], number: int) -> list[str]:
+def alternatives(column: Column, checks: Sequence[str], number: int) -> list[str]:
     """What may please CHECKs that speak of a column: what they say themselves, and what is often asked for."""
-    told = [check for check in checks if speaks_of(check, column)]
+    told = [check for check in checks if speaks_of(check, column.name)]
     if not told:
         return []
     found: list[str] = []
     for check in told:
         texts = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", check)]
+        found += [literal(text) for text in _fitting(check, texts, number)]
         numbers = [int(text) for text in re.findall(r"(?<![\w.'])-?\d{1,15}(?![\w.'])", check)]
         found += [literal(text) for text in texts] + [literal(text.strip("%")) for text in texts if "%" in text]
         for one in numbers:
             found += [str(one), str(one + 1), str(one - 1)]
             if re.search(r"length", check, re.IGNORECASE) and 0 < one <= 200:
-                found.append(literal(f"{number:0>{one}}"[-one:]))
+                is_binary = "blob" in column.type or "binary" in column.type
+                found.append(f"X'{number:0>{2 * one}x}'" if is_binary else literal(f"{number:0>{one}}"[-one:]))
     usual = ["NULL", "0", "1", str(number), str(number + 1), "-1", "0.5"]
     usual += [literal(text) for text in ("", "a", "A", "1", "A1", "a@b.cc", "https://a.bc", "{}", "[]", f"a{number}")]
     usual += [literal(str(_day(number))), literal(str(_day(number + 1)))]
     return list(dict.fromkeys(found + usual))
+
+
+def _fitting(check: str, patterns: Sequence[str], number: int) -> list[str]:
+    """Texts that may fit the patterns of a CHECK: of LIKE, of GLOB, or simple regular expressions."""
+    found = []
+    if re.search(r"like", check, re.IGNORECASE):
+        found += [re.sub("[%_]", "a", text) for text in patterns if re.search("[%_]", text)]
+    for text in patterns:
+        if "[" in text or "\\" in text:
+            plain = text.strip("^$").replace("\\d", "[0-9]").replace("\\w", "[a-z]").replace("\\s", " ")
+            plain = re.sub(r"(\[[^]]+\]|\w)\{(\d{1,2})(?:,\d*)?\}", lambda one: one[1] * int(one[2]), plain)
+            places = re.split(r"(\[[^]]+\])", re.sub(r"(?<=[\])\w])[+*?]|[*()\\]", "", plain))
+            for at in range(1, len(places), 2):
+                first, rest = places[at][1], places[at][2:-1]
+                # Of a range, another one for each row in the last place, where most numbers differ.
+                span = ord(rest[1]) - ord(first) + 1 if len(rest) > 1 and rest[0] == "-" else 1
+                places[at] = chr(ord(first) + (number % span if at == len(places) - 2 and span > 1 else 0))
+            found.append("".join(places).replace("?", "a"))
+    return found
 
 
 def _text(number: int, length: int | None) -> str:
