@@ -322,7 +322,7 @@ def test_checks_find_faults_on_servers(server: str, request: pytest.FixtureReque
         assert found.startswith("Fault: Migration 004, rolled back, does not leave the schema as it was")
         assert "people_name" in found
         assert said(checks, "up_down_up", 5).startswith("NotTried: migration 005 was applied")
-        assert said(checks, "keeps_rows", 5).startswith("Fault: Migration 005 loses sample rows.\n  notes: 3 rows")
+        assert "Migration 005 loses sample rows, or values of them.\n  notes: 3 rows" in said(checks, "keeps_rows", 5)
         assert said(checks, "gives_rows_back", 6).startswith("Fault: Migration 006")
         found = said(checks, "keeps_rows", 7)
         assert found.startswith("Fault: Migration 007 works on an empty database only")
