@@ -204,13 +204,15 @@ class _Reading:
         for (table, name), columns in rows.items():
             _, schema, parent, _, on_update, on_delete = columns[0]
             full = parent if schema == self._database else f"{schema}.{parent}"
-            own, theirs = tuple(row[0].lower() for row in columns), ", ".join(row[3].lower() for row in columns)
+            own, theirs = (tuple(row[at].lower() for row in columns) for at in (0, 3))
             # RESTRICT is what there is where nothing is said, and NO ACTION is the same.
             actions = [("UPDATE", on_update), ("DELETE", on_delete)]
             words = "".join(f" ON {at} {rule}" for at, rule in actions if rule not in ("RESTRICT", "NO ACTION"))
-            said = f"FOREIGN KEY ({', '.join(own)}) REFERENCES {full} ({theirs}){words}"
+            said = f"FOREIGN KEY ({', '.join(own)}) REFERENCES {full} ({', '.join(theirs)}){words}"
             given = None if _MADE_UP_KEY.fullmatch(name) else name
-            found.setdefault(table, []).append(Constraint("foreign key", own, Wording.plain(said), given, full))
+            found.setdefault(table, []).append(
+                Constraint("foreign key", own, Wording.plain(said), given, full, parent_columns=theirs)
+            )
         return found
 
     def _keys(self) -> dict[str, list[_Key]]:

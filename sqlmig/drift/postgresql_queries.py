@@ -97,7 +97,9 @@ SELECT k.conrelid::bigint, k.conname::text, k.contype::text, c.relname::text,
         LEFT JOIN pg_attribute u ON u.attrelid = k.conrelid AND u.attnum = nullif(i.attnum, 0)
         WHERE x.indexrelid = k.conindid AND k.contype IN ('u', 'x') ORDER BY i.place),
     (SELECT m.nspname::text FROM pg_class p JOIN pg_namespace m ON m.oid = p.relnamespace WHERE p.oid = k.confrelid),
-    (SELECT p.relname::text FROM pg_class p WHERE p.oid = k.confrelid)
+    (SELECT p.relname::text FROM pg_class p WHERE p.oid = k.confrelid),
+    ARRAY(SELECT u.attname::text FROM unnest(k.confkey) WITH ORDINALITY i(attnum, place)
+        JOIN pg_attribute u ON u.attrelid = k.confrelid AND u.attnum = i.attnum ORDER BY i.place)
 FROM {_FROM} JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x', 'f', 'c')
     AND k.conparentid = 0 AND (k.coninhcount = 0 OR k.conislocal)
 WHERE {_TABLES} ORDER BY k.oid"""

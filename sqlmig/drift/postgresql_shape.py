@@ -202,6 +202,7 @@ class _Reading:
         indexed: list[str],
         schema: str | None,
         parent: str | None,
+        parent_columns: list[str],
     ) -> Constraint:
         return Constraint(
             kind=_KINDS[kind],
@@ -210,6 +211,7 @@ class _Reading:
             definition=Wording(postgresql_meaning(said), said),
             name=None if is_made_up(name, kind, table, indexed or columns) else name,
             parent=self._name(schema, parent) if schema and parent else None,
+            parent_columns=tuple(parent_columns),
             surely_named=not could_be_made_up(name, kind),
         )
 

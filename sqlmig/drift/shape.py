@@ -43,6 +43,7 @@ class Column:
         identity: How the database numbers it: AUTOINCREMENT, AUTO_INCREMENT, SERIAL, BY DEFAULT AS IDENTITY.
         collation: Where it is another than a column has that names none.
         others: What this kind of database knows besides.
+        declared: The type as somebody has written it, where the database keeps that.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Column:
     collation: str | None = None
     comment: str | None = None
     others: str = ""
+    declared: str | None = field(default=None, compare=False)
 
 
 COLUMN_FACETS = ("type", "nullable", "default", "generated", "identity", "collation", "comment", "others")
@@ -69,6 +71,7 @@ class Constraint:
         name: None where the database made it up, or there is none.
         definition: All that it says, but for its name.
         parent: The table that a foreign key refers to.
+        parent_columns: The columns there, each in the place of its own.
         surely_named: Whether somebody gave it the name that it has; it may be one that the database made up once, of a
             column that has another name by now.
         index: Of a foreign key, the index that the database made for it, and leaves when it is dropped.
@@ -81,6 +84,7 @@ class Constraint:
     parent: str | None = None
     surely_named: bool = field(default=True, compare=False)
     index: str | None = field(default=None, compare=False)
+    parent_columns: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ def _column(table: TableDefinition, column: ColumnDefinition) -> Column:
         identity="AUTOINCREMENT" if _counts_on(table, column) else None,
         collation=None if collated == "BINARY" else collated,
         others=" ".join(word for word in not_null.words if word != _DEFAULT_CONFLICT) if not_null else "",
+        declared=" ".join(column.type.split()),
     )
 
 
@@ -240,7 +241,7 @@ def _foreign_key(
     if "NOT" in words:
         words = [word for word in words if word not in ("NOT", "DEFERRABLE") and not word.startswith("INITIALLY")]
     text = f"FOREIGN KEY ({', '.join(columns)}) REFERENCES {parent} ({', '.join(theirs)}){_joined(words)}"
-    return Constraint("foreign key", columns, Wording.plain(text), found.name, parent)
+    return Constraint("foreign key", columns, Wording.plain(text), found.name, parent, parent_columns=theirs)
 
 
 def _behind(table: TableDefinition, found: Written) -> Iterator[Written]:
