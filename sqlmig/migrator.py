@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .drift.report import DriftReport
     from .guard import OnDataLoss
     from .manager import MigrationManager
+    from .pictures.draw import Format
     from .planning import OutOfOrder
     from .preview import SqlPlan
     from .records import Outcome
@@ -318,6 +319,36 @@ class Migrator:
         from .drift.check import check
 
         return check(self, models, ignore=ignore, database=database, allow_empty=allow_empty)
+
+    @verb
+    def draw_schema(
+        self,
+        format: Format = "sql",
+        *,
+        at: int | None = None,
+        diff: tuple[int, int] | None = None,
+        ignore: Sequence[str] = (),
+    ) -> str:
+        """
+        Show the schema of the database, of a version, or what differs between two versions. Read-only.
+
+        What the migrations make is made in an empty database of the same kind, which is removed at the end.
+
+        Args:
+            format: `"sql"`, statements that would make it again; `"text"`, `"markdown"`, `"mermaid"`; `"svg"`, a
+                diagram; `"html"`, a page with it.
+            at: The version whose schema is meant, and not that of the database.
+            diff: Two versions, whose difference is meant; there is none in SQL.
+            ignore: Patterns of the names of tables and views that are left out.
+
+        Raises:
+            UnknownVersion: No migration has it.
+            CheckImpossible: The migrations fail on an empty database.
+            ConfigurationError: There is no such format, or pg_dump is not there, which tells PostgreSQL's statements.
+        """
+        from .pictures.draw import draw
+
+        return draw(self, format, at=at, diff=diff, ignore=ignore)
 
     @verb
     def create_migration(
@@ -614,6 +645,7 @@ class Migrator:
     migrate_to_version_async = awaitable(migrate_to_version)
     rehearse_async = awaitable(rehearse)
     check_async = awaitable(check)
+    draw_schema_async = awaitable(draw_schema)
     create_migration_async = awaitable(create_migration)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)

@@ -74,9 +74,9 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def say(text: str) -> None:
+def say(text: str, style: str = "") -> None:
     """Print a line."""
-    _out().print(Text(text))
+    _out().print(Text(text, style=style))
 
 
 def error(message: str) -> None:

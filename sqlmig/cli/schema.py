@@ -1,0 +1,73 @@
+"""The command that shows the schema: schema."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import ConfigurationError
+from ..pictures.draw import FORMATS, as_text, draw, picture, require_format, schema_statements
+from ..pictures.picture import Picture
+from ..pictures.words import as_data, as_lines
+from . import render
+from .context import Options, reader, shared_options
+from .models import ignore_option
+
+__all__ = ["COMMANDS"]
+
+_COLOURS = {"added": "green", "removed": "red", "changed": "yellow"}
+
+
+@click.command()
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), help="The form; sql by default, and text of a difference."
+)
+@click.option("--at", type=click.IntRange(min=0), metavar="VERSION", help="What the migrations make up to there.")
+@click.option(
+    "--diff",
+    type=click.IntRange(min=0),
+    nargs=2,
+    metavar="A B",
+    help="What differs between what the migrations make up to A and up to B.",
+)
+@ignore_option
+@shared_options
+def schema(
+    options: Options, format_: str | None, at: int | None, diff: tuple[int, int] | None, ignore: tuple[str, ...]
+) -> None:
+    """
+    Show the schema of the database, of a version, or what differs between two versions.
+
+    A difference is told by + for what is added, - for what is removed, ~ for what is changed.
+
+    Example: sqlmig schema --format svg > schema.svg
+    """
+    if options.as_json and format_ not in (None, "sql"):
+        raise ConfigurationError(
+            f"The schema is shown as JSON, or as {format_}.\n  both were asked for\nLeave out --json or --format."
+        )
+    chosen = format_ or ("text" if diff is not None else "sql")
+    if not (options.as_json and format_ is None):
+        require_format(chosen, is_difference=diff is not None)
+    looked_at = reader(options)
+    found = looked_at.migrator
+    if not looked_at.is_there and at is None and diff is None:
+        click.echo(looked_at.name, err=True)
+    if options.as_json and format_ == "sql":
+        render.as_json({"statements": schema_statements(found, at, ignore)})
+    elif options.as_json:
+        render.as_json(as_data(picture(found, at=at, diff=diff, ignore=ignore)))
+    elif chosen == "text":
+        _show(picture(found, at=at, diff=diff, ignore=ignore))
+    else:
+        click.echo(draw(found, chosen, at=at, diff=diff, ignore=ignore), nl=False)
+
+
+def _show(found: Picture) -> None:
+    if not found.is_difference:
+        click.echo(as_text(found), nl=False)
+        return
+    for mark, line in as_lines(found):
+        render.say(line, _COLOURS.get(mark, ""))
+
+
+COMMANDS = (schema,)
