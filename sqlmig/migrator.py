@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .drift.report import DriftReport
     from .guard import OnDataLoss
     from .manager import MigrationManager
-    from .pictures.draw import Format
+    from .pictures import Format
+    from .pictures.report import DatabaseReport
     from .planning import OutOfOrder
     from .preview import SqlPlan
     from .records import Outcome
@@ -351,6 +352,33 @@ class Migrator:
         return draw(self, format, at=at, diff=diff, ignore=ignore)
 
     @verb
+    def write_report(
+        self,
+        path: str | os.PathLike[str],
+        models: object = None,
+        *,
+        ignore: Sequence[str] = (),
+        force: bool = False,
+    ) -> DatabaseReport:
+        """
+        Write a page with all that is known of the database: history, what is pending, schema, sizes, drift.
+
+        The page needs nothing else to be looked at. The database is only read; what cannot be read is told there.
+
+        Args:
+            path: The file, which comes to be whole or not at all.
+            models, ignore: As in `check()`.
+            force: Whether something else that is there may be replaced, and not an earlier report alone.
+
+        Raises:
+            ConfigurationError: Something else is there, it cannot be written, or the models are none.
+            DatabaseUnavailable: The database cannot be read at all.
+        """
+        from .pictures.report_file import write_report
+
+        return write_report(self, path, models, ignore=ignore, force=force)
+
+    @verb
     def create_migration(
         self,
         description: str,
@@ -646,6 +674,7 @@ class Migrator:
     rehearse_async = awaitable(rehearse)
     check_async = awaitable(check)
     draw_schema_async = awaitable(draw_schema)
+    write_report_async = awaitable(write_report)
     create_migration_async = awaitable(create_migration)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)

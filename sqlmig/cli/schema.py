@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ..errors import ConfigurationError
-from ..pictures.draw import FORMATS, as_text, draw, picture, require_format, schema_statements
-from ..pictures.picture import Picture
-from ..pictures.words import as_data, as_lines
+from ..pictures import FORMATS
 from . import render
 from .context import Options, reader, shared_options
 from .models import ignore_option
+
+if TYPE_CHECKING:
+    from ..pictures.picture import Picture
 
 __all__ = ["COMMANDS"]
 
@@ -41,6 +44,10 @@ def schema(
 
     Example: sqlmig schema --format svg > schema.svg
     """
+    # No other command waits for what draws.
+    from ..pictures.draw import draw, picture, require_format, schema_statements
+    from ..pictures.words import as_data
+
     if options.as_json and format_ not in (None, "sql"):
         raise ConfigurationError(
             f"The schema is shown as JSON, or as {format_}.\n  both were asked for\nLeave out --json or --format."
@@ -63,6 +70,9 @@ def schema(
 
 
 def _show(found: Picture) -> None:
+    from ..pictures.draw import as_text
+    from ..pictures.words import as_lines
+
     if not found.is_difference:
         click.echo(as_text(found), nl=False)
         return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+from . import FORMATS
 from .picture import Picture
 from .schema_page import as_html
 from .seen import database_at, picture_between, picture_now
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
     from ..migrator import Migrator
 
-__all__ = ["FORMATS", "Format", "draw", "picture", "require_format", "schema_statements"]
-
-Format: TypeAlias = Literal["sql", "text", "markdown", "mermaid", "svg", "html"]
-FORMATS: tuple[str, ...] = get_args(Format)
+__all__ = ["draw", "picture", "require_format", "schema_statements"]
 
 
 def draw(

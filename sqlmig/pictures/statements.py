@@ -70,7 +70,8 @@ def as_script(statements: Sequence[str], dialect: str) -> str:
     said = []
     for statement in statements:
         if dialect in ("mysql", "mariadb") and ";" in statement:
-            said.append(f"DELIMITER //\n{statement} //\nDELIMITER ;\n")
+            end = next(end for end in ("//", "$$", "~~", "@@@@") if end not in statement)
+            said.append(f"DELIMITER {end}\n{statement} {end}\nDELIMITER ;\n")
         else:
             # Behind a comment a semicolon would be one.
             last_line = statement.rpartition("\n")[2]

@@ -1,0 +1,89 @@
+"""All that is known of a database and its migrations, read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..connection import display_name
+from ..drift.models import as_metadata
+from ..drift.report import DriftReport
+from ..errors import MigrationError
+from ..results import Plan, Record, Status
+from .picture import Picture
+from .seen import picture_now
+from .sizes import TableSize, sizes_of
+
+if TYPE_CHECKING:
+    from ..migrator import Migrator
+
+__all__ = ["DatabaseReport", "read_report"]
+
+T = TypeVar("T")
+
+
+class DatabaseReport(Record):
+    """
+    What the page tells; a part that could not be read is None, and `failed` says why.
+
+    Attributes:
+        made_at: In UTC.
+        history: Newest first.
+        failed: What stood in the way of a part, by the name of that.
+    """
+
+    database: str
+    made_at: datetime
+    status: Status | None
+    plan: Plan | None
+    history: list[dict[str, Any]] | None
+    picture: Picture
+    sizes: list[TableSize] | None
+    drift: DriftReport | None
+    failed: dict[str, str]
+
+
+def read_report(
+    migrator: Migrator, models: object = None, *, ignore: Sequence[str] = (), name: str | None = None
+) -> DatabaseReport:
+    """
+    Read all of it.
+
+    Args:
+        models: As in `Migrator.check`; without, the migrations and the database are compared.
+        ignore: Patterns of names that are passed over.
+        name: What the database is called.
+
+    Raises:
+        ConfigurationError: The models are none.
+        DatabaseUnavailable: The database cannot be read at all.
+    """
+    metadata = None if models is None else as_metadata(models)
+    failed: dict[str, str] = {}
+
+    def tried(part: str, read: Callable[[], T]) -> T | None:
+        # A page about a database with mistakes in it is what it is for.
+        try:
+            return read()
+        except (MigrationError, SQLAlchemyError) as error:
+            failed[part] = str(error)
+            return None
+
+    def stays(table: str) -> bool:
+        return not any(fnmatchcase(table, pattern) for pattern in ignore)
+
+    return DatabaseReport(
+        database=display_name(migrator.db.engine) if name is None else name,
+        made_at=datetime.now(UTC),
+        picture=picture_now(migrator, ignore=ignore),
+        status=tried("status", migrator.get_migration_status),
+        plan=tried("plan", migrator.get_migration_plan),
+        history=tried("history", migrator.get_migration_history),
+        sizes=tried("sizes", lambda: migrator.backend.read(lambda: sizes_of(migrator, stays))),
+        drift=tried("drift", lambda: migrator.check(metadata, ignore=ignore)),
+        failed=failed,
+    )
