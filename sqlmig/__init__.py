@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DataError,
         DataLossError,
         DiskFull,
+        InsideSquash,
         InterruptedMigration,
         InvalidIndex,
         MigrationError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         SchemaError,
         SnapshotFailed,
         SnapshotUnusable,
+        SquashImpossible,
         StatementTimeout,
         TablesDiffer,
         TakenOver,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from .safety.shelf import Snapshot
     from .schema.database_type import DatabaseType
     from .schema.operations import Operations
+    from .squash.report import SquashedMigration
     from .transfer.report import CopyResult, TableCopy
     from .version_tracker import VersionTracker
 
@@ -102,6 +105,7 @@ _HOMES = {
         "DatabaseTooNew",
         "DatabaseUnavailable",
         "DiskFull",
+        "InsideSquash",
         "InterruptedMigration",
         "InvalidIndex",
         "MigrationError",
@@ -120,6 +124,7 @@ _HOMES = {
         "SchemaError",
         "SnapshotFailed",
         "SnapshotUnusable",
+        "SquashImpossible",
         "StatementTimeout",
         "TablesDiffer",
         "TakenOver",
@@ -145,6 +150,7 @@ _HOMES = {
     "safety.shelf": ["Snapshot"],
     "schema.database_type": ["DatabaseType"],
     "schema.operations": ["Operations"],
+    "squash.report": ["SquashedMigration"],
     "transfer.report": ["CopyResult", "TableCopy"],
     "version_tracker": ["VersionTracker"],
 }
@@ -174,6 +180,7 @@ __all__ = [
     "DiskFull",
     "DriftReport",
     "Finding",
+    "InsideSquash",
     "InterruptedMigration",
     "InvalidIndex",
     "Issue",
@@ -210,6 +217,8 @@ __all__ = [
     "SnapshotFailed",
     "SnapshotPolicy",
     "SnapshotUnusable",
+    "SquashImpossible",
+    "SquashedMigration",
     "StatementTimeout",
     "Status",
     "TableCopy",

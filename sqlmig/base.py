@@ -96,6 +96,11 @@ class BaseMigration(SchemaMethods, DataMethods):
         return ()
 
     @property
+    def replaces(self) -> Mapping[int, str | Sequence[str]]:
+        """Of a squashed migration, the versions that it replaces, with the checksums that databases have of them."""
+        return {}
+
+    @property
     def rollback_supported(self) -> bool:
         """Whether it can be rolled back: by default, whether it has a `down` of its own."""
         return type(self).down is not BaseMigration.down

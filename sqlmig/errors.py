@@ -10,11 +10,13 @@ Every error that sqlmig raises on purpose.
     ├── UnknownVersion            no migration has that version
     ├── UnknownRevision           the database is at a revision of Alembic's that no migration carries
     ├── DatabaseTooNew            the database is ahead of the files
+    ├── InsideSquash              the database has a part of what a squashed migration replaces
     ├── VersionMismatch           versions table and user_version disagree
     ├── InterruptedMigration      a migration was started and never finished
     ├── RollbackNotSupported      a migration on the way down has no way back
     ├── NotAtomic                 the wanted atomicity cannot be had
     ├── AutogenerateFailed        the migration that was written does not run
+    ├── SquashImpossible          migrations cannot be made one that does the same
     ├── RehearsalFailed           it failed on a copy, so the database was left alone
     ├── CheckImpossible           the migrations fail on an empty database, so that nothing can be compared
     ├── SnapshotFailed            no verified copy of the database could be made, so nothing was started
@@ -77,6 +79,7 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseUnavailable",
     "DiskFull",
+    "InsideSquash",
     "InterruptedMigration",
     "InvalidIndex",
     "MigrationError",
@@ -95,6 +98,7 @@ __all__ = [
     "SchemaError",
     "SnapshotFailed",
     "SnapshotUnusable",
+    "SquashImpossible",
     "StatementTimeout",
     "TablesDiffer",
     "TakenOver",
@@ -191,6 +195,32 @@ class UnknownRevision(MigrationError):
             f"  {facts}; nothing was changed\n"
             "Bring it to one of them with Alembic, or take the migrations of the release that it is from;"
             " if you know what it has: sqlmig stamp N"
+        )
+
+
+class InsideSquash(MigrationError):
+    """The database has a part of what a squashed migration replaces: it can neither take it nor count it."""
+
+    def __init__(
+        self, file: str, version: int, replaces: Sequence[int], database_version: int, missing: Sequence[int]
+    ) -> None:
+        self.version, self.database_version, self.missing = version, database_version, list(missing)
+        super().__init__(
+            f"The database is at version {database_version}, and migration {version} stands for {_ranges(replaces)};"
+            " nothing was changed.\n"
+            f"  it never had {_ranges(missing)}, which were squashed into {file}\n"
+            f"Migrate it to version {version} with the release before the squash, or put the old files back,"
+            " then: sqlmig up"
+        )
+
+
+class SquashImpossible(MigrationError):
+    """Migrations cannot be made one, or it could not be proved that the one does the same; nothing was written."""
+
+    def __init__(self, first: int, last: int, why: str, *, facts: str, hint: str) -> None:
+        self.first, self.last, self.version = first, last, last
+        super().__init__(
+            f"Migrations {first} to {last} cannot be squashed: {why}; nothing was changed.\n  {facts}\n{hint}"
         )
 
 

@@ -30,6 +30,7 @@ from .errors import shorten
 from .results import Issue, PlanStep
 from .sql_files import SqlFileError, read_sql_file
 from .sql_migration import migration_class
+from .squashed import Recorded, Squashes, understood
 from .version_tracker import AppliedVersion
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class LoadedMigration:
         self.transactional = True
         self.resumable = False
         self.removes: list[str] = []
+        self.replaces: dict[int, tuple[Recorded, ...]] = {}
         self.revision: str | None = None
         self.version_table = "alembic_version"
         self.depends_line: int | None = None
@@ -227,7 +229,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         dependencies, transactional = migration.dependencies, migration.transactional
         resumable, throttle = migration.resumable, migration.throttle
         rollback_supported, removes = migration.rollback_supported, migration.removes
-        revision, version_table = migration.revision, migration.version_table
+        revision, version_table, replaces = migration.revision, migration.version_table, migration.replaces
     except Exception as error:
         raise Unloadable(_import_issue(file, error)) from error
     if not isinstance(getattr(migration, "db", None), DatabaseConnection):
@@ -253,6 +255,7 @@ def _describe(loaded: LoadedMigration, database: DatabaseConnection) -> None:
         raise Unloadable(_issue(file, "is resumable and not transactional; each batch is a transaction", "class"))
     if isinstance(throttle, bool) or not isinstance(throttle, int | float) or not 0 <= throttle < float("inf"):
         raise Unloadable(_issue(file, f"throttle is {throttle!r}, not a number of seconds, 0 or more", "class"))
+    loaded.replaces = _replaced(file, replaces)
     loaded.resumable = resumable
     loaded.description = " ".join(description.split()) or file.title
     loaded.dependencies = list(dependencies)
@@ -287,6 +290,18 @@ def _check_version(file: MigrationFile, version: object, said: bool) -> None:
     else:
         return
     raise Unloadable(_issue(file, reason, "version"))
+
+
+def _replaced(file: MigrationFile, said: object) -> dict[int, tuple[Recorded, ...]]:
+    try:
+        found = understood(said, file.version)
+    except ValueError as error:
+        raise Unloadable(_issue(file, str(error), "class")) from error
+    squash = Squashes([file]).of(file) if found else None
+    if found and (squash is None or squash.replaces != found):
+        # It is looked up without running the file.
+        raise Unloadable(_issue(file, "replaces is computed; write the numbers and checksums out", "class"))
+    return found
 
 
 def _are_versions(value: object) -> bool:

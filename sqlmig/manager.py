@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
@@ -13,6 +13,7 @@ from .data.checkpoints import in_words, loops_of, summary
 from .errors import (
     ConfigurationError,
     DatabaseTooNew,
+    InsideSquash,
     RollbackNotSupported,
     UnknownRevision,
     UnknownVersion,
@@ -21,6 +22,7 @@ from .errors import (
 from .loader import LoadedMigration, Unloadable, load
 from .results import Issue, Plan, Status
 from .sources import NAMES, MigrationPaths, Sources
+from .squashed import Squashes
 from .template import write_migration
 from .version_tracker import DatabaseState, VersionTracker
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .base import BaseMigration
     from .planning import OutOfOrder
     from .sources import MigrationFile
+    from .squashed import Between
     from .takeover import Claim
     from .version_tracker import AppliedVersion
 
@@ -109,6 +112,7 @@ class MigrationManager:
         self.only: Collection[int] | None = None
         """The versions that alone are ever pending: of a copy, those that its source has had."""
         self.version_tracker.claims = self.claim
+        self.version_tracker.folds = self.folded
 
     def discover_migrations(self) -> dict[int, MigrationFile]:
         """The migration files by version, in order. No file is opened."""
@@ -274,7 +278,7 @@ class MigrationManager:
             order = self.pending(state, target)
             pending = set(order)
             migrations, issues = self._load(file for file in self.sources.files() if file.version in pending)
-            issues += planning.check_reachable(migrations, {*state.done, *order})
+            issues += planning.check_reachable(migrations, self._with_replaced(migrations, {*state.done, *order}))
             # Checksums are verified when something is to be applied on top of them.
             issues += self.standing_issues(state, verify=bool(order) and self.refuses_edits)
         steps = [migrations[version].step() for version in order if version in migrations]
@@ -344,7 +348,11 @@ class MigrationManager:
         duplicates = planning.check_duplicates(self.sources.files())
         if duplicates:
             raise ValidationFailed(duplicates)
-        return verification.accepted(state.rows, self.discover_migrations(), self.db.engine.dialect.name)
+        squashes, dialect = self.squashes(), self.db.engine.dialect.name
+        return {
+            **verification.accepted(state.rows, self.discover_migrations(), dialect, squashes),
+            **verification.accepted_replaced(state.replaced, squashes),
+        }
 
     def claim(self, connection: Connection, state: DatabaseState) -> Claim | None:
         """What a database has by the word of something else: of Alembic, or of its `user_version`."""
@@ -359,6 +367,24 @@ class MigrationManager:
         """
         if state.claim is not None and state.claim.unknown:
             raise UnknownRevision(state.claim.unknown, state.claim.known)
+
+    def squashes(self) -> Squashes:
+        """The squashed migrations among the files, each read when it is asked for."""
+        return Squashes(self.sources.files())
+
+    def folded(self, state: DatabaseState) -> DatabaseState:
+        """A state in which the versions are one that a squashed migration replaces."""
+        return self.squashes().seen(state, self.out_of_order)
+
+    def refuse_between(self, state: DatabaseState) -> None:
+        """
+        Leave a database alone that has only a part of what a squashed migration replaces.
+
+        Raises:
+            InsideSquash: It has.
+        """
+        if state.between is not None:
+            raise _inside(state.between)
 
     def load_what_loads(self, files: Iterable[MigrationFile]) -> dict[int, LoadedMigration]:
         """Those of *files* that import; the others are left out."""
@@ -383,8 +409,15 @@ class MigrationManager:
                 migrations[file.version] = self.load_file(file)
             except Unloadable as error:
                 issues.append(error.issue)
-        known = set(self.sources.versions())
+        known = self._with_replaced(migrations, set(self.sources.versions()))
         return migrations, [*issues, *planning.check_dependencies(migrations, known)]
+
+    def _with_replaced(self, migrations: Mapping[int, LoadedMigration], versions: set[int]) -> set[int]:
+        """*versions*, and what *migrations* depend on that was squashed into one of them."""
+        wanted = {one for migration in migrations.values() for one in migration.dependencies} - versions
+        squashes = self.squashes()
+        owners = {version: squashes.owner(version) for version in wanted}
+        return versions | {v for v, squash in owners.items() if squash is not None and squash.version in versions}
 
     def _load_down(self, state: DatabaseState, target: int) -> tuple[dict[int, LoadedMigration], list[Issue]]:
         """The migrations of a rollback; one that its own checks skipped needs no file, for nothing is to be undone."""
@@ -411,9 +444,13 @@ class MigrationManager:
 
     def standing_issues(self, state: DatabaseState, *, verify: bool) -> list[Issue]:
         """What is wrong with the folder as a whole and with the part of it that is applied."""
-        versions = self.get_available_versions()
-        issues = planning.check_numbers(self.sources.files(), self.out_of_order, state.done)
-        if state.tracked:
+        versions, squashes = self.get_available_versions(), self.squashes()
+        replaced = squashes.behind_gaps() if self.out_of_order == "error" else set()
+        issues = planning.check_numbers(self.sources.files(), self.out_of_order, {*state.done, *replaced})
+        if state.between is not None:
+            text, _, hint = str(_inside(state.between)).partition("\n")
+            issues.append(Issue(text, kind="squash", version=state.between.squash.version, hint=hint.lstrip()))
+        elif state.tracked:
             found = planning.check_history(versions, state, self.out_of_order)
             late = self._imported_late(state) if found else ()
             issues += [issue for issue in found if issue.kind != "out_of_order" or issue.version not in late]
@@ -423,10 +460,11 @@ class MigrationManager:
         if self.version_tracker.disagrees(state) and not state.interrupted:
             text = f"user_version is {state.user_version}, but the versions table says {state.current_version}"
             issues.append(Issue(text, kind="mismatch", hint="If the table is right: sqlmig repair"))
-        return issues + (self._edits(state.rows) if verify else [])
+        edited = self._edits(state.rows) + verification.unlike_replaced(state.replaced, squashes) if verify else []
+        return issues + edited
 
     def _edits(self, rows: Iterable[AppliedVersion]) -> list[Issue]:
-        return verification.edits(rows, self.discover_migrations(), self.db.engine.dialect.name)
+        return verification.edits(rows, self.discover_migrations(), self.db.engine.dialect.name, self.squashes())
 
     def _estimate(self, order: Sequence[int]) -> float | None:
         """The earlier timings of these migrations; of those that have none, the mean of the others."""
@@ -435,6 +473,11 @@ class MigrationManager:
             return None
         mean = sum(timings.values()) / len(timings)
         return round(sum(timings.get(version, mean) for version in order), 3)
+
+
+def _inside(between: Between) -> InsideSquash:
+    squash = between.squash
+    return InsideSquash(squash.file.name, squash.version, sorted(squash.replaces), between.reached, between.missing)
 
 
 def _standing(row: AppliedVersion) -> str:

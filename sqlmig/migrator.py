@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .safety.report import Rehearsal
     from .safety.shelf import Snapshot
     from .sources import MigrationPaths
+    from .squash.report import SquashedMigration
     from .transfer.report import CopyResult
     from .version_tracker import VersionTracker
 
@@ -418,6 +419,40 @@ class Migrator:
             self, description, models, rename=rename, drop=drop, ask=ask, ignore=ignore, allow_empty=allow_empty
         )
 
+    @verb
+    def squash(
+        self,
+        first: int,
+        last: int,
+        *,
+        description: str = "",
+        keep: bool = False,
+        rename: Sequence[str] = (),
+        drop: Sequence[str] = (),
+    ) -> SquashedMigration:
+        """
+        Put one migration in the place of those from *first* to *last*: it makes the same schema and the same rows.
+
+        It is run in scratch databases of the same kind before it is kept, and what it makes is compared with what the
+        others make. Its version is *last*. A database that has had all of them counts it as applied; of the database
+        itself only its kind is asked.
+
+        Args:
+            description: In words; it tells the versions by default.
+            keep: Move the old files to a folder beside the new one. Else they are deleted, and must be in git.
+            rename, drop: As in `create_migration()`, where it is not known what the migrations have renamed.
+
+        Raises:
+            SquashImpossible: They cannot be one, or it could not be proved that it does the same; nothing was changed.
+            UnknownVersion: No migration has the version.
+            ValidationFailed: A file of them does not load.
+            ConfigurationError: A file would be lost, or the new one cannot be written.
+            CheckImpossible: The migrations fail on an empty database.
+        """
+        from .squash.create import squash
+
+        return squash(self, first, last, description=description, keep=keep, rename=rename, drop=drop)
+
     @property
     def _limits(self) -> dict[str, Any]:
         return {"lock_timeout": self.backend.lock_timeout, "statement_timeout": self.backend.statement_timeout}
@@ -676,6 +711,7 @@ class Migrator:
     draw_schema_async = awaitable(draw_schema)
     write_report_async = awaitable(write_report)
     create_migration_async = awaitable(create_migration)
+    squash_async = awaitable(squash)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)
     snapshots_async = awaitable(snapshots)
@@ -711,7 +747,11 @@ class Migrator:
             self._head = (versions, *self._expect(versions))
         _, sql, expected = self._head
         try:
-            return versions[-1] if self.backend.read_row(sql) == expected else None
+            row = self.backend.read_row(sql)
+            if row != expected and row is not None and (row[0] or 0) > expected[0]:
+                # It may have had what is squashed by now.
+                row, expected = self._read_unsquashed()
+            return versions[-1] if row == expected else None
         except Exception as error:
             from .errors import MigrationError
 
@@ -719,6 +759,13 @@ class Migrator:
                 raise
             # No table yet, or one of an older form: the long way tells.
             return None
+
+    def _read_unsquashed(self) -> tuple[Any, Any]:
+        """What is there, and what would be at head in a database that had the replaced versions themselves."""
+        from .squashed import with_replaced
+
+        sql, expected = self._expect(with_replaced(self._sources.files()))
+        return self.backend.read_row(sql), expected
 
     def _expect(self, versions: tuple[int, ...]) -> tuple[str, tuple[Any, ...]]:
         """The read, and what it gives at head."""

@@ -65,7 +65,7 @@ def stamp(connection: Connection, manager: MigrationManager, version: int) -> No
     kept = {row.version for row in state.rows if row.done and row.version <= version}
     for row in (*state.rows, *(state.claim.replaces if state.claim is not None else ())):
         if row.version not in kept:
-            tracker.remove(connection, row.version)
+            tracker.remove(connection, row.version, *row.replaces)
     _record_unrun(connection, manager, (v for v in available if v <= version and v not in kept))
     tracker.log(connection, version, f"stamped at version {version}", "stamp")
     tracker.set_user_version(connection, version)
@@ -88,7 +88,7 @@ def repair(connection: Connection, manager: MigrationManager) -> list[str]:
             tracker.remove(connection, row.version)
             done.append((row.version, f"migration {row.version} is no longer marked as started; it is pending again"))
     state = tracker.read(connection)
-    by_version = {row.version: row for row in state.rows}
+    by_version = {row.version: row for row in (*state.rows, *state.replaced)}
     for version, (checksum, facts) in manager.accepted(state).items():
         tracker.accept_checksum(connection, version, checksum, {**by_version[version].metadata, **facts})
         done.append((version, f"the edited file of migration {version} was accepted"))
@@ -131,7 +131,7 @@ def settle(connection: Connection, manager: MigrationManager, outcome: Outcome) 
     for row in state.interrupted:
         undoing, what = "undoing" in row.metadata, f"migration {row.version}"
         if undoing and outcome == "rolled back":
-            tracker.remove(connection, row.version)
+            tracker.remove(connection, row.version, *row.replaces)
             text = f"{what} counts as rolled back; it is pending"
         elif undoing:
             tracker.unmark_undoing(connection, row)

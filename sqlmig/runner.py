@@ -195,6 +195,7 @@ class MigrationRunner:
         state = state if state is not None else self.tracker.read()
         self.manager.refuse_newer(state, self.other_way)
         self.manager.refuse_unknown(state)
+        self.manager.refuse_between(state)
         return self.manager.prepare(target, state, up_only=up_only)
 
     def _refuse(self, prepared: Prepared, all_or_nothing: bool = False, down_to: int | None = None) -> None:
@@ -530,8 +531,9 @@ class MigrationRunner:
         self, connection: Connection, run: Run, row: AppliedVersion, clock: Clock, account: Account | None = None
     ) -> None:
         took = clock.milliseconds
-        facts = {"skipped": True} if row.state == "skipped" else {}
-        self.tracker.remove(connection, row.version)
+        facts: dict[str, Any] = {"skipped": True} if row.state == "skipped" else {}
+        facts |= {"replaces": [*row.replaces]} if row.replaces else {}
+        self.tracker.remove(connection, row.version, *row.replaces)
         self.tracker.log(
             connection,
             row.version,

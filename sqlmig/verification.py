@@ -13,12 +13,15 @@ from .sql_text import sql_hash
 
 if TYPE_CHECKING:
     from .sources import MigrationFile
+    from .squashed import Squash, Squashes
     from .version_tracker import AppliedVersion
 
-__all__ = ["accepted", "edits"]
+__all__ = ["accepted", "accepted_replaced", "edits", "unlike_replaced"]
 
 
-def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str) -> list[Issue]:
+def edits(
+    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str, squashes: Squashes
+) -> list[Issue]:
     """
     An issue for each applied migration whose file says something else now, or cannot be read.
 
@@ -26,7 +29,7 @@ def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], di
         dialect: Of the database: each has literals and comments of its own.
     """
     issues = []
-    for row, file in _comparable(rows, files):
+    for row, file in _comparable(rows, files, squashes):
         try:
             if _is_edited(row, file, dialect):
                 issues.append(_edited(row, file))
@@ -36,8 +39,35 @@ def edits(rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], di
     return issues
 
 
+def unlike_replaced(rows: Iterable[AppliedVersion], squashes: Squashes) -> list[Issue]:
+    """An issue for each row of another migration than the one that a squashed one replaces under its version."""
+    return [
+        Issue(
+            f"migration {row.version} was applied from {row.metadata.get('file', 'another file')}, and is another than"
+            f" the one that migration {squash.version} replaces",
+            kind="edited",
+            version=row.version,
+            path=squash.file.path,
+            hint="If the schema is the same (sqlmig check), accept it: sqlmig repair",
+        )
+        for row, squash in _strangers(rows, squashes)
+    ]
+
+
+def accepted_replaced(rows: Iterable[AppliedVersion], squashes: Squashes) -> dict[int, tuple[str, dict[str, Any]]]:
+    """For each of these the checksum by which it is taken for the one that is replaced."""
+    return {row.version: (squash.replaces[row.version][0].checksum, {}) for row, squash in _strangers(rows, squashes)}
+
+
+def _strangers(rows: Iterable[AppliedVersion], squashes: Squashes) -> Iterator[tuple[AppliedVersion, Squash]]:
+    for row in rows:
+        squash = squashes.owner(row.version)
+        if squash is not None and "text_hash" in row.metadata and not squash.accepts(row):
+            yield row, squash
+
+
 def accepted(
-    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str
+    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], dialect: str, squashes: Squashes
 ) -> dict[int, tuple[str, dict[str, Any]]]:
     """
     For each edited migration the checksum of its file as it is now, and the facts beside it.
@@ -46,7 +76,7 @@ def accepted(
         ValidationFailed: A file cannot be read or does not parse, so that there is nothing to accept.
     """
     found: dict[int, tuple[str, dict[str, Any]]] = {}
-    for row, file in _comparable(rows, files):
+    for row, file in _comparable(rows, files, squashes):
         try:
             if _is_edited(row, file, dialect):
                 checksums = Checksums.of(file, dialect)
@@ -61,12 +91,18 @@ def accepted(
 
 
 def _comparable(
-    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile]
+    rows: Iterable[AppliedVersion], files: Mapping[int, MigrationFile], squashes: Squashes
 ) -> Iterator[tuple[AppliedVersion, MigrationFile]]:
-    """Those that have a file, and a text hash of ours: the original system's checksums tell nothing."""
+    """
+    Those that have a file, and a text hash of ours: the original system's checksums tell nothing.
+
+    Those that a squashed migration replaces have no file any more.
+    """
     for row in rows:
         if row.done and row.version in files and "text_hash" in row.metadata:
-            yield row, files[row.version]
+            squash = squashes.of(files[row.version])
+            if squash is None or not squash.accepts(row):
+                yield row, files[row.version]
 
 
 def _is_edited(row: AppliedVersion, file: MigrationFile, dialect: str) -> bool:

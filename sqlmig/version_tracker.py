@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
 
+    from .squashed import Between
     from .takeover import Claim
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ class AppliedVersion(NamedTuple):
     metadata: dict[str, Any]
     applied_at: datetime | str | None
     execution_time_ms: float | None
+    replaces: tuple[int, ...] = ()
+    """The versions whose rows go with this one: of a squashed migration, those that were applied in its place."""
 
     @property
     def done(self) -> bool:
@@ -70,6 +73,15 @@ class DatabaseState(NamedTuple):
     claim: Claim | None = None
     """What something else says is applied, where the word is not ours; then there are no rows."""
 
+    replaced: tuple[AppliedVersion, ...] = ()
+    """The rows that a squashed migration stands for, which are not among the others."""
+
+    folded: frozenset[int] = frozenset()
+    """Their versions, those without a row as well."""
+
+    between: Between | None = None
+    """Where it has a part of what a squashed migration replaces."""
+
     @property
     def done(self) -> list[int]:
         """The versions that count, in order."""
@@ -82,10 +94,11 @@ class DatabaseState(NamedTuple):
         """The versions that the original system counted without a row: all up to its `user_version`."""
         if not self.original:
             return []
-        first, last = self.rows[0].version, self.rows[-1].version
+        versions = [row.version for row in (*self.rows, *self.replaced)]
+        first, last = min(versions), max(versions)
         # It had three digits for a version; a larger user_version is somebody else's.
         end = self.user_version if self.user_version <= 999 else last
-        return [*range(1, first), *range(last + 1, end + 1)]
+        return [version for version in (*range(1, first), *range(last + 1, end + 1)) if version not in self.folded]
 
     @property
     def interrupted(self) -> list[AppliedVersion]:
@@ -143,6 +156,8 @@ class VersionTracker:
         """Whether the mark of a copy into the database is none of a migration's: for the copy itself."""
         self.claims: Callable[[Connection, DatabaseState], Claim | None] | None = None
         """What else to ask which versions a database has; the manager, which knows the files, sets it."""
+        self.folds: Callable[[DatabaseState], DatabaseState] | None = None
+        """What takes the versions for one that a squashed migration replaces; set by the manager as well."""
 
     @property
     def own_tables(self) -> set[str]:
@@ -191,7 +206,9 @@ class VersionTracker:
     def _read_with_claim(self, connection: Connection) -> DatabaseState:
         state = self._read(connection)
         claim = self.claims(connection, state) if self.claims is not None else None
-        return state if claim is None else state._replace(rows=(), tracked=False, claim=claim)
+        if claim is not None:
+            state = state._replace(rows=(), tracked=False, claim=claim)
+        return state if self.folds is None else self.folds(state)
 
     def _read(self, connection: Connection) -> DatabaseState:
         columns = self._columns(connection, self.versions)
@@ -301,9 +318,9 @@ class VersionTracker:
         row = {"rollback_supported": False, **values, "state": state, "applied_at": now, "metadata": metadata}
         self._insert(connection, self.versions, row)
 
-    def remove(self, connection: Connection, version: int) -> None:
-        """Take a versions row away: the migration does not count any more."""
-        connection.execute(delete(self.versions).where(self.versions.c.version == version))
+    def remove(self, connection: Connection, *versions: int) -> None:
+        """Take rows of the versions table away: these migrations do not count any more."""
+        connection.execute(delete(self.versions).where(self.versions.c.version.in_(versions)))
 
     def accept_checksum(self, connection: Connection, version: int, checksum: str, metadata: dict[str, Any]) -> None:
         """Take an applied migration's file as it is now."""
@@ -412,13 +429,13 @@ class VersionTracker:
 
     def _rows(self, connection: Connection, columns: Iterable[str]) -> tuple[AppliedVersion, ...]:
         table = self.versions
-        wanted = [table.c[name] for name in AppliedVersion._fields if name in columns]
+        wanted = [table.c[name] for name in AppliedVersion._fields if name in columns and name in table.c]
         query = select(*wanted).order_by(table.c.version)
         if connection.dialect.name == "sqlite":
             # A row without a number, made by hand, tells of no migration.
             query = query.where(func.typeof(table.c.version) == "integer")
         found = connection.execute(query).mappings()
-        blank = dict.fromkeys(AppliedVersion._fields) | {"state": "applied", "description": ""}
+        blank = dict.fromkeys(AppliedVersion._fields) | {"state": "applied", "description": "", "replaces": ()}
         return tuple(AppliedVersion(**{**blank, **row, "metadata": _parsed(row.get("metadata"))}) for row in found)
 
     def _user_version(self, connection: Connection) -> int:

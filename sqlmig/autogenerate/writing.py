@@ -20,25 +20,34 @@ def migration_text(
     version: int,
     names: Names,
     up: Sequence[Statement],
-    down: Sequence[Statement],
+    down: Sequence[Statement] | None,
     *,
     remarks: Sequence[str] = (),
+    attributes: Sequence[str] = (),
     width: int = _USUAL,
 ) -> str:
     """
     The whole file.
 
     Args:
+        down: None where there is no way back.
         remarks: What is said at the top, as comments.
+        attributes: Lines of the class behind those that every migration has.
     """
-    return "\n".join(_lines(version, names, up, down, remarks, width)) + "\n"
+    return "\n".join(_lines(version, names, up, down, remarks, attributes, width)) + "\n"
 
 
 def _lines(
-    version: int, names: Names, up: Sequence[Statement], down: Sequence[Statement], remarks: Sequence[str], width: int
+    version: int,
+    names: Names,
+    up: Sequence[Statement],
+    down: Sequence[Statement] | None,
+    remarks: Sequence[str],
+    attributes: Sequence[str],
+    width: int,
 ) -> Iterator[str]:
     imports = Imports()
-    for statement in (*up, *down):
+    for statement in (*up, *(down or ())):
         imports.update(statement.imports)
     imports.add("sqlmig", "BaseMigration")
     yield from _docstring(names.title, width)
@@ -57,8 +66,10 @@ def _lines(
     removes = sorted({name for statement in up for name in statement.removes})
     if removes:
         yield from written(literal(removes), 4, width, "removes = ")
+    yield from attributes
     yield from _method("up", up, width)
-    yield from _method("down", down, width)
+    if down is not None:
+        yield from _method("down", down, width)
 
 
 def _docstring(title: str, width: int) -> Iterator[str]:

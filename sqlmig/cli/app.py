@@ -5,7 +5,22 @@ from __future__ import annotations
 import click
 
 from .. import __version__
-from . import change, check, completion, copy, create, doctor, init, read, redo, rehearse, report, schema, snapshots
+from . import (
+    change,
+    check,
+    completion,
+    copy,
+    create,
+    doctor,
+    init,
+    read,
+    redo,
+    rehearse,
+    report,
+    schema,
+    snapshots,
+    squash,
+)
 from .context import Group
 
 
@@ -25,6 +40,21 @@ def app() -> None:
     """
 
 
-_GROUPS = (init, change, redo, rehearse, read, check, doctor, schema, report, snapshots, copy, create, completion)
+_GROUPS = (
+    init,
+    change,
+    redo,
+    rehearse,
+    read,
+    check,
+    doctor,
+    schema,
+    report,
+    snapshots,
+    copy,
+    create,
+    squash,
+    completion,
+)
 for command in (command for group in _GROUPS for command in group.COMMANDS):
     app.add_command(command)

@@ -1,0 +1,448 @@
+"""Migrations made one: what it makes, which databases go on with it, and when nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conftest import Folder, contents
+from places import KINDS, opened
+from sqlalchemy import Engine, create_engine
+
+from sqlmig import (
+    ConfigurationError,
+    InsideSquash,
+    Migrator,
+    SquashImpossible,
+    UnknownVersion,
+    ValidationFailed,
+)
+from sqlmig.cli.app import app
+
+RENAME = ('self.rename_column("people", "name", "full_name")', 'self.rename_column("people", "full_name", "name")')
+DEFAULTS = """self.add_column("t1", Column("a", Text, server_default="x"))
+self.alter_column("t1", "a", server_default="y")"""
+
+
+def make_history(folder: Folder) -> None:
+    """Five migrations with rows, a rename, a trigger, a view, and a sixth that depends on one in the middle."""
+    folder.add(
+        1,
+        """self.execute_sql("CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL)")
+self.execute_sql("INSERT INTO people (name) VALUES (?)", [("Ada",), ("Grace's",), ("gone",)])
+self.execute_sql("DELETE FROM people WHERE name = 'gone'")""",
+        'self.drop_table("people")',
+    )
+    folder.add(
+        2,
+        """self.execute_sql("CREATE TABLE notes (id INTEGER PRIMARY KEY, person REFERENCES people, body TEXT, x REAL)")
+self.execute_sql("INSERT INTO notes VALUES (7, 1, 'two\\nlines', 1.5), (8, NULL, NULL, NULL)")
+self.execute_sql("CREATE TABLE log (what TEXT)")""",
+        'self.drop_table("log")\nself.drop_table("notes")',
+    )
+    folder.sql(
+        3,
+        "-- sqlmig: up",
+        "CREATE TRIGGER tell AFTER INSERT ON people BEGIN INSERT INTO log VALUES (new.name); END;",
+        "INSERT INTO people (name) VALUES ('Kurt'); -- tells it",
+        "-- sqlmig: down",
+        "DELETE FROM people WHERE name = 'Kurt'; DROP TRIGGER tell;",
+    )
+    folder.add(
+        4, 'self.rename_column("people", "name", "full_name")', 'self.rename_column("people", "full_name", "name")'
+    )
+    folder.add(
+        5,
+        """self.create_view("names", "SELECT full_name FROM people")
+self.create_index("ix_people", "people", ["full_name"])""",
+        'self.drop_index("ix_people", "people")\nself.drop_view("names")',
+    )
+    folder.table(6, "dependencies = [3]")
+
+
+@pytest.fixture
+def history(folder: Folder) -> Folder:
+    make_history(folder)
+    return folder
+
+
+def names(folder: Folder) -> list[str]:
+    return sorted(path.name for path in folder.path.iterdir() if path.is_file())
+
+
+def texts(folder: Folder) -> dict[str, str]:
+    return {str(path.relative_to(folder.path)): path.read_text() for path in folder.path.rglob("*.*") if path.is_file()}
+
+
+def squashed(folder: Folder, first: int = 1, last: int = 5, **options: Any) -> Any:
+    return Migrator(":memory:", folder.path).squash(first, last, keep=True, **options)
+
+
+def rows(engine: Engine, sql: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+def test_a_new_database_has_the_same_from_one_file(history: Folder, engine: Engine, tmp_path: Path) -> None:
+    before = create_engine(f"sqlite:///{tmp_path / 'before.db'}")
+    Migrator(before, history.path).migrate()
+    done = squashed(history)
+    assert names(history) == ["005_squashed_001_to_005.py", "006_step_6.py"]
+    assert sorted(path.name for path in (history.path / "replaced_by_005").iterdir())[0] == "001_step_1.py"
+    assert (done.version, done.replaces, done.rows) == (5, [1, 2, 3, 4, 5], {"people": 3, "notes": 2, "log": 1})
+    assert Migrator(engine, history.path).migrate().applied == [5, 6]
+    for table in ("people", "notes", "log", "names", "t6"):
+        assert rows(engine, f"SELECT * FROM {table}") == rows(before, f"SELECT * FROM {table}")
+    # The number of the row that was deleted is not given out again.
+    for one in (engine, before):
+        with one.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO people (full_name) VALUES ('next')")
+        assert rows(one, "SELECT max(id) FROM people") == [(5,)]
+        assert rows(one, "SELECT count(*) FROM log") == [(2,)]
+
+
+def test_a_database_that_had_them_goes_on_unchanged(history: Folder, engine: Engine) -> None:
+    migrator = Migrator(engine, history.path)
+    migrator.migrate()
+    before, records = contents(engine), rows(engine, "SELECT version, checksum, metadata FROM migration_versions")
+    squashed(history)
+    history.table(7, "dependencies = [2]")
+    migrator = Migrator(engine, history.path)
+    status = migrator.get_migration_status()
+    assert (status.current_version, status.applied_versions, status.pending_versions) == (6, [5, 6], [7])
+    assert status.validation_issues == []
+    assert [step.version for step in migrator.get_migration_plan().steps] == [7]
+    (history.path / "007_step_7.py").unlink()
+    assert migrator.migrate().applied == []
+    assert migrator.check()
+    assert not migrator.needs_migration()
+    assert migrator.repair() == []
+    assert contents(engine) == before
+    assert rows(engine, "SELECT version, checksum, metadata FROM migration_versions") == records
+    history.table(7, "dependencies = [2]")
+    assert migrator.migrate().applied == [7]
+
+
+def test_a_boot_at_head_writes_nothing_and_takes_no_lock(history: Folder, engine: Engine, url: str) -> None:
+    Migrator(engine, history.path).migrate()
+    squashed(history)
+    holder = create_engine(url)
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        seen: list[str] = []
+        raw.set_trace_callback(seen.append)
+    with holder.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        assert Migrator(engine, history.path, lock_timeout=0).migrate().applied == []
+    assert [sql[:6] for sql in seen if not sql.startswith("--")] == ["SELECT", "SELECT"]
+
+
+@pytest.mark.parametrize("at", [1, 3, 4])
+def test_a_database_in_the_middle_is_refused(history: Folder, engine: Engine, at: int) -> None:
+    Migrator(engine, history.path).migrate_to_version(at)
+    before = contents(engine)
+    squashed(history)
+    migrator = Migrator(engine, history.path)
+    for refused in (migrator.migrate, lambda: migrator.migrate_to_version(5), lambda: migrator.rollback_to_version(0)):
+        with pytest.raises(InsideSquash) as caught:
+            refused()
+        assert f"at version {at}, and migration 5 stands for 1-5" in str(caught.value)
+        assert "with the release before the squash" in str(caught.value)
+    (issue,) = migrator.get_migration_status().validation_issues
+    assert (issue.kind, issue.version) == ("squash", 5)
+    assert migrator.needs_migration()
+    assert contents(engine) == before
+    for path in (history.path / "replaced_by_005").iterdir():
+        shutil.copy(path, history.path)
+    (history.path / "005_squashed_001_to_005.py").unlink()
+    assert migrator.migrate().applied == list(range(at + 1, 7))
+
+
+def test_one_that_user_version_puts_in_the_middle_is_refused(history: Folder, engine: Engine) -> None:
+    squashed(history)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA user_version = 3")
+    with pytest.raises(InsideSquash, match="at version 3"):
+        Migrator(engine, history.path).migrate()
+
+
+def test_one_that_skipped_a_version_is_refused(history: Folder, engine: Engine) -> None:
+    aside = (history.path / "002_step_2.py").rename(history.path / "aside")
+    (history.path / "003_step_3.sql").rename(history.path / "aside3")
+    (history.path / "006_step_6.py").unlink()
+    Migrator(engine, history.path, out_of_order="apply").migrate()
+    aside.rename(history.path / "002_step_2.py")
+    (history.path / "aside3").rename(history.path / "003_step_3.sql")
+    squashed(history)
+    with pytest.raises(InsideSquash, match="never had 2-3"):
+        Migrator(engine, history.path).migrate()
+    # Whoever ignores what appeared late ignores it further on.
+    assert Migrator(engine, history.path, out_of_order="ignore").migrate().applied == []
+
+
+def test_rolling_back_takes_all_back_and_their_records(history: Folder, engine: Engine) -> None:
+    migrator = Migrator(engine, history.path)
+    migrator.migrate()
+    squashed(history)
+    migrator = Migrator(engine, history.path)
+    with pytest.raises(UnknownVersion):
+        migrator.rollback_to_version(3)
+    assert {loss.name for loss in migrator.get_rollback_losses(0)} == {"t6", "people", "notes", "log"}
+    assert migrator.rollback_to_version(0).rolled_back == [6, 5]
+    assert (
+        rows(engine, "SELECT name FROM sqlite_master WHERE tbl_name NOT LIKE 'migration%' AND name NOT LIKE 'sqlite%'")
+        == []
+    )
+    assert rows(engine, "SELECT * FROM migration_versions") == []
+    entry = next(entry for entry in migrator.get_migration_history() if entry["version"] == 5)
+    assert (entry["operation"], entry["metadata"]["replaces"]) == ("rollback", [1, 2, 3, 4])
+    assert migrator.migrate().applied == [5, 6]
+
+
+def test_another_file_under_a_replaced_version_is_told_and_can_be_accepted(history: Folder, engine: Engine) -> None:
+    Migrator(engine, history.path).migrate()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE migration_versions SET checksum = 'py1:other' WHERE version IN (2, 5)")
+    squashed(history)
+    migrator = Migrator(engine, history.path)
+    issues = migrator.manager.validate_migration_sequence()
+    assert [(issue.kind, issue.version) for issue in issues] == [("edited", 5), ("edited", 2)]
+    assert len(migrator.repair()) == 2
+    assert migrator.manager.validate_migration_sequence() == []
+    assert migrator.migrate().applied == []
+
+
+def test_squashed_again(history: Folder, engine: Engine, tmp_path: Path) -> None:
+    """Databases from before the first squash, and from after it, go on with the second."""
+    Migrator(engine, history.path).migrate()
+    squashed(history)
+    between = create_engine(f"sqlite:///{tmp_path / 'between.db'}")
+    Migrator(between, history.path).migrate()
+    done = squashed(history, 1, 6)
+    assert done.replaces == [1, 2, 3, 4, 5, 6]
+    assert names(history) == ["006_squashed_001_to_006.py"]
+    for one in (engine, between):
+        migrator = Migrator(one, history.path)
+        assert migrator.migrate().applied == []
+        assert migrator.get_migration_status().validation_issues == []
+        assert migrator.rollback_to_version(0).rolled_back == [6]
+
+
+def test_a_copy_carries_a_database_from_before(history: Folder, engine: Engine, tmp_path: Path) -> None:
+    Migrator(engine, history.path).migrate()
+    squashed(history)
+    target = Migrator(f"sqlite:///{tmp_path / 'target.db'}", history.path)
+    assert target.copy_from(engine).version == 6
+    assert target.get_migration_status().applied_versions == [5, 6]
+
+
+# Beginning above the first
+
+
+def test_a_range_that_begins_above_the_first_keeps_what_is_there(
+    folder: Folder, engine: Engine, tmp_path: Path
+) -> None:
+    folder.add(
+        1,
+        """self.execute_sql("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+self.execute_sql("INSERT INTO people VALUES (1, 'Ada')")""",
+        'self.drop_table("people")',
+    )
+    folder.add(
+        2, 'self.rename_column("people", "name", "full_name")', 'self.rename_column("people", "full_name", "name")'
+    )
+    folder.add(
+        3,
+        """self.execute_sql("CREATE TABLE kinds (id INTEGER PRIMARY KEY, name TEXT)")
+self.execute_sql("INSERT INTO kinds VALUES (1, 'a'), (2, 'b')")""",
+        'self.drop_table("kinds")',
+        "dependencies = [1]",
+    )
+    folder.add(4, 'self.rename_table("people", "persons")', 'self.rename_table("persons", "people")')
+    Migrator(engine, folder.path).migrate_to_version(1)
+    later = create_engine(f"sqlite:///{tmp_path / 'later.db'}")
+    Migrator(later, folder.path).migrate()
+    done = squashed(folder, 2, 4)
+    assert 'self.rename_table("people", "persons")' in done.source
+    assert "dependencies = [1]" in done.source
+    assert done.rows == {"kinds": 2}
+    migrator = Migrator(engine, folder.path)
+    assert migrator.migrate().applied == [4]
+    assert contents(engine)["rows"] == contents(later)["rows"]
+    assert rows(engine, "SELECT id, full_name FROM persons") == [(1, "Ada")]
+    assert migrator.rollback_to_version(1).rolled_back == [4]
+    assert rows(engine, "SELECT id, name FROM people") == [(1, "Ada")]
+    assert Migrator(later, folder.path).rollback_to_version(1).rolled_back == [4]
+
+
+@pytest.mark.parametrize(
+    ("up", "words"),
+    [
+        ('self.execute_sql("UPDATE t1 SET n = upper(n)")', "UPDATE t1"),
+        ('self.backfill("t1", "n", "upper(n)")', "self.backfill"),
+        ('self.execute_sql("CREATE TABLE u AS SELECT * FROM t1")', "u: "),
+        (DEFAULTS, "t1.a"),
+    ],
+)
+def test_rows_that_a_database_before_needs_are_a_refusal(folder: Folder, up: str, words: str) -> None:
+    folder.table(1)
+    folder.table(2)
+    folder.add(3, f"from sqlalchemy import Column, Text\n{up}", "pass")
+    before = texts(folder)
+    with pytest.raises(SquashImpossible) as caught:
+        squashed(folder, 2, 3)
+    assert words in str(caught.value)
+    assert texts(folder) == before
+
+
+# When nothing is written
+
+
+@pytest.mark.parametrize(
+    ("up", "words"),
+    [
+        ("import uuid\nself.execute_sql('INSERT INTO t1 VALUES (2, ?)', (uuid.uuid4().hex,))", "t1.n: two runs"),
+        ("raise ValueError('not here')", "not here"),
+    ],
+)
+def test_what_cannot_be_proved_leaves_the_folder_as_it_was(folder: Folder, up: str, words: str) -> None:
+    folder.table(1)
+    folder.add(2, up, "pass")
+    before = texts(folder)
+    with pytest.raises(Exception, match=words):
+        squashed(folder, 1, 2)
+    assert texts(folder) == before
+
+
+def test_wrong_calls_change_nothing(history: Folder) -> None:
+    before = texts(history)
+    migrator = Migrator(":memory:", history.path)
+    for first, last, error, words in (
+        (1, 9, UnknownVersion, "version 9"),
+        (0, 3, UnknownVersion, "version 0"),
+        (4, 4, ConfigurationError, "not two migrations"),
+        (5, 2, ConfigurationError, "not two migrations"),
+        (1, 5, ConfigurationError, "no commit of git has 001_step_1.py"),
+    ):
+        with pytest.raises(error, match=words):
+            migrator.squash(first, last)
+    history.write("005_squashed_001_to_005.py", "")
+    with pytest.raises(ValidationFailed, match="taken by 2 files"):
+        migrator.squash(1, 5, keep=True)
+    (history.path / "005_squashed_001_to_005.py").unlink()
+    assert texts(history) == before
+
+
+def test_files_that_git_has_are_deleted(history: Folder) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(history.path)]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    edited = history.path / "002_step_2.py"
+    edited.write_text(edited.read_text() + "# more\n")
+    ran = CliRunner().invoke(app, ["squash", "1", "5", "--path", str(history.path)])
+    assert ran.exit_code == 2
+    assert "no commit of git has 002_step_2.py as it is now" in ran.output
+    assert "sqlmig squash 1 5 --keep" in ran.output
+    subprocess.run([*git, "commit", "-qam", "more"], check=True)
+    ran = CliRunner().invoke(app, ["squash", "1", "5", "--path", str(history.path), "--json", "--name", "beginning"])
+    assert ran.exit_code == 0, ran.output
+    assert Path(json.loads(ran.output)["path"]).name == "005_beginning.py"
+    assert names(history) == ["005_beginning.py", "006_step_6.py"]
+    assert not (history.path / "replaced_by_005").exists()
+
+
+def test_a_time_that_is_written_is_told(folder: Folder) -> None:
+    folder.add(1, 'self.execute_sql("CREATE TABLE a (at TEXT DEFAULT CURRENT_TIMESTAMP, n INTEGER)")', "pass")
+    folder.add(2, 'self.execute_sql("INSERT INTO a (n) VALUES (1)")', "pass")
+    done = squashed(folder, 1, 2)
+    assert any("a.at tells the time of this run" in warning for warning in done.warnings)
+    assert "# a.at tells the time" in done.source
+
+
+@pytest.mark.parametrize("stop", range(9))
+def test_a_killed_exchange_is_put_right_by_the_next(folder: Folder, stop: int) -> None:
+    """Killed at each rename and deletion, the next squash finds the old files, or the new one alone."""
+    for version in (1, 2, 3):
+        folder.table(version)
+    before = texts(folder)
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "left = int(sys.argv[2])\n"
+        "def dying(method):\n"
+        "    def call(*given, **options):\n"
+        "        global left\n"
+        "        if given[0].parent == Path(sys.argv[1]):\n"
+        "            if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "            left -= 1\n"
+        "        return method(*given, **options)\n"
+        "    return call\n"
+        "from sqlmig.squash.files import exchange\n"
+        "Path.rename, Path.unlink = dying(Path.rename), dying(Path.unlink)\n"
+        "folder = Path(sys.argv[1])\n"
+        "exchange(sorted(folder.glob('*.py'))[:2], folder / '002_new.py', 'x = 1\\n', None)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(folder.path), str(stop)], check=False)
+    assert ran.returncode in (0, -signal.SIGKILL)
+    from sqlmig.squash.files import finish_what_was_killed
+
+    finish_what_was_killed([folder.path])
+    now = {name: text for name, text in texts(folder).items() if os.sep not in name}
+    new = {"002_new.py": "x = 1\n", "003_step_3.py": before["003_step_3.py"]}
+    assert now in (before, new)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+def test_on_a_server(history: Folder, tmp_path: Path, database: str) -> None:
+    for path in history.path.iterdir():
+        path.unlink()
+    history.add(
+        1,
+        """from sqlalchemy import JSON, Boolean, Column, Date, ForeignKey, Integer, Numeric, String
+self.create_table(
+    "people",
+    Column("id", Integer, primary_key=True), Column("name", String(50), nullable=False), Column("born", Date),
+    Column("money", Numeric(10, 2)), Column("fine", Boolean), Column("parent", ForeignKey("people.id")),
+    Column("facts", JSON),
+)
+self.execute_sql(
+    "INSERT INTO people (name, born, money, fine, facts) VALUES (?, '1815-12-10', 10.50, true, '{\\"a\\": [1, 2.5]}')",
+    ("Ada's \\\\ \\n",),
+)
+self.execute_sql("INSERT INTO people (name, parent) VALUES ('child', 1), ('gone', 1)")
+self.execute_sql("DELETE FROM people WHERE name = 'gone'")""",
+        'self.drop_table("people")',
+    )
+    history.sql(
+        2,
+        "-- sqlmig: up",
+        "CREATE VIEW names AS SELECT name FROM people; -- of all",
+        "-- sqlmig: up sqlite",
+        "CREATE VIEW names AS SELECT name || '' AS name FROM people;",
+        "-- sqlmig: down",
+        "DROP VIEW names;",
+    )
+    history.add(3, 'self.create_index("ix_name", "people", ["name"])', 'self.drop_index("ix_name", "people")')
+    with opened(KINDS[database], tmp_path) as place, opened(KINDS[database], tmp_path) as other:
+        Migrator(place.look, history.path).migrate()
+        done = Migrator(place.look, history.path).squash(1, 2, keep=True)
+        # What is a comment to one database is hashed by another.
+        assert len(done.source.split("2: ")[1].partition("}")[0].split("sql1:")) >= 2
+        migrator = Migrator(place.look, history.path)
+        assert migrator.migrate().applied == []
+        assert migrator.get_migration_status().validation_issues == []
+        assert Migrator(other.look, history.path).migrate().applied == [2, 3]
+        for one in (place, other):
+            one.run("INSERT INTO people (name) VALUES ('next')")
+        told = "SELECT * FROM people ORDER BY id"
+        assert place.rows(told) == other.rows(told)
+        assert place.rows("SELECT max(id) FROM people") == [(4,)]
+        assert migrator.rollback_to_version(0).rolled_back == [3, 2]
+        assert place.tables() == []
