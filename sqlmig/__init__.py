@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from .manager import MigrationManager
     from .migrator import DatabaseMigrator, Migrator, ModularDatabaseMigrator
+    from .renumber import RenumberedMigration
     from .results import Issue, Loss, MigrationResult, Plan, PlanStep, Status
     from .rows import Row
     from .runner import MigrationRunner
@@ -143,6 +144,7 @@ _HOMES = {
     "manager": ["MigrationManager"],
     "migrator": ["DatabaseMigrator", "Migrator", "ModularDatabaseMigrator"],
     "results": ["Issue", "Loss", "MigrationResult", "Plan", "PlanStep", "Status"],
+    "renumber": ["RenumberedMigration"],
     "rows": ["Row"],
     "runner": ["MigrationRunner"],
     "safety.report": ["Rehearsal", "RehearsedStep"],
@@ -208,6 +210,7 @@ __all__ = [
     "RenameImpossible",
     "RenameQuestion",
     "RenameUnclear",
+    "RenumberedMigration",
     "RestoreFailed",
     "ResumableMigration",
     "RollbackNotSupported",

@@ -287,6 +287,8 @@ def _check_version(file: MigrationFile, version: object, said: bool) -> None:
         reason = f"its version is {version}; versions begin with 1"
     elif version != file.version:
         reason = f"its version is {version}, but its file name says {file.version}"
+        hint = f"Have the class follow the name: sqlmig renumber {file.name} {file.version}"
+        raise Unloadable(_issue(file, reason, "version", hint=hint))
     else:
         return
     raise Unloadable(_issue(file, reason, "version"))
@@ -318,9 +320,9 @@ def _are_names(value: object) -> bool:
     return isinstance(value, Sequence | set | frozenset) and all(isinstance(name, str) and name for name in value)
 
 
-def _issue(file: MigrationFile, reason: str, kind: str, line: int | None = None) -> Issue:
+def _issue(file: MigrationFile, reason: str, kind: str, line: int | None = None, hint: str = "") -> Issue:
     place = f"{file.path.name}:{line}" if line else file.path.name
-    return Issue(f"{place}: {reason}", kind=kind, version=file.version, path=file.path, line=line)
+    return Issue(f"{place}: {reason}", kind=kind, version=file.version, path=file.path, line=line, hint=hint)
 
 
 def _import_issue(file: MigrationFile, error: BaseException) -> Issue:

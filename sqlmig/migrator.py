@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .planning import OutOfOrder
     from .preview import SqlPlan
     from .records import Outcome
+    from .renumber import RenumberedMigration
     from .results import Loss, Optimization, Plan, SchemaInfo, SchemaReport, Statistics, Status
     from .run import BeforeFirst
     from .runner import MigrationRunner
@@ -453,6 +454,26 @@ class Migrator:
 
         return squash(self, first, last, description=description, keep=keep, rename=rename, drop=drop)
 
+    @verb
+    def renumber(self, file: str | os.PathLike[str], version: int | None = None) -> RenumberedMigration:
+        """
+        Give a migration file another version: in its name, in its class, and in the files that depend on it.
+
+        Comments and formatting stay. Where two files have the version, those that depend on it stay with the other
+        one, which is told.
+
+        Args:
+            file: Its name or its path.
+            version: The next free one by default.
+
+        Raises:
+            ConfigurationError: There is no such file, the version is taken, or the database has had the file.
+            ValidationFailed: It does not load.
+        """
+        from .renumber import renumber
+
+        return renumber(self.manager, file, version)
+
     @property
     def _limits(self) -> dict[str, Any]:
         return {"lock_timeout": self.backend.lock_timeout, "statement_timeout": self.backend.statement_timeout}
@@ -712,6 +733,7 @@ class Migrator:
     write_report_async = awaitable(write_report)
     create_migration_async = awaitable(create_migration)
     squash_async = awaitable(squash)
+    renumber_async = awaitable(renumber)
     rollback_to_version_async = awaitable(rollback_to_version)
     create_snapshot_async = awaitable(create_snapshot)
     snapshots_async = awaitable(snapshots)

@@ -88,7 +88,7 @@ def _duplicate(version: int, files: Sequence[MigrationFile]) -> Issue:
         kind="duplicate",
         version=version,
         path=same[-1].path,
-        hint="Give the one that is applied nowhere yet the next free number, in its name and in its class."
+        hint=f"Give the one that is applied nowhere yet the next free number: sqlmig renumber {names[-1]}"
         + (
             "\nAn SQL file that a migration in Python runs has no directive, and that one names it."
             if len({file.in_sql for file in same}) > 1

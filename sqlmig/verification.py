@@ -129,7 +129,7 @@ def _edited(row: AppliedVersion, file: MigrationFile) -> Issue:
     applied = row.metadata.get("file", file.name)
     if applied != file.name:
         text = f"migration {row.version} was applied from {applied}, and {file.name} says something else"
-        hint = f"If {file.name} is another migration, give it the next free number, in its name and in its class."
+        hint = f"If {file.name} is another migration, give it the next free number: sqlmig renumber {file.name}"
     else:
         text = f"migration {row.version} was edited after it was applied"
         hint = "Put the change into a new migration, or accept the file as it is: sqlmig repair"

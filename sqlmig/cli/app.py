@@ -16,6 +16,7 @@ from . import (
     read,
     redo,
     rehearse,
+    renumber,
     report,
     schema,
     snapshots,
@@ -53,6 +54,7 @@ _GROUPS = (
     snapshots,
     copy,
     create,
+    renumber,
     squash,
     completion,
 )
