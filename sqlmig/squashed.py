@@ -114,6 +114,11 @@ class Squashes:
         above = (file for file in self._files if file.version > version)
         return next((found for file in above if (found := self.of(file)) and version in found.replaces), None)
 
+    def replacing(self, version: int) -> Squash | None:
+        """The squashed migration that replaces a version, also where that is its own."""
+        own = next((squash for file in self._files if file.version == version and (squash := self.of(file))), None)
+        return own or self.owner(version)
+
     def behind_gaps(self) -> set[int]:
         """All versions that are replaced by files which stand above a gap."""
         before, found = 0, set[int]()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from plugin_support import Application, Ran
 
+from sqlmig import Migrator
 from sqlmig.testing import Checks, Databases, Fault
 
 # Parents with children that go with them, and an index: what faults are planted into.
@@ -390,6 +392,14 @@ def test_a_renamed_and_a_removed_file(merged: Application) -> None:
     assert "Migration 001 was removed since main: 001_step.py" in message
     assert "Migration 002 was renamed since main: 002_step.py is 002_other.py now" in message
     assert "git mv migrations/versions/002_other.py migrations/versions/002_step.py" in message
+
+
+def test_files_that_were_squashed_are_not_missing(merged: Application) -> None:
+    Migrator(":memory:", merged.versions).squash(1, 2)
+    assert not faults(base_faults(merged))
+    (written,) = merged.versions.glob("002_squashed*")
+    written.write_text(re.sub(r'1: "py1:\w+"', '1: "py1:other"', written.read_text()))
+    assert faults(base_faults(merged)) == {"unchanged_since_base[002]"}
 
 
 def test_a_number_that_the_base_branch_has_passed(merged: Application) -> None:

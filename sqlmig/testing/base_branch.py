@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..checksum import text_hash
 from ..loader import Checksums, SqlChecksums
-from ..sources import version_in
+from ..sources import MigrationFile, version_in
+from ..squashed import Squashes
 from .faults import Fault, NotTried
 from .traces import shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileFault", "faults_of"]
 
+_DIALECTS = ("sqlite", "postgresql", "mysql")
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
@@ -57,7 +59,13 @@ def _faults_in(folder: str, base: str | None) -> list[FileFault]:
         sorted(os.listdir(folder), key=lambda name: (name.endswith(".py"), name)),
     )
     here = {version: name for name in now if (version := version_in(name))}
-    faults = [fault for name in before for fault in _changed(folder, branch, origin.strip(), name, here)]
+    squashes = Squashes([MigrationFile(version, folder, name) for version, name in sorted(here.items())])
+    faults = [
+        fault
+        for name in before
+        if not _is_squashed(folder, origin.strip(), name, squashes)
+        for fault in _changed(folder, branch, origin.strip(), name, here)
+    ]
     merged = _names(folder, branch)
     newest = max((version_in(name) or 0 for name in merged), default=0)
     faults += [
@@ -65,12 +73,28 @@ def _faults_in(folder: str, base: str | None) -> list[FileFault]:
             version,
             f"Migration {version:03} is new here, and {branch} has migrations up to {newest:03} already.\n"
             f"  {name}: databases that are at {newest:03} would never have it, or refuse it as out of order\n"
-            f"Give it a number above that, in its name and in its class: {newest + 1:03}",
+            f"Give it a number above that, in its name and in its class: {newest + 1:03}\n"
+            f"  sqlmig renumber {name} {newest + 1}",
         )
         for version, name in here.items()
         if version <= newest and name not in before and name not in merged and not _had(version, before)
     ]
     return faults
+
+
+def _is_squashed(folder: str, origin: str, name: str, squashes: Squashes) -> bool:
+    """Whether a file that is gone is one that another replaces, as it was in the base branch."""
+    squash = squashes.replacing(version_in(name) or 0)
+    was = None if squash is None or Path(folder, name).exists() else _git_bytes(folder, "show", f"{origin}:./{name}")
+    if squash is None or was is None:
+        return False
+    recorded = {one.checksum for one in squash.replaces[version_in(name) or 0]}
+    try:
+        if name.endswith(".sql"):
+            return any(SqlChecksums(was, dialect).syntax in recorded for dialect in _DIALECTS)
+        return Checksums(was).syntax in recorded
+    except (SyntaxError, ValueError, RecursionError):
+        return False
 
 
 def _had(version: int, names: Mapping[str, str]) -> bool:
@@ -119,8 +143,7 @@ def _is_same(name: str, was: bytes, now: bytes) -> bool:
     if text_hash(was) == text_hash(now):
         return True
     if name.endswith(".sql"):
-        dialects = ("sqlite", "postgresql", "mysql")
-        return any(_say_the_same(SqlChecksums(was, dialect), SqlChecksums(now, dialect)) for dialect in dialects)
+        return any(_say_the_same(SqlChecksums(was, dialect), SqlChecksums(now, dialect)) for dialect in _DIALECTS)
     return _say_the_same(Checksums(was), Checksums(now))
 
 
