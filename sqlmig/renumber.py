@@ -76,14 +76,15 @@ def renumber(
         raise _refused(file, f"{new!r} is no version", facts, f"Leave it out: sqlmig renumber {file.name}")
     migration = _loaded(manager, file)
     path = _renamed(file, new)
-    if path == file.path and migration is not None:
+    text = _with_version(file, new)
+    if path == file.path and text == file.path.read_bytes():
         raise _refused(file, "it has that version already", "nothing is to be done", "See what there is: sqlmig status")
     if path != file.path and (new in taken or path.exists()):
         facts = f"there are versions up to {max(taken)}"
         raise _refused(file, f"version {new} is taken", facts, f"Take the next free one: sqlmig renumber {file.name}")
     _refuse_applied(manager, file, new)
     dependents, warnings = _dependents(manager, file, migration, new)
-    _write(file.path, path, {path: _with_version(file, new), **dependents})
+    _write(file.path, path, {path: text, **dependents})
     return RenumberedMigration(path=path, before=file.path, version=new, dependents=[*dependents], warnings=warnings)
 
 
@@ -112,16 +113,16 @@ def _find(manager: MigrationManager, name: str) -> MigrationFile:
 
 def _loaded(manager: MigrationManager, file: MigrationFile) -> LoadedMigration | None:
     """
-    The migration in it; None where its class has another version than its name, which is put right.
+    The migration in it; None where it is not finished, or its class has another version, which is put right.
 
     Raises:
-        ValidationFailed: It does not load.
+        ValidationFailed: It does not import.
         ConfigurationError: It was squashed from others.
     """
     try:
         migration = manager.load_file(file)
     except Unloadable as error:
-        if error.issue.kind == "version":
+        if error.issue.kind in ("version", "class", "sql"):
             return None
         raise ValidationFailed([error.issue]) from error
     if migration.replaces:
