@@ -208,7 +208,7 @@ class InsideSquash(MigrationError):
         super().__init__(
             f"The database is at version {database_version}, and migration {version} stands for {_ranges(replaces)};"
             " nothing was changed.\n"
-            f"  it never had {_ranges(missing)}, which were squashed into {file}\n"
+            f"  it lacks {_ranges(missing)} of what was squashed into {file}\n"
             f"Migrate it to version {version} with the release before the squash, or put the old files back,"
             " then: sqlmig up"
         )

@@ -448,8 +448,9 @@ class MigrationManager:
         replaced = squashes.behind_gaps() if self.out_of_order == "error" else set()
         issues = planning.check_numbers(self.sources.files(), self.out_of_order, {*state.done, *replaced})
         if state.between is not None:
-            text, _, hint = str(_inside(state.between)).partition("\n")
-            issues.append(Issue(text, kind="squash", version=state.between.squash.version, hint=hint.lstrip()))
+            text, facts, hint = str(_inside(state.between)).splitlines()
+            text = f"{text.removesuffix('; nothing was changed.')}: {facts.strip()}"
+            issues.append(Issue(text, kind="squash", version=state.between.squash.version, hint=hint))
         elif state.tracked:
             found = planning.check_history(versions, state, self.out_of_order)
             late = self._imported_late(state) if found else ()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import ConfigurationError, ValidationFailed, near_matches
 from .loader import Checksums, LoadedMigration, Unloadable
 from .results import Record
+from .sources import version_in
 
 if TYPE_CHECKING:
     from .manager import MigrationManager
@@ -74,6 +75,9 @@ def renumber(
     if isinstance(new, bool) or not isinstance(new, int) or new < 1:
         facts = "versions are whole numbers from 1 up"
         raise _refused(file, f"{new!r} is no version", facts, f"Leave it out: sqlmig renumber {file.name}")
+    if version_in(file.name) != file.version:
+        facts = f"{manager.sources.folders[0]} is a history of Alembic's"
+        raise _refused(file, "it has no version in its name", facts, "Its revisions are put in order by Alembic alone.")
     migration = _loaded(manager, file)
     path = _renamed(file, new)
     text = _with_version(file, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ from click.testing import CliRunner
 from conftest import Folder, contents
 from places import KINDS, opened
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from alembic_compat import AlembicMigrator
 from sqlmig import (
     ConfigurationError,
     InsideSquash,
@@ -182,7 +185,7 @@ def test_one_that_skipped_a_version_is_refused(history: Folder, engine: Engine) 
     aside.rename(history.path / "002_step_2.py")
     (history.path / "aside3").rename(history.path / "003_step_3.sql")
     squashed(history)
-    with pytest.raises(InsideSquash, match="never had 2-3"):
+    with pytest.raises(InsideSquash, match="lacks 2-3"):
         Migrator(engine, history.path).migrate()
     # Whoever ignores what appeared late ignores it further on.
     assert Migrator(engine, history.path, out_of_order="ignore").migrate().applied == []
@@ -446,3 +449,30 @@ self.execute_sql("DELETE FROM people WHERE name = 'gone'")""",
         assert place.rows("SELECT max(id) FROM people") == [(4,)]
         assert migrator.rollback_to_version(0).rolled_back == [3, 2]
         assert place.tables() == []
+
+
+def test_a_history_of_alembics_is_refused(tmp_path: Path) -> None:
+    versions = tmp_path / "alembic" / "versions"
+    versions.mkdir(parents=True)
+    for name, before in (("aaa", None), ("bbb", "aaa")):
+        text = f"revision, down_revision = {name!r}, {before!r}\ndef upgrade(): pass\ndef downgrade(): pass\n"
+        (versions / f"{name}_step.py").write_text(text)
+    migrator = AlembicMigrator(f"sqlite:///{tmp_path / 'app.db'}", tmp_path / "alembic", env=False)
+    with pytest.raises(SquashImpossible, match="migration 1 stands for Alembic's revision aaa"):
+        migrator.squash(1, 2, keep=True)
+    with pytest.raises(ConfigurationError, match="a history of Alembic's"):
+        migrator.renumber("bbb_step.py")
+    assert sorted(path.name for path in versions.glob("*.py")) == ["aaa_step.py", "bbb_step.py"]
+
+
+def test_awaited(history: Folder, tmp_path: Path) -> None:
+    async def run() -> list[int]:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'app.db'}")
+        migrator = Migrator(engine, history.path)
+        await migrator.migrate_async()
+        await migrator.squash_async(1, 5, keep=True)
+        applied = (await migrator.migrate_async()).applied
+        await engine.dispose()
+        return applied
+
+    assert asyncio.run(run()) == []

@@ -33,7 +33,7 @@ def squash(
         render.as_json(done)
     else:
         render.say(str(done))
-        render.say("Read it, and bring each database to it before the old files are gone there: sqlmig status")
+        render.say("Read it. A database that has a part of what it replaces needs the release before: sqlmig status")
 
 
 COMMANDS = (squash,)
