@@ -148,6 +148,10 @@ class MigrationManager:
         """
         return self._examined(self.version_tracker.read(), target)[1]
 
+    def validate_files(self) -> list[Issue]:
+        """Everything that is wrong with the files by themselves; no database is asked."""
+        return self._examined(DatabaseState(rows=(), user_version=0, tracked=False))[1]
+
     def _examined(
         self, state: DatabaseState, target: int | None = None
     ) -> tuple[dict[int, LoadedMigration], list[Issue]]:

@@ -28,6 +28,8 @@ __all__ = [
     "Group",
     "Options",
     "as_url",
+    "database_named",
+    "migrations_of",
     "migrator",
     "reader",
     "require_database",
@@ -107,7 +109,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _run(action: Callable[[], object], options: Options) -> None:
     """Run a command; where its database is reached by a driver that is awaited, in an event loop."""
-    url = as_url(_named(options, load_config()))
+    url = as_url(database_named(options, load_config()))
     if url is None or not _is_awaited(url):
         action()
         return
@@ -218,17 +220,18 @@ def _is_there(found: Migrator) -> bool:
 def scratch_migrator(options: Options) -> Migrator:
     """The same for a command that asks a database for its kind alone: without one, SQLite in memory."""
     config = load_config()
-    if _named(options, config):
+    if database_named(options, config):
         return reader(options).migrator
     return _migrator(":memory:", options, config, None)
 
 
-def _named(options: Options, config: dict[str, Any]) -> Any:
+def database_named(options: Options, config: dict[str, Any]) -> Any:
+    """What names the database, or nothing."""
     return options.url or os.environ.get("SQLMIG_URL") or config.get("url")
 
 
 def _url(options: Options, config: dict[str, Any]) -> str:
-    url = _named(options, config)
+    url = database_named(options, config)
     if not url:
         raise ConfigurationError(
             "No database was named.\n"

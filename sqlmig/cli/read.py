@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..config import load_config
 from ..errors import ConfigurationError
 from ..sources import NAMES
 from . import render
-from .context import Options, reader, shared_options
+from .context import Options, database_named, reader, shared_options
+from .files import manager_of_files
 
 if TYPE_CHECKING:
+    from ..manager import MigrationManager
     from ..preview import SqlPlan
-    from ..results import Plan
+    from ..results import Issue, Plan
 
 __all__ = ["COMMANDS"]
 
@@ -81,26 +84,41 @@ def history(options: Options, limit: int | None) -> None:
 
 
 @click.command()
+@click.option("--files-only", is_flag=True, help="Check the files alone: no database is asked, and no driver needed.")
 @shared_options
-def validate(options: Options) -> None:
+def validate(options: Options, files_only: bool) -> None:
     """
     Check the migration files, also against the database; exit with 1 where something is wrong.
 
-    Example: sqlmig validate
+    Where no database is named, the files alone are checked.
+
+    Example: sqlmig validate --files-only
     """
-    manager = reader(options).migrator.manager
-    issues = manager.validate_migration_sequence()
+    name = None
+    if files_only or not database_named(options, load_config()):
+        manager = manager_of_files(options)
+        issues = manager.validate_files()
+    else:
+        found = reader(options)
+        manager, name = found.migrator.manager, found.name
+        issues = manager.validate_migration_sequence()
     if options.as_json:
         listed = [{"kind": i.kind, "version": i.version, "line": i.line, "message": str(i)} for i in issues]
-        render.as_json({"valid": not issues, "issues": listed})
-    elif issues:
+        render.as_json({"valid": not issues, "database": name, "issues": listed})
+    else:
+        _show(issues, manager, alone=name is None)
+    sys.exit(1 if issues else 0)
+
+
+def _show(issues: list[Issue], manager: MigrationManager, *, alone: bool) -> None:
+    if issues:
         render.issues(issues)
     else:
         render.say("The migrations are fit to run.")
-    if not options.as_json:
-        for path in manager.sources.suspicious():
-            render.note(f"{path.name} is no migration: {NAMES}")
-    sys.exit(1 if issues else 0)
+    for path in manager.sources.suspicious():
+        render.note(f"{path.name} is no migration: {NAMES}")
+    if alone:
+        render.note("the files alone were checked: no database was asked")
 
 
 COMMANDS = (status, plan, history, validate)
