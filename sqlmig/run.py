@@ -24,6 +24,7 @@ from .errors import (
 )
 from .execution import explain, how_far, reason, statement_of
 from .results import MigrationResult
+from .telemetry import trace_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,9 @@ class Run:
         retry: The command that does the same again.
     """
 
+    rehearses = False
+    """Whether it is one on a copy."""
+
     def __init__(
         self,
         tracker: VersionTracker,
@@ -101,6 +105,7 @@ class Run:
         self.backend, self.tracker, self.operation = tracker.backend, tracker, operation
         self.together, self._retry = together, retry
         self._teller, self._clock = Teller(progress), Clock()
+        self.trace = trace_of(operation, tracker, rehearses=self.rehearses)
         self._from = self._total = self._told = 0
         self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
         self._uncommitted: list[tuple[str, int, str, float, Account | None]] = []
@@ -161,11 +166,13 @@ class Run:
         self._instance = instance = migration.create(DatabaseConnection(session.connection))
         if self._teller.listens:
             instance._tell = lambda text: self.tell(f"{migration.version:03} {migration.description}: {text}")
+        self.trace.started(migration, session, instance)
         return instance
 
     def note(self, outcome: str, version: int, description: str, took: float, account: Account | None = None) -> None:
         """A step is done, and will count when it is committed."""
         self._running = False
+        self.trace.noted(outcome)
         self._uncommitted.append((outcome, version, description, took, account))
         if self.together:
             self._told += 1
@@ -175,9 +182,11 @@ class Run:
         """What was noted is undone, and begins anew."""
         self._told -= len(self._uncommitted) if self.together else 0
         self._uncommitted.clear()
+        self.trace.undone()
 
     def committed(self) -> None:
         """The steps that were noted count from now on."""
+        self.trace.committed()
         for outcome, version, description, took, account in self._uncommitted:
             self._done[outcome].append(version)
             self._losses += account.losses if account is not None else ()
@@ -196,7 +205,7 @@ class Run:
     def result(self, version: int, *, success: bool = True) -> MigrationResult:
         """What has been done."""
         up, down = self._done["applied"] + self._done["skipped"], self._done["rolled back"]
-        return MigrationResult(
+        result = MigrationResult(
             success=success,
             direction="down" if down else "up" if up else "none",
             from_version=self._from if up or down else version,
@@ -209,6 +218,8 @@ class Run:
             warnings=list(self._warnings),
             snapshot=self.snapshot,
         )
+        self.trace.reached(result)
+        return result
 
     @contextmanager
     def recording(self, session: Session) -> Iterator[None]:
@@ -221,6 +232,7 @@ class Run:
             self.forget()
             session.restore_settings()
             raised = self._worded(error, session, at_commit=at_commit)
+            self.trace.failed(raised, error)
             version = self._migration.version if self._migration else getattr(raised, "version", None) or self._from
             description = self._migration.description if self._migration else self.about
             # Before its first migration a locked database takes no row, and a newer one must get none from here.
@@ -239,7 +251,8 @@ class Run:
         """Write to the history that the call was refused before its first step, and why."""
         clock = Clock()
         try:
-            yield
+            with self.trace.refusing():
+                yield
         except (DatabaseTooNew, UnknownRevision, DatabaseUnavailable):
             # The first two must not be touched by this program, the others cannot be.
             raise

@@ -91,7 +91,7 @@ class MigrationRunner:
         state = prepared.state
         if not (prepared.plan.steps or state.claim or state.outdated or state.interrupted):
             return run.result(state.current_version)
-        with self.backend.session() as session:
+        with run.trace.around(), self.backend.session() as session:
 
             def carry_out() -> MigrationResult:
                 ready = self._open(session, run, prepared, target, all_or_nothing)
@@ -120,7 +120,7 @@ class MigrationRunner:
             self._refuse(prepared, down_to=target)
         if not (prepared.order or prepared.state.interrupted):
             return run.result(prepared.state.current_version)
-        with self.backend.session() as session:
+        with run.trace.around(), self.backend.session() as session:
 
             def carry_out() -> MigrationResult:
                 ready = self._open(session, run, prepared, target)

@@ -56,6 +56,10 @@ def forgetful(tmp_path: Path) -> Iterator[None]:
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)) or name == "app":
             del sys.modules[name]
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is not None:
+        # A process can set a tracer provider but once.
+        vars(trace).update(_TRACER_PROVIDER=None, _TRACER_PROVIDER_SET_ONCE=type(trace._TRACER_PROVIDER_SET_ONCE)())
 
 
 @pytest.mark.usefixtures("forgetful")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, SnapshotUnusable
+from ..telemetry import traced
 from .shelf import Shelf, Snapshot, taken_at_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ class Snapshots(ABC):
                 f"{snapshot!r} cannot be restored.\n  it is neither a snapshot nor a path\nSee: sqlmig snapshots"
             )
         path = snapshot.path if isinstance(snapshot, Snapshot) else Path(snapshot)
-        return self._restore(path.absolute(), expected)
+        with traced("restore", self.backend) as tell:
+            result = self._restore(path.absolute(), expected)
+            tell(outcome="succeeded", version_from=result.from_version, version_to=result.to_version)
+            return result
 
     def look_at(self, path: Path) -> Snapshot:
         """

@@ -97,6 +97,8 @@ class Observer:
 class ObservedRun(Run):
     """A run with somebody who looks."""
 
+    rehearses = True
+
     def __init__(self, observer: Observer, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._observer = observer

@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..execution import TryAgain
 from ..run import Teller
+from ..telemetry import traced
 from .copies import MEMORY
 from .fence import hands_off, hands_on
 from .judging import report
@@ -104,6 +105,30 @@ def rehearse(
         ConfigurationError: The call is wrong, or the database cannot be copied.
         DatabaseUnavailable: There is no room for a copy, or the database stayed locked.
     """
+    with traced("rehearse", migrator.backend) as tell:
+        outcome = _rehearse(migrator, target, together, folder, room, thorough, session)
+        report = outcome.report
+        tell(
+            direction=report.direction,
+            version_from=report.from_version,
+            version_to=report.target_version,
+            migrations=len(report.steps),
+            outcome="succeeded" if report else "found something",
+        )
+        if not report.can_migrate:
+            tell(outcome.error or RehearsalFailed(report))
+        return outcome
+
+
+def _rehearse(
+    migrator: Migrator,
+    target: Any,
+    together: bool | None,
+    folder: object,
+    room: float,
+    thorough: bool | None,
+    session: Session | None,
+) -> Outcome:
     began = time.perf_counter()
     original = original_of(migrator, session)
     _refuse(migrator, room, session)
