@@ -1,0 +1,28 @@
+"""Things to do."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from sqlmig import Migrator
+
+from .models import Task
+
+__all__ = ["add", "boot", "open_tasks"]
+
+
+def boot(engine: Engine) -> None:
+    """Bring the database to the version of this program."""
+    Migrator(engine, "migrations/versions").migrate()
+
+
+def add(engine: Engine, title: str, urgent: bool = False) -> None:
+    with Session(engine) as session, session.begin():
+        session.add(Task(title=title, urgent=urgent))
+
+
+def open_tasks(engine: Engine) -> list[str]:
+    """The urgent ones first."""
+    with Session(engine) as session:
+        return list(session.scalars(select(Task.title).order_by(Task.urgent.desc(), Task.id)))
