@@ -17,13 +17,14 @@ from .migrator import AlembicMigrator
 __all__ = ["import_alembic"]
 
 
-def _told(directory: str) -> dict[str, Any]:
+def _told(directory: str, options: Options) -> dict[str, Any]:
     """What env.py says that the files must say as well: how constraints are named, and where the heads are."""
     try:
         said = AlembicMigrator("sqlite://", directory).ask_env()
     except MigrationError as error:
-        # Without it the import says what to look at.
-        render.note(str(error).partition("\n")[0])
+        # Without it the import says what to look at. As JSON there is one object, and nothing before it.
+        if not options.as_json:
+            render.note(str(error).partition("\n")[0])
         return {}
     convention = dict(getattr(said.get("target_metadata"), "naming_convention", {}))
     return {
@@ -45,7 +46,7 @@ def import_alembic(options: Options, directory: str, out: str) -> None:
 
     Example: sqlmig import-alembic alembic --out migrations/versions
     """
-    imported = import_history(directory, out, **_told(directory))
+    imported = import_history(directory, out, **_told(directory, options))
     if options.as_json:
         render.as_json({"paths": [str(path) for path in imported.paths], "notes": imported.notes})
         return
