@@ -29,6 +29,8 @@ def check(
     Tell in what models, migrations and the database do not agree.
 
     The database is only read. Exit code 1 where something differs.
+
+    Example: sqlmig check --models app.models:Base
     """
     named = models_of(models)
     if no_database and not named:
