@@ -24,6 +24,7 @@ HOME = "/home/ada/library"
 """The folder in which a reader works, where output names it."""
 VARYING = {
     r"\.db-[0-9a-f]{8}\b": ".db-HASH",
+    r"\b\d+\.\d+\.\d+\w*": "RELEASE",
     r"\d{8}T\d{6}\.\d+Z": "TIME",
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00)?": "TIME",
     r"\d[\d,]*\.\d+ ?(ms|s)?\b": "NUMBER",

@@ -114,7 +114,7 @@ def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
 @shared_options
 def stamp(options: Options, version: int) -> None:
     """
-    Record that the database is at VERSION, without running anything.
+    Record that the database is at VERSION; nothing is run.
 
     Example: sqlmig stamp 7
     """
@@ -133,7 +133,9 @@ def stamp(options: Options, version: int) -> None:
 @shared_options
 def repair(options: Options, said: Outcome | None) -> None:
     """
-    Accept edited files, clear marks of interrupted migrations, put user_version right.
+    Accept edited files, and clear marks of interruptions.
+
+    It also puts user_version right.
 
     With a flag, only record what became of interrupted migrations.
 

@@ -26,9 +26,9 @@ def check(
     options: Options, models: tuple[str, ...], ignore: tuple[str, ...], no_database: bool, allow_empty: bool
 ) -> None:
     """
-    Tell in what models, migrations and the database do not agree.
+    Compare models, migrations and the database.
 
-    The database is only read. Exit code 1 where something differs.
+    It is told in what any two of them do not agree. The database is only read. Exit code 1 where something differs.
 
     Example: sqlmig check --models app.models:Base
     """

@@ -21,7 +21,7 @@ def completion(context: click.Context, shell: str) -> None:
 
     In ~/.bashrc or ~/.zshrc it is read by eval "$(sqlmig completion bash)", in fish by a pipe into source.
 
-    Example: eval "$(sqlmig completion bash)"
+    Example: sqlmig completion bash
     """
     kind = get_completion_class(shell)
     root = context.find_root().command

@@ -26,9 +26,10 @@ __all__ = ["COMMANDS"]
 @shared_options
 def copy(options: Options, source: str, target: str, skip: tuple[str, ...], batch_size: int) -> None:
     """
-    Copy the database SOURCE_URL into TARGET_URL, which is empty: from SQLite to PostgreSQL, or any other way.
+    Copy one database into another, also of another kind.
 
-    The migrations make the schema there; the rows come with their history, and are read back and compared.
+    TARGET_URL is empty. The migrations make the schema there; the rows come with their history, and are read back and
+    compared.
 
     Example: sqlmig copy sqlite:///app.db postgresql+psycopg://app@localhost/app
     """

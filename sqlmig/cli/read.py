@@ -88,9 +88,9 @@ def history(options: Options, limit: int | None) -> None:
 @shared_options
 def validate(options: Options, files_only: bool) -> None:
     """
-    Check the migration files, also against the database; exit with 1 where something is wrong.
+    Check the migration files, and the database against them.
 
-    Where no database is named, the files alone are checked.
+    Exit code 1 where something is wrong. Where no database is named, the files alone are checked.
 
     Example: sqlmig validate --files-only
     """

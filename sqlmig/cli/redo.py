@@ -17,7 +17,7 @@ __all__ = ["COMMANDS"]
 @shared_options
 def redo(options: Options, steps: int, yes: bool) -> None:
     """
-    Roll back the newest STEPS migrations and apply them again.
+    Roll back the newest STEPS migrations, and apply them.
 
     One by default, and for a migration that is being written: what it made goes with what it holds, after a question.
     Where it fails on its way up, the database stays below it.

@@ -35,7 +35,9 @@ __all__ = ["COMMANDS"]
 @shared_options
 def rehearse(options: Options, target: int | None, folder: str | None, room: float, thorough: bool | None) -> None:
     """
-    Do to a copy what `up`, or `to TARGET`, would do, and then what takes it back. The database is only read.
+    Migrate a copy, take it back, and migrate it again.
+
+    It is done to a copy what `up`, or `to TARGET`, would do. The database is only read.
 
     Example: sqlmig rehearse
     """

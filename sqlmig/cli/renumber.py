@@ -16,9 +16,10 @@ __all__ = ["COMMANDS"]
 @shared_options
 def renumber(options: Options, file: str, version: int | None) -> None:
     """
-    Give a migration FILE another version, by default the next free one.
+    Give a migration FILE another version.
 
-    Its name and its class are changed, and what depends on it. One that the database has had is refused.
+    That is the next free one, where none is named. Its name and its class are changed, and what depends on it. One that
+    the database has had is refused.
 
     Example: sqlmig renumber 005_add_language.py
     """

@@ -32,10 +32,10 @@ __all__ = ["COMMANDS"]
 @shared_options
 def report(options: Options, output: Path, force: bool, models: tuple[str, ...], ignore: tuple[str, ...]) -> None:
     """
-    Write a page about the database: its history, what is pending, schema, sizes and drift.
+    Write a page with all about the database.
 
-    One file that needs nothing else and asks no network. The database is only read. With --json nothing is written,
-    and what the page would tell is printed.
+    Its history, what is pending, schema, sizes and drift, in one file that needs nothing else and asks no network. The
+    database is only read. With --json nothing is written, and what the page would tell is printed.
 
     Example: sqlmig report --output report.html
     """

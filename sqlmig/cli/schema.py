@@ -38,11 +38,11 @@ def schema(
     options: Options, format_: str | None, at: int | None, diff: tuple[int, int] | None, ignore: tuple[str, ...]
 ) -> None:
     """
-    Show the schema of the database, of a version, or what differs between two versions.
+    Show the schema of the database, or of a version.
 
-    A difference is told by + for what is added, - for what is removed, ~ for what is changed.
+    Or what differs between two versions: + is told of what is added, - of what is removed, ~ of what is changed.
 
-    Example: sqlmig schema --format svg > schema.svg
+    Example: sqlmig schema --format mermaid --at 3
     """
     # No other command waits for what draws.
     from ..pictures.draw import draw, picture, require_format, schema_statements

@@ -101,7 +101,7 @@ def _show(found: Migrator, options: Options) -> None:
 @shared_options
 def restore(options: Options, file: str | None, yes: bool, snapshot_folder: str | None) -> None:
     """
-    Bring the snapshot FILE back; without FILE, show which there are.
+    Bring the snapshot FILE back, or show which there are.
 
     The database gets the content of the file, with the history of all since. Programs that have it open go on with
     that content; what was written since the snapshot is lost.

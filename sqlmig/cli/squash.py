@@ -22,9 +22,10 @@ def squash(
     options: Options, first: int, last: int, name: str, keep: bool, rename: tuple[str, ...], drop: tuple[str, ...]
 ) -> None:
     """
-    Put one migration in the place of those FROM one version TO another.
+    Put one migration in the place of several.
 
-    It is proved in scratch databases to make the same schema and rows. A database that has had all of them skips it.
+    They are those FROM one version TO another. It is proved in scratch databases to make the same schema and rows. A
+    database that has had all of them skips it.
 
     Example: sqlmig squash 1 40
     """
