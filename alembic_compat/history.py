@@ -274,9 +274,11 @@ class History:
 
     def stamped(self, name: str, heads: Sequence[str]) -> list[str]:
         """The heads of a database at *heads* that Alembic stamps as *name*."""
+        # A name may have a blank in it; several names have one between them.
+        names = (name,) if name in self.version_of else tuple(name.split())
         try:
             with quietly():
-                steps = self.directory._stamp_revs(tuple(name.split()), tuple(heads))
+                steps = self.directory._stamp_revs(names, tuple(heads))
         except (CommandError, RevisionError, ValueError, AssertionError) as error:
             raise self._translated(name, error) from error
         found = dict.fromkeys(heads)
