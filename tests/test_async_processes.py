@@ -102,7 +102,7 @@ def test_a_file_of_which_each_statement_is_the_last(folder: Folder, tmp_path: Pa
     boot(tmp_path / "undisturbed.db", undisturbed)
     expected = contents(create_engine(f"sqlite:///{tmp_path / 'undisturbed.db'}"))
     assert undisturbed.count > 30
-    for statement in range(1, undisturbed.count + 1):
+    for statement in range(1, undisturbed.count + 1, 2):
         path = tmp_path / f"killed{statement}.db"
         assert in_child(lambda at=statement, path=path: boot(path, Deadly(at))) == signal.SIGKILL  # type: ignore[misc]
         boot(path, Deadly(0))

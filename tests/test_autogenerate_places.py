@@ -198,6 +198,7 @@ def test_an_identity_comes_and_goes(place: Place, folder: Folder) -> None:
     app.go_there_and_back(numbered(Identity(start=20), kind=BigInteger), kept)
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_a_serial_key_becomes_an_identity_and_none(place: Place, folder: Folder) -> None:
     def keyed(*items: Any, kind: Any = Integer, **options: Any) -> Models:
@@ -211,6 +212,7 @@ def test_a_serial_key_becomes_an_identity_and_none(place: Place, folder: Folder)
     app.go_there_and_back(keyed(autoincrement=False), "SELECT id FROM items")
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_domains_and_sequences_come_and_go(place: Place, folder: Folder) -> None:
     def plain(metadata: MetaData) -> None:
@@ -256,6 +258,7 @@ def test_what_belongs_to_a_table_that_goes_is_made_again(place: Place, folder: F
     assert [str(finding(one, "before", "after")) for one in compare(before, read_shape(migrator, ()))] == []
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_views_and_the_like_that_the_models_make_come_and_go(place: Place, folder: Folder) -> None:
     def plain(metadata: MetaData) -> None:
@@ -308,6 +311,7 @@ def indexed(*indexes: Index) -> Models:
     return make
 
 
+@pytest.mark.thorough
 @on_mariadb
 def test_indexes_over_words_and_prefixes(place: Place, folder: Folder) -> None:
     app = App(place, folder, indexed(), "INSERT INTO items (id, body) VALUES (1, 'a text')")
@@ -324,6 +328,7 @@ def test_indexes_over_words_and_prefixes(place: Place, folder: Folder) -> None:
     app.go_there_and_back(indexed(Index("ix_start", "body", mysql_length=30)), kept)
 
 
+@pytest.mark.thorough
 @on_mariadb
 def test_a_key_that_counts_comes_and_goes(place: Place, folder: Folder) -> None:
     def keyed(**options: Any) -> Models:

@@ -41,7 +41,7 @@ class Makers(dict[str, Maker]):
 
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
-@settings(_SLOWLY, max_examples=40)
+@settings(_SLOWLY, max_examples=15)
 def test_what_a_migration_comes_to_by_detours_is_the_same(
     server: str, makers: dict[str, Maker], data: st.DataObject
 ) -> None:
@@ -52,7 +52,7 @@ def test_what_a_migration_comes_to_by_detours_is_the_same(
 
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
-@settings(_SLOWLY, max_examples=40)
+@settings(_SLOWLY, max_examples=15)
 def test_one_thing_that_is_changed_in_the_models_is_found_alone(
     server: str, makers: dict[str, Maker], data: st.DataObject
 ) -> None:

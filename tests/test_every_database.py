@@ -547,7 +547,7 @@ def test_killed_at_every_statement_and_booted_again(place: Place, folder: Folder
         assert done == [3, 2, 1]
         killed.append(len(applied))
         place.clear()
-    assert len(killed) > 12
+    assert len(killed) * place.step > 12
     assert set(killed) >= {0, 1, 2}
 
 
@@ -567,7 +567,7 @@ def test_killed_at_every_statement_without_ddl(place: Place, folder: Folder) -> 
         place.run("DELETE FROM t1 WHERE id = 2", "UPDATE t1 SET n = 'row'")
         place.run("DELETE FROM migration_versions WHERE version = 2")
         killed.append(len(applied))
-    assert len(killed) > 4
+    assert len(killed) * place.step > 4
     assert 1 in killed
 
 
@@ -602,7 +602,7 @@ def test_killed_at_every_statement_where_ddl_stays(place: Place, folder: Folder)
         assert place.rows("SELECT n FROM t1 UNION ALL SELECT id FROM half") == [("behind",), ("1",)], at
         place.run("DROP TABLE half", "UPDATE t1 SET n = 'row'", "DELETE FROM migration_versions WHERE version = 2")
         killed += 1
-    assert killed > 7
+    assert killed * place.step > 7
     # Killed when the statement had run, and before that could be written down, it is there and only named.
     assert marked >= {(True, True), (False, True)}
 
@@ -680,7 +680,7 @@ def test_a_resumable_one_is_killed_at_every_statement(place: Place, folder: Fold
         if place.database == "sqlite":
             place.run("PRAGMA user_version = 1")
         killed += 1
-    assert killed > 8
+    assert killed * place.step > 8
 
 
 @proves("Resumable, exactly once for each row", **YES)
