@@ -26,6 +26,9 @@ def test_sixty_models_go_through_ten_rounds(place: Place, folder: Folder) -> Non
     _go_through(place, folder, App(2026, 60), rounds=10)
 
 
+@pytest.mark.parametrize(
+    "place", [pytest.param("sqlite", marks=pytest.mark.thorough), "postgresql", "mariadb"], indirect=True
+)
 @pytest.mark.parametrize("seed", range(int(os.environ.get("SQLMIG_TEST_SEEDS", "1"))))
 def test_models_go_through_rounds(place: Place, folder: Folder, seed: int) -> None:
     # A server writes each table to the disk.

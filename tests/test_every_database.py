@@ -149,6 +149,9 @@ def test_models_are_followed_and_drift_is_told(place: Place, folder: Folder) -> 
     assert first, str(first)
     migrator.migrate()
     assert migrator.check(metadata)
+    if place.step > 1:
+        # A second driver to the same database.
+        return
     items.append_column(Column("price", Numeric(8, 2), nullable=False, server_default="0"))
     assert not migrator.check(metadata)
     second = migrator.create_migration("prices", metadata)
@@ -548,7 +551,7 @@ def test_killed_at_every_statement_and_booted_again(place: Place, folder: Folder
         killed.append(len(applied))
         place.clear()
     assert len(killed) * place.step > 12
-    assert set(killed) >= {0, 1, 2}
+    assert set(killed) >= ({0, 1, 2} if place.step == 1 else {0, 1})
 
 
 @proves("Killed at any statement, the next boot", mariadb="goes on; behind DDL, it names what is permanent")
