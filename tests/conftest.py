@@ -51,8 +51,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = [name for name, kind in KINDS.items() if not proved or kind.database in proved]
         if metafunc.module.__name__ != "test_every_database":
             names = [name for name in names if name not in ASYNCHRONOUS]
-        # It differs from aiosqlite and asyncpg in the driver alone, and from MariaDB's own tests in nothing else.
-        marked = [pytest.param(name, marks=pytest.mark.thorough) if name == "aiomysql" else name for name in names]
+        # What awaiting changes is looked at by test_async; here it is all of the promises once more.
+        marked = [pytest.param(name, marks=pytest.mark.thorough) if name in ASYNCHRONOUS else name for name in names]
         metafunc.parametrize("place", marked, indirect=True)
 
 

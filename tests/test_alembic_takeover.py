@@ -348,6 +348,7 @@ def test_a_joined_connection_takes_over_in_its_transaction(
     assert "migration_versions" not in tables(url)
 
 
+@pytest.mark.thorough
 def test_every_interruption_of_the_takeover_leaves_a_database_that_goes_on(
     project: AlembicProject, imported: Path, url: str, tmp_path: Path
 ) -> None:

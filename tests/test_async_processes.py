@@ -81,6 +81,7 @@ self.execute_sql("ALTER TABLE t1 ADD COLUMN more TEXT DEFAULT 'x'")""",
     folder.table(3)
 
 
+@pytest.mark.thorough
 def test_a_file_of_which_each_statement_is_the_last(folder: Folder, tmp_path: Path) -> None:
     """The trace callback of aiosqlite's engine, set by a listener as an application sets one."""
     _eventful(folder)

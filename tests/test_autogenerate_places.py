@@ -188,6 +188,7 @@ def numbered(*items: Any, kind: Any = Integer, **options: Any) -> Models:
     return make
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_an_identity_comes_and_goes(place: Place, folder: Folder) -> None:
     app = App(place, folder, numbered(), "INSERT INTO items (id, n) VALUES (1, 7)")
@@ -231,6 +232,7 @@ def test_domains_and_sequences_come_and_go(place: Place, folder: Folder) -> None
     app.go_there_and_back(plain, "SELECT id, code FROM items")
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_what_belongs_to_a_table_that_goes_is_made_again(place: Place, folder: Folder) -> None:
     statements = [
@@ -340,6 +342,7 @@ def test_a_key_that_counts_comes_and_goes(place: Place, folder: Folder) -> None:
     place.run("INSERT INTO items () VALUES ()")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["mariadb", "postgresql"], indirect=True)
 def test_a_column_that_is_in_others_definitions_is_renamed(place: Place, folder: Folder) -> None:
     def wanted(price: str, count: str) -> Models:

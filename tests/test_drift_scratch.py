@@ -296,6 +296,7 @@ OTHER = [
 ]
 
 
+@pytest.mark.thorough
 @on_mariadb
 def test_a_migration_that_names_another_database_is_refused(server: Place, folder: Folder) -> None:
     other = f"{server.scratch}_o"

@@ -39,6 +39,7 @@ class Makers(dict[str, Maker]):
         return self[server]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
 @settings(_SLOWLY, max_examples=15)
@@ -50,6 +51,7 @@ def test_what_a_migration_comes_to_by_detours_is_the_same(
     assert maker.told((metadata_of(server, listed),), (lambda connection: travelled(connection, listed),)) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
 @settings(_SLOWLY, max_examples=15)

@@ -279,6 +279,7 @@ class Stock(BaseMigration):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 def test_the_workflow_of_a_pull_request(copied: Copied, bin_: Path, tmp_path: Path) -> None:
     upstream = copied("fastapi_app")

@@ -173,6 +173,7 @@ def prepare_in(kept: Kept, fill: Any) -> None:
         pass
 
 
+@pytest.mark.thorough
 def test_killed_at_each_statement_it_leaves_nothing_half_made(on_server: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """At each of those beside the migrations that change anything: a database counts only when it has its name."""
     from sqlmig.testing.server import Server

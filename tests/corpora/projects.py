@@ -65,7 +65,6 @@ PROJECTS = (
         opening="ihatemoney",
         values={"project.password": ("one", "two")},
         volatile=("project.password",),
-        reduced=True,
     ),
     Project(
         "mlflow",
