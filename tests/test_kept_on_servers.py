@@ -304,6 +304,7 @@ def said(checks: Checks, name: str, version: int) -> str:
     return ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("server", ["on_server", "on_mariadb"])
 def test_checks_find_faults_on_servers(server: str, request: pytest.FixtureRequest) -> None:
     kept: Kept = request.getfixturevalue(server)

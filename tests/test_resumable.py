@@ -84,6 +84,7 @@ def test_killed_at_every_statement_each_row_is_written_once(folder: Folder, tmp_
         assert migrator.get_current_version() == 2
 
 
+@pytest.mark.thorough
 def test_killed_again_and_again_at_random_moments(folder: Folder, tmp_path: Path) -> None:
     """A row may be visited by any of the processes, and by one only."""
     chance = random.Random(20)
