@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from alembic_compat import AlembicMigrator, command
 
 # More of them, and the smallest that fails, when there is time.
-EXAMPLES = int(os.environ.get("SQLMIG_TEST_GRAPHS", "8"))
+EXAMPLES = int(os.environ.get("SQLMIG_TEST_GRAPHS", "5"))
 PHASES = [one for one in Phase if EXAMPLES > 8 or one not in (Phase.shrink, Phase.explain)]
 graphs = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, phases=PHASES

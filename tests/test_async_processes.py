@@ -192,6 +192,7 @@ def test_a_snapshot_is_made_before_and_brought_back(url: str, folder: Folder, tm
     asyncio.run(scenario())
 
 
+@pytest.mark.thorough
 def test_a_rehearsal_before_and_the_loop_goes_on(url: str, folder: Folder) -> None:
     folder.table(1)
 

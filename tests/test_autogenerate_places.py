@@ -160,6 +160,7 @@ def test_labels_come_and_go(place: Place, folder: Folder) -> None:
     assert "ix_mood" not in changed.source
 
 
+@pytest.mark.thorough
 @on_postgresql
 def test_labels_under_a_view_stay_and_it_is_told(place: Place, folder: Folder) -> None:
     folder.add(1, "self.execute_sql(\"CREATE TYPE \\\"Mood\\\" AS ENUM ('a', 'b')\")")

@@ -111,6 +111,7 @@ def add_somebody(engine: Engine) -> None:
 # PostgreSQL
 
 
+@pytest.mark.thorough
 def test_each_has_a_copy_of_its_own(on_server: Kept, tmp_path: Path) -> None:
     with on_server.databases() as databases:
         for _ in range(2):

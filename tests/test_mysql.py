@@ -595,6 +595,7 @@ def kills(engines: Engines, engine: Engine, folder: Folder, first: int, back: st
         assert ended == signal.SIGKILL
 
 
+@pytest.mark.thorough
 def test_killed_while_its_own_tables_are_made(engines: Engines, folder: Folder) -> None:
     """That is DDL as well; the next boot makes what is missing."""
     folder.table(1)
