@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -217,6 +217,18 @@ class BaseMigration(SchemaMethods, DataMethods):
         finally:
             self._running = False
             self._release()
+
+    def _accompany(self, around: Callable[[], AbstractContextManager[object]]) -> None:
+        """Have *around* entered for the time in which its methods are called for good."""
+        run = self._run_by_sqlmig
+
+        @contextmanager
+        def accompanied() -> Iterator[None]:
+            with around(), run():
+                yield
+
+        replaced: Any = accompanied
+        self.__dict__["_run_by_sqlmig"] = replaced
 
     def _release(self) -> None:
         if self._alembic is not None:

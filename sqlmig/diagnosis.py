@@ -17,6 +17,9 @@ import sqlalchemy
 from . import __version__
 from .errors import MigrationError
 from .results import Record
+from .safety.places import free_bytes, readable_size
+from .safety.postgresql.tools import missing_tools
+from .safety.rehearsal import ROOM
 from .sources import NAMES
 
 if TYPE_CHECKING:
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from .migrator import Migrator
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
-
-_ROOM = 3.0
-"""Of a file's size, what must be free: a copy of it, as much again for tables that are made anew, a journal."""
 
 
 class Finding(Record):
@@ -69,12 +69,20 @@ def diagnose(migrator: Migrator) -> Diagnosis:
         findings += _migrations(migrator)
     except MigrationError as error:
         what, hint = _first_and_last(error)
-        findings.append(Finding(level="problem", about="database", text=what, hint=hint))
+        findings.append(_problem("database", what, hint))
     return Diagnosis(findings=findings)
 
 
 def _ok(about: str, text: str) -> Finding:
     return Finding(level="ok", about=about, text=text)
+
+
+def _note(about: str, text: str, hint: str = "") -> Finding:
+    return Finding(level="note", about=about, text=text, hint=hint)
+
+
+def _problem(about: str, text: str, hint: str) -> Finding:
+    return Finding(level="problem", about=about, text=text, hint=hint)
 
 
 def _first_and_last(error: MigrationError) -> tuple[str, str]:
@@ -129,36 +137,32 @@ def _sqlite(connection: Connection) -> Iterator[Finding]:
     yield _ok("SQLite", sqlite3.sqlite_version)
     journal, synchronous = str(pragma("journal_mode")).lower(), pragma("synchronous")
     if journal == "off":
-        yield Finding(
-            level="problem",
-            about="journal_mode",
-            text="off: nothing can be undone, so that a migration that fails stays half done",
-            hint="Have the application set: PRAGMA journal_mode = WAL",
+        yield _problem(
+            "journal_mode",
+            "off: nothing can be undone, so that a migration that fails stays half done",
+            "Have the application set: PRAGMA journal_mode = WAL",
         )
     elif journal == "memory" and connection.engine.url.database not in (None, "", ":memory:"):
-        yield Finding(
-            level="note",
-            about="journal_mode",
-            text="memory: a process that is killed while it writes may leave a damaged file",
-            hint="Have the application set: PRAGMA journal_mode = WAL",
+        yield _note(
+            "journal_mode",
+            "memory: a process that is killed while it writes may leave a damaged file",
+            "Have the application set: PRAGMA journal_mode = WAL",
         )
     else:
         yield _ok("journal_mode", journal)
     if synchronous == 0:
-        yield Finding(
-            level="note",
-            about="synchronous",
-            text="off: a power cut may leave a damaged file",
-            hint="Have the application set: PRAGMA synchronous = NORMAL under WAL, else FULL",
+        yield _note(
+            "synchronous",
+            "off: a power cut may leave a damaged file",
+            "Have the application set: PRAGMA synchronous = NORMAL under WAL, else FULL",
         )
     if pragma("foreign_keys"):
         yield _ok("foreign_keys", "on")
     else:
-        yield Finding(
-            level="note",
-            about="foreign_keys",
-            text="off: SQLite enforces no foreign key on connections like this one",
-            hint="Have the application set it on each connection: PRAGMA foreign_keys = ON",
+        yield _note(
+            "foreign_keys",
+            "off: SQLite enforces no foreign key on connections like this one",
+            "Have the application set it on each connection: PRAGMA foreign_keys = ON",
         )
 
 
@@ -172,14 +176,13 @@ def _postgresql(connection: Connection) -> Iterator[Finding]:
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         if (value := show(name)) not in ("0", "0ms"):
             text = f"{value}: a migration that takes longer is ended"
-            yield Finding(level="note", about=name, text=text, hint="Give the user who migrates more, where needed.")
-    missing = [name for name in ("pg_dump", "pg_restore") if shutil.which(name) is None]
+            yield _note(name, text, "Give the user who migrates more, where needed.")
+    missing = missing_tools()
     if missing:
-        yield Finding(
-            level="note",
-            about="pg_dump",
-            text=f"{' and '.join(missing)} cannot be found: there are no rehearsals and no snapshots",
-            hint="Install the client programs of PostgreSQL, of the server's version or newer.",
+        yield _note(
+            "pg_dump",
+            f"{' and '.join(missing)} cannot be found: there are no rehearsals and no snapshots",
+            "Install the client programs of PostgreSQL, of the server's version or newer.",
         )
     else:
         yield _ok("pg_dump", str(shutil.which("pg_dump")))
@@ -194,30 +197,28 @@ def _mysql(connection: Connection) -> Iterator[Finding]:
     if variable("read_only").upper() == "ON":
         yield _only_reads("read_only is ON")
     if variable("wsrep_on").upper() == "ON":
-        yield Finding(
-            level="note",
-            about="cluster",
-            text="Galera: GET_LOCK holds on one node, and two that boot on different nodes do not wait for each other",
-            hint="Have all that migrate connect to one node.",
+        yield _note(
+            "cluster",
+            "Galera: GET_LOCK holds on one node, and two that boot on different nodes do not wait for each other",
+            "Have all that migrate connect to one node.",
         )
     mode = variable("sql_mode")
     if "STRICT_" not in mode:
-        yield Finding(
-            level="note",
-            about="sql_mode",
-            text="not strict: a value that does not fit is cut off without an error",
-            hint="Have the application set: sql_mode = 'STRICT_TRANS_TABLES,...'",
+        yield _note(
+            "sql_mode",
+            "not strict: a value that does not fit is cut off without an error",
+            "Have the application set: sql_mode = 'STRICT_TRANS_TABLES,...'",
         )
     engine = variable("default_storage_engine")
     if engine.lower() != "innodb":
         text = f"{engine}: its tables know no transactions"
-        yield Finding(level="note", about="storage engine", text=text, hint="Have tables made with ENGINE=InnoDB.")
-    yield Finding(level="note", about="DDL", text="each statement that changes the schema is committed by itself")
+        yield _note("storage engine", text, "Have tables made with ENGINE=InnoDB.")
+    yield _note("DDL", "each statement that changes the schema is committed by itself")
 
 
 def _only_reads(why: str) -> Finding:
     hint = "Connect to a server that takes writes."
-    return Finding(level="problem", about="writing", text=f"the server takes no writes: {why}", hint=hint)
+    return _problem("writing", f"the server takes no writes: {why}", hint)
 
 
 def _file(migrator: Migrator) -> Iterator[Finding]:
@@ -228,24 +229,15 @@ def _file(migrator: Migrator) -> Iterator[Finding]:
     folder, size = os.path.dirname(file), os.path.getsize(file) if os.path.exists(file) else 0
     if not os.access(folder, os.W_OK):
         text = f"{folder} cannot be written to, and SQLite needs a journal beside the file"
-        yield Finding(level="problem", about="folder", text=text, hint=f"Look at it: ls -ld {folder}")
+        yield _problem("folder", text, f"Look at it: ls -ld {folder}")
     for place, what in ((folder, "a rebuilt table or a snapshot"), (tempfile.gettempdir(), "a rehearsal")):
-        free = shutil.disk_usage(place).free
-        text = f"{_bytes(free)} free in {place}, the database has {_bytes(size)}"
-        if free < size * _ROOM:
-            hint = f"Make room there: up to {_bytes(int(size * _ROOM))} may be needed."
-            yield Finding(level="note", about="room", text=f"{text}: it may not do for {what}", hint=hint)
+        free = free_bytes(place)
+        text = f"{readable_size(free)} free in {place}, the database has {readable_size(size)}"
+        if free < size * ROOM:
+            hint = f"Make room there: up to {readable_size(int(size * ROOM))} may be needed."
+            yield _note("room", f"{text}: it may not do for {what}", hint)
         else:
             yield _ok("room", text)
-
-
-def _bytes(count: int) -> str:
-    size, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
 
 
 class _Enough(Exception):
@@ -264,7 +256,7 @@ def _lock(migrator: Migrator) -> Iterator[Finding]:
         yield _ok("lock", "free, and the database can be written to")
     except MigrationError as error:
         what, hint = _first_and_last(error)
-        yield Finding(level="problem", about="lock", text=what, hint=hint)
+        yield _problem("lock", what, hint)
 
 
 # The migrations
@@ -276,7 +268,7 @@ def _migrations(migrator: Migrator) -> Iterator[Finding]:
     count = len(status.available_versions)
     yield _ok("migrations", f"{count} in {where}; {status}")
     for issue in status.validation_issues:
-        yield Finding(level="problem", about="migrations", text=str(issue), hint=issue.hint)
+        yield _problem("migrations", str(issue), issue.hint)
     for path in migrator.manager.sources.suspicious():
         text = f"{path.name} is passed over: {NAMES}"
-        yield Finding(level="note", about="migrations", text=text, hint="Rename it, if it is a migration.")
+        yield _note("migrations", text, "Rename it, if it is a migration.")

@@ -8,7 +8,7 @@ nothing is lost, and looked at.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from .drift.scratch import filled_database, twin_on
-from .errors import CheckImpossible, MigrationError, shorten
+from .drift.check import migrated_database
+from .errors import shorten
 from .results import Record
 from .run import Run
 from .safety.fence import hands_off
-from .safety.rehearsal import on_a_copy
+from .safety.rehearsal import copied_database
 from .sql_text import mentions, only_reads
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def sql_plan(migrator: Migrator, target: Any = None, *, with_rows: bool = False)
     plan = migrator.runner.check(None if target is None else migrator._target(target))
     seen: dict[int, MigrationSql] = {}
     if plan.steps:
-        with on_a_copy(migrator) if with_rows else _without_rows(migrator) as twin:
+        with copied_database(migrator) if with_rows else _without_rows(migrator) as twin:
             twin.runner.new_run = partial(_HeardRun, seen, twin.version_tracker.own_tables)
             with hands_off(migrator.db.engine):
                 twin.migrate() if target is None else twin.migrate_to_version(target)
@@ -123,8 +123,7 @@ def sql_plan(migrator: Migrator, target: Any = None, *, with_rows: bool = False)
     )
 
 
-@contextmanager
-def _without_rows(migrator: Migrator) -> Iterator[Migrator]:
+def _without_rows(migrator: Migrator) -> AbstractContextManager[Migrator]:
     """
     The Migrator on an empty database that has had the same migrations.
 
@@ -132,21 +131,7 @@ def _without_rows(migrator: Migrator) -> Iterator[Migrator]:
         CheckImpossible: They fail there.
     """
     done = migrator.version_tracker.read().done
-
-    def run(engine: Engine) -> Migrator:
-        twin = twin_on(migrator, engine)
-        if done:
-            twin.manager.only = frozenset(done)
-            try:
-                with hands_off(migrator.db.engine):
-                    twin.runner.apply(max(done))
-            except MigrationError as error:
-                raise CheckImpossible(migrator.backend.name, error) from error
-            twin.manager.only = None
-        return twin
-
-    with filled_database(migrator, run) as twin:
-        yield twin
+    return migrated_database(migrator, max(done, default=0), only=frozenset(done))
 
 
 class _HeardRun(Run):
@@ -159,17 +144,9 @@ class _HeardRun(Run):
     def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection."""
         instance = super().start(migration, session)
-        run = instance._run_by_sqlmig
         heard = MigrationSql(version=migration.version, description=migration.description, statements=[])
         self._seen[migration.version] = heard
-
-        @contextmanager
-        def hearing() -> Iterator[None]:
-            with _noting(heard.statements, self._own), run():
-                yield
-
-        replaced: Any = hearing
-        instance.__dict__["_run_by_sqlmig"] = replaced
+        instance._accompany(lambda: _noting(heard.statements, self._own))
         return instance
 
 

@@ -133,9 +133,14 @@ def migrated_shape(migrator: Migrator, version: int | None) -> Shape:
 
 
 @contextmanager
-def migrated_database(migrator: Migrator, version: int | None) -> Iterator[Migrator]:
+def migrated_database(
+    migrator: Migrator, version: int | None, *, only: Collection[int] | None = None
+) -> Iterator[Migrator]:
     """
     The Migrator on an empty database that was migrated up to *version*, or by all migrations, for the time inside.
+
+    Args:
+        only: The migrations up to there that it is to have; all by default.
 
     Raises:
         CheckImpossible: They fail there.
@@ -146,12 +151,14 @@ def migrated_database(migrator: Migrator, version: int | None) -> Iterator[Migra
 
     def run(engine: Engine) -> Migrator:
         twin = twin_on(migrator, engine)
+        twin.manager.only = only
         try:
             if version != 0:
                 with hands_off(migrator.db.engine):
                     twin.migrate() if version is None else twin.migrate_to_version(version)
         except MigrationError as error:
             raise CheckImpossible(migrator.backend.name, error) from error
+        twin.manager.only = None
         return twin
 
     with filled_database(migrator, run) as twin:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..results import Issue, Plan, PlanStep, Status
+from ..safety.places import readable_size
 from .page import Html, Section, chip, document, html, table
 from .report import DatabaseReport
 from .schema_page import diagram, tables_in_words
@@ -58,7 +59,7 @@ def _lead(report: DatabaseReport) -> Html:
         facts.append(("Failures in its history", chip(f"{failures}", "bad") if failures else "none"))
     if report.sizes is not None:
         known = [one.bytes for one in report.sizes if one.bytes is not None]
-        facts.append(("Tables", f"{len(report.sizes):,}" + (f", {_bytes(sum(known))}" if known else "")))
+        facts.append(("Tables", f"{len(report.sizes):,}" + (f", {readable_size(sum(known))}" if known else "")))
     if report.drift is not None:
         clean = chip("none", "good") if report.drift else chip(_differences(report), "note")
         facts.append(("Drift", clean))
@@ -192,13 +193,17 @@ def _sizes(found: Sequence[TableSize]) -> Html:
         (
             one.name,
             _rows(one),
-            Html(_bytes(one.bytes) + _bar(one.bytes, most)) if one.bytes is not None else "not told",
+            Html(readable_size(one.bytes) + _bar(one.bytes, most)) if one.bytes is not None else "not told",
         )
         for one in found
     ]
     known = [one.bytes for one in found if one.bytes is not None]
     about = "about " if any(one.is_estimate for one in found) else ""
-    foot = ("All", f"{about}{sum(one.rows or 0 for one in found):,}", _bytes(sum(known)) if known else "not told")
+    foot = (
+        "All",
+        f"{about}{sum(one.rows or 0 for one in found):,}",
+        readable_size(sum(known)) if known else "not told",
+    )
     caption = "Rows, and bytes with the indexes, the largest first"
     return table("sizes-tables", caption, ("Table", "Rows", "Bytes"), rows, numbers=(1, 2), foot=foot)
 
@@ -207,14 +212,6 @@ def _rows(one: TableSize) -> str:
     if one.rows is None:
         return "not told"
     return f"{'about ' if one.is_estimate else ''}{one.rows:,}"
-
-
-def _bytes(size: int) -> str:
-    value, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{size:,} bytes" if units[0] == "bytes" else f"{value:,.1f} {units[0]}"
 
 
 # Drift

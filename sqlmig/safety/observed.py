@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,17 +71,15 @@ class Observer:
         """Count the rows that the migration's own methods change, and no records of them."""
         assert self.session is not None
         assert self.copy is not None
-        session, copy, run, self.rows = self.session, self.copy, instance._run_by_sqlmig, 0
+        session, copy, self.rows = self.session, self.copy, 0
 
         @contextmanager
         def counted() -> Iterator[None]:
             with copy.counting(session) as rows:
-                with run():
-                    yield
+                yield
                 self.rows = rows()
 
-        counting: Callable[[], AbstractContextManager[None]] = counted
-        instance.__dict__["_run_by_sqlmig"] = counting
+        instance._accompany(counted)
 
     def end(self, outcome: str, version: int, description: str, took: float) -> None:
         """A migration is done, and its transaction still open."""

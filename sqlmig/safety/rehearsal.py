@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..run import Run
     from .report import Rehearsal
 
-__all__ = ["ROOM", "Outcome", "on_a_copy", "rehearse", "rehearse_first"]
+__all__ = ["ROOM", "Outcome", "copied_database", "rehearse", "rehearse_first"]
 
 ROOM = 3.0
 """Of the database's size, what must be free: the copy, as much again for tables that are made anew, a journal."""
@@ -171,7 +171,7 @@ def _on_a_copy(
 
 
 @contextmanager
-def on_a_copy(migrator: Migrator) -> Iterator[Migrator]:
+def copied_database(migrator: Migrator) -> Iterator[Migrator]:
     """
     The Migrator on a copy of the database, rows included, for the time inside.
 

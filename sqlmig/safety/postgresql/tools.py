@@ -76,13 +76,18 @@ def require_tools(what: str) -> None:
     Raises:
         ConfigurationError: It names what is missing.
     """
-    missing = [name for name in ("pg_dump", "pg_restore") if shutil.which(name) is None]
+    missing = missing_tools()
     if missing:
         raise ConfigurationError(
             f"{what} of PostgreSQL needs {' and '.join(missing)}, which cannot be found on the PATH.\n"
             "  Nothing was begun and nothing was changed.\n"
             "Install the client programs of PostgreSQL, of the server's version (postgresql-client on Debian)."
         )
+
+
+def missing_tools() -> list[str]:
+    """Those of pg_dump and pg_restore that cannot be found on the PATH."""
+    return [name for name in ("pg_dump", "pg_restore") if shutil.which(name) is None]
 
 
 def address(raw: Any, url: URL) -> dict[str, str]:
