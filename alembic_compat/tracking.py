@@ -139,9 +139,7 @@ class RevisionTracker(VersionTracker):
         stays = [row for row in rows if row.applied_at is not None]
         connection.execute(delete(self.versions))
         for row in stays:
-            values = row._asdict()
-            # No column: Alembic's histories are never squashed here.
-            del values["replaces"]
+            values = {name: value for name, value in row._asdict().items() if name in self.versions.c}
             values["metadata"] = json.dumps(row.metadata)
             if not isinstance(row.applied_at, datetime | str):
                 values["applied_at"] = None

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from .sources import MigrationFile
     from .sql_files import SqlFile
 
-__all__ = ["Checksums", "LoadedMigration", "SqlChecksums", "Unloadable", "is_no_way_back", "load"]
+__all__ = ["DIALECTS", "Checksums", "LoadedMigration", "SqlChecksums", "Unloadable", "is_no_way_back", "load"]
+
+DIALECTS = ("sqlite", "postgresql", "mysql")
+"""Those by which an SQL file is read in different ways."""
 
 
 class Unloadable(Exception):

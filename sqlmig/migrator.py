@@ -492,6 +492,11 @@ class Migrator:
         twin._progress = twin._head = twin._manager = twin._runner = twin._snapshot = None
         return twin
 
+    def _take(self, sources: Sources) -> None:
+        """Have these files from now on, and nothing that was known by others."""
+        self._sources = sources
+        self._head = self._manager = self._runner = None
+
     def _together(self, said: bool | None, run: Callable[[bool], MigrationResult]) -> MigrationResult:
         """Run with what was said of all_or_nothing, in this call or for all."""
         return run(self._all_or_nothing if said is None else said)

@@ -17,6 +17,7 @@ from .errors import ConfigurationError, ValidationFailed, near_matches
 from .loader import Checksums, LoadedMigration, Unloadable
 from .results import Record
 from .sources import version_in
+from .squashed import assigned
 
 if TYPE_CHECKING:
     from .manager import MigrationManager
@@ -257,11 +258,9 @@ def _in_class(source: bytes, name: str) -> Iterator[_Span]:
 
 def _values(cls: ast.ClassDef, name: str) -> Iterator[ast.expr]:
     for node in cls.body:
-        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == name for one in node.targets):
-            yield node.value
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            if node.value is not None:
-                yield node.value
+        value = assigned(node, name)
+        if value is not None:
+            yield value
         elif isinstance(node, ast.FunctionDef) and node.name == name:
             yield from (one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None)
 

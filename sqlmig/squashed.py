@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .sources import MigrationFile
     from .version_tracker import AppliedVersion, DatabaseState
 
-__all__ = ["Between", "Recorded", "Squash", "Squashes", "replaces_in", "understood", "with_replaced"]
+__all__ = ["Between", "Recorded", "Squash", "Squashes", "assigned", "replaces_in", "understood", "with_replaced"]
 
 _WORDS = re.compile(r"(\S+)(?: from (\d+))?")
 # What `sqlmig squash` writes; whatever else somebody makes of it is read by its syntax.
@@ -233,11 +233,16 @@ def replaces_in(source: bytes) -> Any:
 def _said(tree: ast.Module) -> Iterator[Any]:
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for node in cls.body:
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
-            value = getattr(node, "value", None)
-            if value is not None and any(isinstance(one, ast.Name) and one.id == "replaces" for one in targets):
+            value = assigned(node, "replaces")
+            if value is not None:
                 yield ast.literal_eval(value)
+
+
+def assigned(node: ast.stmt, name: str) -> ast.expr | None:
+    """What a statement gives to *name*, with its type or without; None where it gives it nothing."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    given = any(isinstance(one, ast.Name) and one.id == name for one in targets)
+    return node.value if given and isinstance(node, ast.Assign | ast.AnnAssign) else None
 
 
 def _read(file: MigrationFile) -> Squash | None:

@@ -86,8 +86,7 @@ def _with_new(start: Start, folder: str) -> Iterator[Migrator]:
     with start.again() as twin:
         sources = start.migrator._sources
         there = [given for given, path in zip(sources._given, sources.folders, strict=True) if path.is_dir()]
-        twin._sources = Sources([*there, folder])
-        twin._head = twin._manager = twin._runner = None
+        twin._take(Sources([*there, folder]))
         with hands_off(start.migrator.db.engine):
             yield twin
 

@@ -20,7 +20,7 @@ from ..drift.check import migrated_database
 from ..drift.report import finding
 from ..errors import ConfigurationError, RenameUnclear, SquashImpossible, UnknownVersion, ValidationFailed
 from ..guard.account import Account
-from ..loader import Checksums, LoadedMigration
+from ..loader import DIALECTS, Checksums, LoadedMigration
 from ..planning import check_duplicates
 from ..safety.fence import hands_off
 from ..sources import MigrationFile
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ..migrator import Migrator
 
 __all__ = ["squash"]
-
-_DIALECTS = ("sqlite", "postgresql", "mysql")
 
 
 class _Range(NamedTuple):
@@ -394,7 +392,7 @@ def _recorded(range_: _Range) -> dict[int, list[Recorded]]:
 def _checksums(migration: LoadedMigration) -> Iterator[str]:
     """As it is recorded on each kind of database: what is a comment in SQL differs."""
     yield migration.checksums.syntax
-    for dialect in _DIALECTS if migration.file.in_sql else ():
+    for dialect in DIALECTS if migration.file.in_sql else ():
         # It may have no section for it.
         with suppress(ValueError):
             yield Checksums.of(migration.file, dialect).syntax

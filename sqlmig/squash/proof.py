@@ -184,14 +184,12 @@ def _prove_old(start: Start, first: int, last: int, head: Made | None, sources: 
 @contextmanager
 def _as_it_will_be(start: Start, twin: Migrator, sources: SquashedSources) -> Iterator[None]:
     before = twin._sources
-    twin._sources = sources
-    twin._head = twin._manager = twin._runner = None
+    twin._take(sources)
     try:
         with hands_off(start.migrator.db.engine):
             yield
     finally:
-        twin._sources = before
-        twin._head = twin._manager = twin._runner = None
+        twin._take(before)
 
 
 @contextmanager

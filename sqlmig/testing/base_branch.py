@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..checksum import text_hash
-from ..loader import Checksums, SqlChecksums
+from ..loader import DIALECTS, Checksums, SqlChecksums
 from ..sources import MigrationFile, version_in
 from ..squashed import Squashes
 from .faults import Fault, NotTried
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FileFault", "faults_of"]
 
-_DIALECTS = ("sqlite", "postgresql", "mysql")
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
@@ -91,7 +90,7 @@ def _is_squashed(folder: str, origin: str, name: str, squashes: Squashes) -> boo
     recorded = {one.checksum for one in squash.replaces[version_in(name) or 0]}
     try:
         if name.endswith(".sql"):
-            return any(SqlChecksums(was, dialect).syntax in recorded for dialect in _DIALECTS)
+            return any(SqlChecksums(was, dialect).syntax in recorded for dialect in DIALECTS)
         return Checksums(was).syntax in recorded
     except (SyntaxError, ValueError, RecursionError):
         return False
@@ -143,7 +142,7 @@ def _is_same(name: str, was: bytes, now: bytes) -> bool:
     if text_hash(was) == text_hash(now):
         return True
     if name.endswith(".sql"):
-        return any(_say_the_same(SqlChecksums(was, dialect), SqlChecksums(now, dialect)) for dialect in _DIALECTS)
+        return any(_say_the_same(SqlChecksums(was, dialect), SqlChecksums(now, dialect)) for dialect in DIALECTS)
     return _say_the_same(Checksums(was), Checksums(now))
 
 
