@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from check_support import server_of_its_own
 from click.testing import CliRunner, Result
+from conftest import Folder
 from sqlalchemy import create_engine
 
 from sqlmig import Migrator
@@ -79,18 +80,11 @@ def test_from_a_database(kind: str, home: Path, tmp_path: Path) -> None:
         assert (agreed.exit_code, agreed.stdout) == (0, "migrations and database agree\n")
         assert place.rows("SELECT id, name FROM authors") == [(1, "Ada")]
     with server_of_its_own(kind, tmp_path / "..") as place:
-        assert place.migrator(Folderlike(home / "migrations/versions")).migrate().applied == [1]  # type: ignore[arg-type]
+        assert place.migrator(Folder(home / "migrations/versions")).migrate().applied == [1]
         # A database that the migration made takes what the first one took.
         place.run("INSERT INTO authors VALUES (1, 'Ada')", "INSERT INTO books (id, author) VALUES (1, 1)")
         place.run("DELETE FROM books")
         assert place.rows("SELECT title FROM titles") == []
-
-
-class Folderlike:
-    """What `Place.migrator` takes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
 
 MODELS = """

@@ -12,11 +12,13 @@ from .context import Options, migrator, require_database, shared_options
 from .snapshots import as_option, confirm_restore, snapshot_options, use_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..migrator import Migrator
     from ..records import Outcome
     from ..results import MigrationResult
 
-__all__ = ["COMMANDS", "agree", "yes_option"]
+__all__ = ["COMMANDS", "agree", "below", "yes_option"]
 
 
 _together = click.option(
@@ -101,8 +103,7 @@ def down(options: Options, steps: int, use_snapshot: bool, yes: bool) -> None:
     """
     found = migrator(options)
     require_database(found)
-    applied = found.manager.get_migration_status().applied_versions
-    target = applied[-steps - 1] if steps < len(applied) else 0
+    target = below(found.manager.get_migration_status().applied_versions, steps)
     agree(found, target, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
         done = migrator(options, progress).rollback_to_version(target, use_snapshot=use_snapshot)
@@ -151,6 +152,11 @@ def repair(options: Options, said: Outcome | None) -> None:
 
 
 COMMANDS = (up, to, down, stamp, repair)
+
+
+def below(applied: Sequence[int], steps: int) -> int:
+    """The version under the newest *steps* of those that are applied."""
+    return applied[-steps - 1] if steps < len(applied) else 0
 
 
 def agree(found: Migrator, target: int, yes: bool, use_snapshot: bool = False) -> None:

@@ -76,8 +76,9 @@ class _Chosen:
         self.models = models
         url = as_url(self.url)
         self.has_secret = url is not None and url.password is not None
-        self.folder = Path(self.paths[0]) if Path(self.paths[0]).is_dir() else Sources(list(self.paths)).folders[0]
-        self.has_migrations = self.folder.is_dir() and bool(Sources(list(self.paths)).versions())
+        sources = Sources(list(self.paths))
+        self.folder = Path(self.paths[0]) if Path(self.paths[0]).is_dir() else sources.folders[0]
+        self.has_migrations = self.folder.is_dir() and bool(sources.versions())
 
     def table(self) -> str:
         """The lines of `[tool.sqlmig]`."""
@@ -129,10 +130,7 @@ def _tables(migrator: Migrator) -> list[str]:
         ConfigurationError: It has a history of migrations, whose files are somewhere.
     """
     state = migrator.version_tracker.read()
-    with migrator.db.reading() as connection:
-        from sqlalchemy import inspect
-
-        tables = inspect(connection).get_table_names()
+    tables = migrator.inspector.get_table_names()
     if state.tracked or state.done:
         raise ConfigurationError(
             f"{migrator.backend.name} is at version {state.current_version} already; nothing was written.\n"

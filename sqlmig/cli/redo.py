@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from . import render
-from .change import agree, yes_option
+from .change import agree, below, yes_option
 from .context import Options, migrator, require_database, shared_options
 
 __all__ = ["COMMANDS"]
@@ -27,18 +27,17 @@ def redo(options: Options, steps: int, yes: bool) -> None:
     found = migrator(options)
     require_database(found)
     applied = found.get_migration_status().applied_versions
-    again = applied[-steps:]
-    target = applied[-steps - 1] if steps < len(applied) else 0
+    target = below(applied, steps)
     agree(found, target, yes)
     with render.progress(not options.as_json) as progress:
         found = migrator(options, progress)
         back = found.rollback_to_version(target)
-        up = found.migrate_to_version(again[-1]) if again else back
+        up = found.migrate_to_version(applied[-1]) if applied else back
     if options.as_json:
         render.as_json({"rolled_back": back, "applied": up})
         return
     render.result(back)
-    if again:
+    if applied:
         render.result(up)
 
 
