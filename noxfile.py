@@ -21,3 +21,13 @@ def oldest(session: nox.Session) -> None:
     """Alembic's oldest release that is supported."""
     session.install("-e", ".[dev]", "sqlalchemy~=2.0.0", "alembic==1.13.3")
     session.run("pytest", *(session.posargs or sorted(map(str, Path("tests").glob("test_alembic_*.py")))))
+
+
+@nox.session(python="3.11")
+def thorough(session: nox.Session) -> None:
+    """What the suite leaves out to end in time."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-m", "thorough", *session.posargs)
+    more = {"SQLMIG_TEST_DRIFT": "40", "SQLMIG_TEST_GRAPHS": "40", "SQLMIG_TEST_SEEDS": "4"}
+    properties = ("drift_servers", "alembic_graphs", "autogenerate_rounds")
+    session.run("pytest", *(f"tests/test_{name}.py" for name in properties), env=more)

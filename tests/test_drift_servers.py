@@ -5,6 +5,7 @@ that is another is found, and nothing else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from sqlmig.drift.compare import compare
 
 SERVERS = ("postgresql", "mariadb")
+EXAMPLES = int(os.environ.get("SQLMIG_TEST_DRIFT", "6"))
 _SLOWLY = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
@@ -39,10 +41,9 @@ class Makers(dict[str, Maker]):
         return self[server]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
-@settings(_SLOWLY, max_examples=15)
+@settings(_SLOWLY, max_examples=EXAMPLES)
 def test_what_a_migration_comes_to_by_detours_is_the_same(
     server: str, makers: dict[str, Maker], data: st.DataObject
 ) -> None:
@@ -51,10 +52,9 @@ def test_what_a_migration_comes_to_by_detours_is_the_same(
     assert maker.told((metadata_of(server, listed),), (lambda connection: travelled(connection, listed),)) == []
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("server", SERVERS)
 @given(data=st.data())
-@settings(_SLOWLY, max_examples=15)
+@settings(_SLOWLY, max_examples=EXAMPLES)
 def test_one_thing_that_is_changed_in_the_models_is_found_alone(
     server: str, makers: dict[str, Maker], data: st.DataObject
 ) -> None:
