@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ConfigurationError, ValidationFailed, near_matches
 from .loader import Checksums, LoadedMigration, Unloadable
+from .planning import check_numbers
 from .results import Record
 from .sources import version_in
 from .squashed import assigned
@@ -89,7 +90,9 @@ def renumber(
         raise _refused(file, f"version {new} is taken", facts, f"Take the next free one: sqlmig renumber {file.name}")
     _refuse_applied(manager, file, new)
     dependents, warnings = _dependents(manager, file, migration, new)
+    gaps = _gaps(manager)
     _write(file.path, path, {path: text, **dependents})
+    warnings += [f"{gap}; until there is one, nothing is applied" for gap in _gaps(manager) if gap not in gaps]
     return RenumberedMigration(path=path, before=file.path, version=new, dependents=[*dependents], warnings=warnings)
 
 
@@ -229,6 +232,12 @@ def _with_dependency(dependent: MigrationFile, file: MigrationFile, new: int) ->
             file, "what depends on it would be lost", facts, "Write its dependencies out: dependencies = [...]"
         )
     return _replaced(source, spans, new)
+
+
+def _gaps(manager: MigrationManager) -> list[str]:
+    """The versions between the files that no file has, where that is refused."""
+    done = manager.version_tracker.read().done
+    return [str(one) for one in check_numbers(manager.sources.files(), manager.out_of_order, done) if one.kind == "gap"]
 
 
 def _replaced(source: bytes, spans: Sequence[_Span], new: int) -> bytes:

@@ -91,6 +91,22 @@ def test_what_depends_on_it_follows_where_it_is_clear(folder: Folder, engine: En
     assert Migrator(engine, folder.path, out_of_order="apply").migrate().applied == [1, 5, 9, 10]
 
 
+def test_a_number_that_nobody_has_any_more_is_told(folder: Folder, engine: Engine) -> None:
+    for version in (1, 2, 3):
+        folder.table(version)
+    migrator = Migrator(engine, folder.path)
+    (gap,) = migrator.renumber("002_step_2.py").warnings
+    assert gap == "no file has version 2, though there is a version 3; until there is one, nothing is applied"
+    with pytest.raises(ValidationFailed, match="no file has version 2"):
+        migrator.migrate()
+    assert migrator.renumber("003_step_3.py", 2).warnings == [
+        "no file has version 3, though there is a version 4; until there is one, nothing is applied"
+    ]
+    assert migrator.renumber("004_step_2.py", 3).warnings == []
+    assert migrator.migrate().applied == [1, 2, 3]
+    assert Migrator(":memory:", folder.path, out_of_order="apply").renumber("002_step_3.py").warnings == []
+
+
 @pytest.mark.parametrize(
     ("name", "version", "words"),
     [
