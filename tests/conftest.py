@@ -28,6 +28,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Databases of tests lie in memory where there is room: a killed process needs no disk to be undone from."""
     memory = Path("/dev/shm")
+    # Tests start Python some thousand times, which compiles all that it imports where it may not keep it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     usable = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
     if usable and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))

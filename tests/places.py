@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from native_databases import scratch_database
+from native_databases import by_driver, scratch_database
 from sqlalchemy import Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -79,7 +79,8 @@ class Place:
 
     def engine(self, **options: Any) -> Any:
         """What a Migrator is given: an Engine, or an AsyncEngine."""
-        url = self._url.set(drivername=options.pop("driver", self.kind.driver))
+        driver = options.pop("driver", self.kind.driver)
+        url = self._url if driver == self._url.drivername else by_driver(self._url, driver)
         make: Any = create_async_engine if make_url(url).get_dialect().is_async else create_engine
         self._made.append(make(url, **self._arguments(url.drivername), **options))
         return self._made[-1]

@@ -12,6 +12,7 @@ import pytest
 from check_support import server_of_its_own
 from click.testing import CliRunner, Result
 from conftest import Folder, contents
+from native_databases import by_driver
 from places import KINDS, Place, opened
 from sqlalchemy import create_engine, event
 
@@ -134,7 +135,7 @@ def test_a_driver_that_is_awaited(kind: str, folder: Folder, tmp_path: Path) -> 
     folder.table(1)
     folder.table(2)
     with server_of_its_own(kind, tmp_path) as place:
-        url = place.look.url.set(drivername=KINDS[kind].driver).render_as_string(hide_password=False)
+        url = by_driver(place.look.url, KINDS[kind].driver).render_as_string(hide_password=False)
         for words, said in (
             (["up"], "Applied 2 migrations"),
             (["status"], "Version 2 of 2"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Folder
-from native_databases import scratch_database
+from native_databases import by_driver, scratch_database
 from places import at_once
 from resumable_support import in_child
 from scratch_databases import own_database
@@ -93,7 +93,7 @@ def on_server(folder: Folder, tmp_path: Path) -> Iterator[Kept]:
 @pytest.fixture
 def on_mariadb(folder: Folder, tmp_path: Path) -> Iterator[Kept]:
     with scratch_database("mariadb") as own:
-        found = filled(folder, own.connection.engine.url, tmp_path)
+        found = filled(folder, by_driver(own.connection.engine.url, "mysql+pymysql"), tmp_path)
         yield found
         found.clear()
 
