@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,15 +9,16 @@ from typing import Any
 from alembic_histories import History, above, extended, histories
 from alembic_pairs import Pair, pair
 from alembic_projects import Database, Project, Rev, env
+from effort import EFFORT
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from alembic_compat import AlembicMigrator, command
 
-# More of them, and the smallest that fails, when there is time.
-EXAMPLES = int(os.environ.get("SQLMIG_TEST_GRAPHS", "5"))
-PHASES = [one for one in Phase if EXAMPLES > 8 or one not in (Phase.shrink, Phase.explain)]
+EXAMPLES = 5 * EFFORT
+# The smallest that fails is looked for when there is time.
+PHASES = [one for one in Phase if EFFORT > 1 or one not in (Phase.shrink, Phase.explain)]
 graphs = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, phases=PHASES
 )

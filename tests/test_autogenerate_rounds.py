@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from autogenerate_app import App, Changed
 from conftest import Folder
+from effort import EFFORT
 from places import Place
 
 from sqlmig import Migrator, RenameQuestion
@@ -21,15 +21,14 @@ from sqlmig.drift.shape import Shape
 DIALECTS = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_sixty_models_go_through_ten_rounds(place: Place, folder: Folder) -> None:
     _go_through(place, folder, App(2026, 60), rounds=10)
 
 
-@pytest.mark.parametrize(
-    "place", [pytest.param("sqlite", marks=pytest.mark.thorough), "postgresql", "mariadb"], indirect=True
-)
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SQLMIG_TEST_SEEDS", "1"))))
+@pytest.mark.parametrize("place", ["sqlite", "postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("seed", range(EFFORT))
 def test_models_go_through_rounds(place: Place, folder: Folder, seed: int) -> None:
     # A server writes each table to the disk.
     size, rounds = (16, 4) if place.database == "sqlite" else (6, 2)

@@ -5,7 +5,6 @@ that is another is found, and nothing else.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,13 +12,14 @@ from typing import Any
 import pytest
 from drift_models import Tab, changed, metadata_of, tables
 from drift_support import Maker, made_on
+from effort import EFFORT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqlmig.drift.compare import compare
 
 SERVERS = ("postgresql", "mariadb")
-EXAMPLES = int(os.environ.get("SQLMIG_TEST_DRIFT", "6"))
+EXAMPLES = 6 * EFFORT
 _SLOWLY = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 

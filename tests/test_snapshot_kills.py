@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -10,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder
+from effort import EFFORT
 from snapshot_support import Forks, furnish, intact, replace, rows, write_migrations
 
 from sqlmig import Migrator, SnapshotPolicy
 
-KILLS = int(os.environ.get("SQLMIG_TEST_KILLS", "80"))
+KILLS = 24 * EFFORT
 
 # Ends itself where it is told how far it has got, if a moment is given.
 DIE = """
@@ -62,7 +62,7 @@ def test_killed_while_it_makes_a_snapshot(forks: Forks, library: Path, folder: F
         for made in snapshots.glob("*.snapshot"):
             assert rows(made) == before, f"kill {kill}: {made}"
         replace(library, base)
-    for percent in range(0, 100, 5):
+    for percent in range(0, 100, 20 // min(EFFORT, 4)):
         code, _ = forks.run(MIGRATE, moment="snapshot: ", percent=str(percent), **names)
         assert code == -signal.SIGKILL
         assert len(list(snapshots.glob("*.partial"))) == 1
@@ -96,7 +96,7 @@ def test_killed_while_it_restores(forks: Forks, library: Path, folder: Folder, t
         assert history == (["restore"] if found == new else []) + ["apply", "apply"], f"kill {kill}"
         replace(library, base)
     idle.close()
-    for percent in range(0, 100, 5):
+    for percent in range(0, 100, 20 // min(EFFORT, 4)):
         code, _ = forks.run(RESTORE, moment="restore: writing", percent=str(percent), **names)
         assert code == -signal.SIGKILL
         assert rows(library) == old

@@ -44,7 +44,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return walk
 
 
-@pytest.mark.parametrize("project", _cases())
+@pytest.mark.corpora
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_alembic_takes_it_to_head_and_twice_alike(project: Project, traced: Any) -> None:
     """The measure itself: what real Alembic does, and does again, is worth comparing with."""
     trace = traced(project, "one_by_one", "alembic", "off")
