@@ -45,7 +45,7 @@ def test_a_failure_undoes_the_operations_before_it(folder: Folder, engine: Engin
     with pytest.raises(MigrationFailed) as caught:
         migrator.migrate()
     assert isinstance(caught.value.__cause__, DataContradicts)
-    for words in ("Migration 2", "t.x", "1 rows have NULL", "id=2", "Then run it again: sqlmig up"):
+    for words in ("Migration 2", "t.x", "1 row with NULL", "id=2", "Then run it again: sqlmig up"):
         assert words in str(caught.value)
     assert contents(engine) == before
     assert "t.x" in failures(migrator)[-1]["error_message"]

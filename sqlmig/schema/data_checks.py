@@ -35,6 +35,11 @@ def fetch(connection: Connection, sql: str) -> CursorResult[Any]:
     return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
+def rows(count: int) -> str:
+    """`1 row`, `2 rows`."""
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 def count(connection: Connection, table: str) -> int:
     """How many rows there are."""
     return int(fetch(connection, f"SELECT count(*) FROM {table}").scalar_one())

@@ -23,7 +23,7 @@ from ..changes import (
     RenameColumn,
     TableName,
 )
-from ..data_checks import Offenders
+from ..data_checks import Offenders, rows
 from ..ddl import Part, Statement, expression_part, plain, quoted
 
 if TYPE_CHECKING:
@@ -228,8 +228,7 @@ class NativeTable(ABC):
             DataContradicts: There are.
         """
         if found:
-            rows = "1 row" if found.count == 1 else f"{found.count} rows"
-            said = f"{rows} of {self.table} {what}; nothing was changed."
+            said = f"{rows(found.count)} of {self.table} {what}; nothing was changed."
             raise DataContradicts(said, found.count, found.sample, table=str(self.table), hint=hint)
 
     def require_nullability(self, name: str, change: AlterColumn) -> None:

@@ -65,13 +65,14 @@ def _fill(plan: TablePlan, column: ColumnDefinition) -> None:
     default = column.of_kind("default")
     body = plan.definition.body_of(default) if default else "NULL"
     if column.of_kind("not_null") and not column.generated and body.upper() in ("NULL", "(NULL)"):
+        there = data_checks.count(plan.catalogue.connection, plan.name)
         raise DataContradicts(
             f"The new column {column.name} of {plan.table} would be NULL in every row, and is NOT NULL;"
             " nothing was changed.",
-            data_checks.count(plan.catalogue.connection, plan.name),
+            there,
             [],
             table=str(plan.table),
-            facts=f"{data_checks.count(plan.catalogue.connection, plan.name)} rows are there",
+            facts=f"{data_checks.rows(there)} there",
             hint="Give it a server_default, or add it nullable, fill it, then alter_column(nullable=False).",
         )
     plan.copies |= (column.generated is not None and column.stored) or not sql.is_constant(body)

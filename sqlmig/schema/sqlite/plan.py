@@ -187,7 +187,7 @@ class TablePlan:
                 offenders.count,
                 offenders.sample,
                 table=str(self.table),
-                facts=f"{offenders.count} {facts}",
+                facts=f"{data_checks.rows(offenders.count)} {facts}",
                 hint=hint,
             )
 
@@ -196,7 +196,7 @@ class TablePlan:
             # SQLite does not look for NULL where the definition says NOT NULL already.
             condition = f"typeof({quoted(name)}) = 'null'" if late else f"{quoted(name)} IS NULL"
             found = data_checks.offenders(self.catalogue.connection, table, condition, self.key())
-            self._found(found, f"{self.table}.{name} cannot be NOT NULL", "rows have NULL there")
+            self._found(found, f"{self.table}.{name} cannot be NOT NULL", "with NULL there")
 
         late = self._is_touched(name)
         if not self._keeps_null_out(name):
@@ -215,7 +215,7 @@ class TablePlan:
         def ask(table: str) -> None:
             source = f"{table} AS {quoted(self.table.name)}"
             found = data_checks.violations(self.catalogue.connection, source, condition, self.key())
-            self._found(found, f"{self.table} contradicts {described}", "rows do not fulfil it")
+            self._found(found, f"{self.table} contradicts {described}", "for which it does not hold")
 
         self._ask(late, ask)
 
@@ -231,7 +231,7 @@ class TablePlan:
             self._found(
                 found,
                 f"{self.table}.{column.name} cannot become {type_}",
-                f"rows have values that would not keep their meaning as {type_}",
+                f"with values that would not keep their meaning as {type_}",
                 f'Mend these rows first, or state the conversion: using="CAST({column.name} AS {type_})".',
             )
 

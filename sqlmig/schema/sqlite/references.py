@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from ...errors import DataContradicts, ObjectInUse
 from ..changes import TableName
+from ..data_checks import rows
 from .definition import folded
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ def _refuse(key: _Key, orphans: _Orphans, already: int) -> None:
     table, parent, columns, _ = key
     count = orphans.rows - already
     raise DataContradicts(
-        f"{count} rows of {table} ({', '.join(columns)}) would refer to no row of {parent}; nothing was changed.",
+        f"{rows(count)} of {table} ({', '.join(columns)}) would refer to no row of {parent}; nothing was changed.",
         count,
         orphans.sample,
         table=table,
-        facts=f"{count} orphans",
+        facts="1 orphan" if count == 1 else f"{count} orphans",
     )
 
 
