@@ -55,7 +55,7 @@ Every error that sqlmig raises on purpose.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +114,9 @@ __all__ = [
     "WrongKey",
     "WrongObject",
 ]
+
+FIRST_MIGRATION: Final = "Make the first one: sqlmig new initial_schema"
+"""What to do where there is no migration."""
 
 
 class MigrationError(Exception):
@@ -176,8 +179,11 @@ class UnknownVersion(MigrationError):
     def __init__(self, version: int, available: Sequence[int], see: str = "sqlmig status") -> None:
         self.version, self.available = version, list(available)
         nearest = min(self.available, key=lambda v: abs(v - version), default=None)
-        facts = f"  available: {_ranges(self.available)}; the nearest is {nearest}" if available else "  none there"
-        super().__init__(f"There is no migration with version {version}.\n{facts}\nSee what there is: {see}")
+        facts = (
+            f"available: {_ranges(self.available)}; the nearest is {nearest}" if available else "there is none at all"
+        )
+        hint = f"See what there is: {see}" if available else FIRST_MIGRATION
+        super().__init__(f"There is no migration with version {version}.\n  {facts}\n{hint}")
 
 
 class UnknownRevision(MigrationError):

@@ -11,6 +11,7 @@ from . import planning, takeover, verification
 from .connection import Database, DatabaseConnection
 from .data.checkpoints import in_words, loops_of, summary
 from .errors import (
+    FIRST_MIGRATION,
     ConfigurationError,
     DatabaseTooNew,
     InsideSquash,
@@ -160,7 +161,8 @@ class MigrationManager:
             logger.warning("%s is no migration: %s", path, NAMES)
         files = [file for file in self.sources.files() if target is None or file <= target]
         if not files:
-            return {}, [Issue(f"there is no migration in {self.sources.folders[0]}", kind="empty")]
+            what = f"there is no migration in {self.sources.folders[0]}"
+            return {}, [Issue(what, kind="empty", hint=FIRST_MIGRATION)]
         migrations, issues = self._load(files)
         issues = [*issues, *self.standing_issues(state, verify=True)]
         return migrations, issues + [

@@ -112,7 +112,8 @@ def _find(manager: MigrationManager, name: str) -> MigrationFile:
     if len(found) == 1:
         return found[0]
     names = [file.name for file in files]
-    near = near_matches(os.path.basename(name), names)
+    meant = [file.name for file in files if name.isdecimal() and file.version == int(name)]
+    near = meant or near_matches(os.path.basename(name), names)
     facts = f"looked in {', '.join(map(str, manager.sources.folders))}"
     hint = f"Did you mean {near[0]}?" if near and not found else "Name it by its path: migrations/005_words.py"
     what = "in two folders" if found else "no migration"

@@ -127,12 +127,12 @@ class Sources:
             ConfigurationError: There is no folder, or none in it.
         """
         if not self.versions():
-            from .errors import ConfigurationError
+            from .errors import FIRST_MIGRATION, ConfigurationError
 
             raise ConfigurationError(
                 f"There is no migration in {self.folders[0]}\n"
                 "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
-                "Make the first one: sqlmig new initial_schema"
+                f"{FIRST_MIGRATION}"
             )
 
     def suspicious(self) -> list[Path]:

@@ -343,6 +343,21 @@ def test_without_a_migration_each_command_says_how_to_make_one(invoke: Invoke, f
     assert called.stderr.splitlines()[-1] == "Make the first one: sqlmig new initial_schema"
 
 
+def test_an_empty_folder_and_an_empty_database_are_told_everywhere(invoke: Invoke, folder: Folder) -> None:
+    invoke("up")
+    for words, code in (
+        (["validate"], 1),
+        (["status"], 0),
+        (["doctor"], 1),
+        (["stamp", "3"], 2),
+        (["squash", "1", "2"], 2),
+    ):
+        called = invoke(*words)
+        assert (called.exit_code, "Make the first one: sqlmig new" in called.output) == (code, True), called.output
+    shown = invoke("schema")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (0, "", "There is no table and no view.\n")
+
+
 def test_slips_in_names_are_noted(invoke: Invoke, folder: Folder) -> None:
     folder.table(1)
     folder.write("02_b.py", "")

@@ -111,6 +111,7 @@ def test_a_number_that_nobody_has_any_more_is_told(folder: Folder, engine: Engin
     ("name", "version", "words"),
     [
         ("002_othr.py", None, r"Did you mean 002_other\.py"),
+        ("3", None, r"Did you mean 003_step_3\.py"),
         ("002_other.py", 3, "version 3 is taken"),
         ("002_other.py", 0, "0 is no version"),
         ("002_other.py", 2, "has that version already"),

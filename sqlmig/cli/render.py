@@ -265,12 +265,22 @@ def snapshots(listed: Sequence[Snapshot]) -> None:
 
 @contextmanager
 def progress(shown: bool) -> Iterator[Callable[[int, int, str], object] | None]:
-    """A progress bar on the terminal's error stream; None where there is no terminal."""
+    """A progress bar on the terminal's error stream from its first word on; None where there is no terminal."""
     console = _err()
     if not shown or not console.is_terminal:
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, message: bar.update(task, completed=done, total=total, description=message)
+    bar = Progress(*columns, console=console, transient=True)
+
+    def told(done: int, total: int, message: str) -> None:
+        if not bar.tasks:
+            bar.add_task("")
+            bar.start()
+        bar.update(bar.task_ids[0], completed=done, total=total, description=message)
+
+    try:
+        yield told
+    finally:
+        if bar.tasks:
+            bar.stop()

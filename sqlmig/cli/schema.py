@@ -66,7 +66,10 @@ def schema(
     elif chosen == "text":
         _show(picture(found, at=at, diff=diff, ignore=ignore))
     else:
-        click.echo(draw(found, chosen, at=at, diff=diff, ignore=ignore), nl=False)
+        drawn = draw(found, chosen, at=at, diff=diff, ignore=ignore)
+        click.echo(drawn, nl=False)
+        if not drawn and (looked_at.is_there or at is not None):
+            click.echo("There is no table and no view.", err=True)
 
 
 def _show(found: Picture) -> None:
