@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from sqlmig import (
     ValidationFailed,
 )
 from sqlmig.cli.app import app
+from sqlmig.drift.check import read_shape
+from sqlmig.drift.compare import compare
 
 RENAME = ('self.rename_column("people", "name", "full_name")', 'self.rename_column("people", "full_name", "name")')
 DEFAULTS = """self.add_column("t1", Column("a", Text, server_default="x"))
@@ -449,6 +452,49 @@ self.execute_sql("DELETE FROM people WHERE name = 'gone'")""",
         assert place.rows("SELECT max(id) FROM people") == [(4,)]
         assert migrator.rollback_to_version(0).rolled_back == [3, 2]
         assert place.tables() == []
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+def test_a_range_above_the_first_on_a_server(folder: Folder, tmp_path: Path, database: str) -> None:
+    folder.add(
+        1,
+        """from sqlalchemy import Column, Integer, String
+self.create_table("people", Column("id", Integer, primary_key=True), Column("name", String(50), nullable=False))
+self.execute_sql("INSERT INTO people (name) VALUES ('Ada')")""",
+        'self.drop_table("people")',
+    )
+    folder.add(
+        2,
+        """from sqlalchemy import Column, String
+self.add_column("people", Column("town", String(30), server_default="London"))
+self.create_index("ix_town", "people", ["town"])""",
+        'self.drop_index("ix_town", "people")\nself.drop_column("people", "town")',
+    )
+    folder.add(
+        3,
+        """from sqlalchemy import Column, ForeignKey, Integer
+self.create_table("pets", Column("id", Integer, primary_key=True), Column("owner", ForeignKey("people.id")))
+self.drop_index("ix_town", "people")""",
+        'self.create_index("ix_town", "people", ["town"])\nself.drop_table("pets")',
+    )
+    names = ("done", "middle", "new")
+    with ExitStack() as stack:
+        places = {name: stack.enter_context(opened(KINDS[database], tmp_path / name)) for name in names}
+        migrator = Migrator(places["done"].look, folder.path)
+        migrator.migrate()
+        Migrator(places["middle"].look, folder.path).migrate_to_version(1)
+        places["middle"].run("INSERT INTO people (name) VALUES ('Grace')")
+        migrator.squash(2, 3, keep=True)
+        applied = {name: Migrator(place.look, folder.path).migrate().applied for name, place in places.items()}
+        assert applied == {"done": [], "middle": [3], "new": [1, 3]}
+        told = "SELECT name, town FROM people ORDER BY id"
+        assert places["middle"].rows(told) == [("Ada", "London"), ("Grace", "London")]
+        shapes = [read_shape(Migrator(place.look, folder.path), ()) for place in places.values()]
+        assert compare(shapes[0], shapes[1]) == compare(shapes[0], shapes[2]) == []
+        for name, place in places.items():
+            assert Migrator(place.look, folder.path).rollback_to_version(1).rolled_back == [3], name
+            assert place.rows("SELECT name FROM people WHERE id = 1") == [("Ada",)]
+            assert place.tables() == ["people"]
 
 
 def test_a_history_of_alembics_is_refused(tmp_path: Path) -> None:
