@@ -7,6 +7,7 @@ from pathlib import Path
 import nox
 
 nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "oldest"]
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

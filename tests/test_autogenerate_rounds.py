@@ -31,7 +31,7 @@ def test_sixty_models_go_through_ten_rounds(place: Place, folder: Folder) -> Non
 @pytest.mark.parametrize("seed", range(EFFORT))
 def test_models_go_through_rounds(place: Place, folder: Folder, seed: int) -> None:
     # A server writes each table to the disk.
-    size, rounds = (16, 4) if place.database == "sqlite" else (6, 2)
+    size, rounds = (12, 3) if place.database == "sqlite" else (5, 2)
     _go_through(place, folder, App(seed, size, DIALECTS[place.database]), rounds)
 
 
