@@ -68,7 +68,8 @@ class Migrator:
             that another connection has locked. A shorter time of the connection's own stays.
         statement_timeout: Seconds that one statement of a migration may take; any time by default, or what the
             connection has. The one that takes longer fails with its migration.
-        progress: Called with (done, total, message).
+        progress: Called with how many migrations are done, of how many, and what is being done; where that is a loop
+            over rows, also with how far it is, and how fast.
         snapshot: Whether a verified copy of the database is made before the first pending migration, and where:
             True, a folder, or `SnapshotPolicy(folder, keep=3)`.
         versions_table, history_table, schema: Where the records are kept.

@@ -107,6 +107,7 @@ class Run:
         self._teller, self._clock = Teller(progress), Clock()
         self.trace = trace_of(operation, tracker, rehearses=self.rehearses)
         self._from = self._total = self._told = 0
+        self._names: list[str] = []
         self._done: dict[str, list[int]] = {"applied": [], "skipped": [], "rolled back": []}
         self._uncommitted: list[tuple[str, int, str, float, Account | None]] = []
         self._losses: list[Loss] = []
@@ -156,8 +157,8 @@ class Run:
     def begin(self, plan: Plan) -> None:
         """Say what is about to happen."""
         self._from, self._total = plan.current_version, len(plan.steps)
-        if plan.steps:
-            self.tell(f"{plan.steps[0].version:03} {plan.steps[0].description}")
+        self._names = [f"{step.version:03} {step.description}" for step in plan.steps]
+        self._tell_step()
 
     def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection; a failure from here on is its."""
@@ -176,7 +177,7 @@ class Run:
         self._uncommitted.append((outcome, version, description, took, account))
         if self.together:
             self._told += 1
-            self.tell(f"{version:03} {description}")
+            self._tell_step()
 
     def forget(self) -> None:
         """What was noted is undone, and begins anew."""
@@ -194,9 +195,14 @@ class Run:
             logger.info("%s %03d %s in %.1f ms", outcome, version, description, took)
             if not self.together:
                 self._told += 1
-                self.tell(f"{version:03} {description}")
+                self._tell_step()
         self._uncommitted.clear()
         self._migration = self._instance = self.steps = None
+
+    def _tell_step(self) -> None:
+        """Say which migration comes next, or was the last."""
+        if self._names:
+            self.tell(self._names[min(self._told, len(self._names) - 1)])
 
     def tell(self, message: str) -> None:
         """Say what is being done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -289,6 +290,25 @@ def test_colours_and_a_progress_bar_on_a_terminal_only(folder: Folder, url: str,
     assert "\x1b[33m" not in on_a_terminal(words, {"TERM": "xterm-256color", "NO_COLOR": "1"})
     words[3] = "up"
     assert "001 step 1" in on_a_terminal(words, {"TERM": "xterm-256color"})
+
+
+def test_long_work_tells_its_pace_and_moves_the_bar(folder: Folder, url: str) -> None:
+    folder.sql(
+        1,
+        "-- sqlmig: up",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY);",
+        "INSERT INTO t VALUES (1), (2), (3), (4), (5), (6), (7), (8);",
+        "-- sqlmig: down",
+        "DROP TABLE t;",
+    )
+    folder.add(2, "import time\nfor _ in self.batches('t', size=1):\n    time.sleep(0.11)", "pass")
+    for words in (["rehearse"], ["up"]):
+        command = [sys.executable, "-m", "sqlmig", *words, "--url", url, "--path", str(folder.path)]
+        shown = on_a_terminal(command, {"TERM": "xterm-256color", "COLUMNS": "60"})
+        shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+        # The pace is below what has no room for it, and is not cut off.
+        assert re.search(r"002 step 2: [2-7] of 8 rows,\s+[\d,]+ rows/s, \d s left\s*\n", shown), shown
+        assert "━╺" in shown or "━╸" in shown
 
 
 def on_a_terminal(words: list[str], environment: dict[str, str]) -> str:

@@ -392,7 +392,7 @@ def test_a_progress_callback_may_fail(pending: Migrator, folder: Folder, engine:
 
     def progress(done: int, total: int, message: str) -> None:
         told.append((done, total, message))
-        if len(told) == 4:
+        if len(told) == 5:
             raise ValueError
 
     report = Migrator(engine, folder.path, progress=progress).rehearse()

@@ -565,6 +565,13 @@ def test_progress_tells_rows_and_speed(folder: Folder, url: str) -> None:
         assert all(message.startswith("002 step 2: ") and " of 40 rows, " in message for message in said)
         assert all(message.endswith(" left") for message in said)
         assert told[-1][:2] == (2, 2)
+        Migrator(url, folder.path).rollback_to_version(1)
+        told.clear()
+        Migrator(url, folder.path, progress=lambda *said, told=told: told.append(said)).rehearse()
+        for word in ("rehearsing", "going up again"):
+            begins = f"{word}: 002 step 2"
+            assert begins in [message for _, _, message in told]
+            assert any(message.startswith(f"{begins}: ") and "rows/s" in message for _, _, message in told)
         raw = sqlite3.connect(url.removeprefix("sqlite:///"))
         raw.executescript("DROP TABLE t; DROP TABLE log; DELETE FROM migration_versions; PRAGMA user_version = 0")
 

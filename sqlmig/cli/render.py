@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..data.pace import how_far
+from ..data.pace import fraction, how_far
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import RenderableType
 
     from ..diagnosis import Diagnosis
     from ..preview import SqlPlan
@@ -263,6 +265,15 @@ def snapshots(listed: Sequence[Snapshot]) -> None:
     _out().print(table)
 
 
+class _Bar(Progress):
+    """What is being done in a line of its own, which has room for rows and their pace; below it the bar."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            yield Text(task.description)
+            yield self.make_tasks_table([task])
+
+
 @contextmanager
 def progress(shown: bool) -> Iterator[Callable[[int, int, str], object] | None]:
     """A progress bar on the terminal's error stream from its first word on; None where there is no terminal."""
@@ -270,14 +281,17 @@ def progress(shown: bool) -> Iterator[Callable[[int, int, str], object] | None]:
     if not shown or not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True)
+    # Its lines are as wide as the screen; what is longer goes on below.
+    console.soft_wrap = False
+    bar = _Bar(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
 
     def told(done: int, total: int, message: str) -> None:
         if not bar.tasks:
-            bar.add_task("")
+            bar.add_task(message, total=None)
             bar.start()
-        bar.update(bar.task_ids[0], completed=done, total=total, description=message)
+        # A rehearsal comes to its end more than once, and its time goes on.
+        bar.tasks[0].finished_time = None
+        bar.update(bar.task_ids[0], completed=done + fraction(message), total=total or None, description=message)
 
     try:
         yield told

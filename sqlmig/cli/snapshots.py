@@ -64,9 +64,9 @@ def snapshot(options: Options, snapshot_folder: str | None) -> None:
 
     Example: sqlmig snapshot --snapshot-folder backups
     """
-    found = migrator(options, **as_option(None, snapshot_folder))
-    require_database(found)
-    made = found.create_snapshot()
+    require_database(migrator(options))
+    with render.progress(not options.as_json) as progress:
+        made = migrator(options, progress, **as_option(None, snapshot_folder)).create_snapshot()
     if options.as_json:
         render.as_json(made)
     else:

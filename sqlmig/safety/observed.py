@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..base import BaseMigration
     from ..guard import Account
     from ..loader import LoadedMigration
-    from ..results import Plan
     from .differences import Schema
     from .disk import DiskWatch
     from .original import Copy
@@ -41,19 +40,16 @@ class Observer:
     Attributes:
         copy: What they run on; None where nothing is run.
         ignored: Tables that are records of migrations.
-        told: Called with the number of migrations that are done, that of all, and the last one's name.
         disk: What is told how large the files will be.
     """
 
     copy: Copy | None
     ignored: Collection[str]
-    told: Callable[[int, int, str], object]
     disk: DiskWatch | None = None
     before: Schema | None = None
     seen: dict[int, Sight] = field(default_factory=dict)
     session: Session | None = None
     rows: int = 0
-    total: int = 0
 
     def open(self, session: Session) -> None:
         """The session that everything happens on."""
@@ -89,7 +85,6 @@ class Observer:
         self.rows = 0
         if self.disk is not None and self.copy is not None:
             self.disk.look(self.copy.size_in(self.session))
-        self.told(len(self.seen), self.total, f"{version:03} {description}")
 
 
 class ObservedRun(Run):
@@ -107,11 +102,6 @@ class ObservedRun(Run):
         self._observer.open(session)
         with super().recording(session):
             yield
-
-    def begin(self, plan: Plan) -> None:
-        """Say what is about to happen."""
-        self._observer.total = len(plan.steps)
-        super().begin(plan)
 
     def start(self, migration: LoadedMigration, session: Session) -> BaseMigration:
         """The migration on the session's connection."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..migrator import Migrator
     from ..results import Loss, MigrationResult
+    from ..run import Teller
     from .disk import DiskWatch
     from .original import Copy
 
@@ -70,7 +71,7 @@ class Steps:
         twin: A Migrator like the application's, on the copy.
         target: As in `migrate_to_version`; None for the newest.
         together: As `all_or_nothing`.
-        progress: Called with (done, total, message).
+        progress: The application's callback.
         thorough: Whether the whole of each index is checked.
     """
 
@@ -80,7 +81,7 @@ class Steps:
         copy: Copy,
         target: Any,
         together: bool | None,
-        progress: Callable[[int, int, str], object],
+        progress: Teller,
         *,
         thorough: bool,
     ) -> None:
@@ -139,11 +140,12 @@ class Steps:
     def _pass(self, action: Callable[[], MigrationResult], word: str, disk: DiskWatch | None = None) -> Pass:
         tracker = self._twin.version_tracker
 
-        def told(done: int, total: int, name: str) -> None:
-            self._progress(done, max(done, total), f"{word}: {name}")
+        def told(done: int, total: int, what: str) -> None:
+            self._progress(done, total, f"{word}: {what}")
 
-        seen = Observer(self._copy, tracker.own_tables, told, disk)
+        seen = Observer(self._copy, tracker.own_tables, disk)
         self._twin.runner.new_run = partial(ObservedRun, seen)
+        self._twin.runner.progress = told if self._progress.listens else None
         try:
             result = action()
         except MigrationError as error:

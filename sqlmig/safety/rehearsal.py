@@ -159,7 +159,7 @@ def _typed(migrator: Migrator) -> Iterator[None]:
 def _on_a_copy(
     migrator: Migrator, original: Original, asked: Asked, target: Any, together: bool | None
 ) -> tuple[list[str], Passes]:
-    tell = _Telling(migrator)
+    tell = _Telling(migrator._progress)
     with ExitStack() as stack:
         copy = stack.enter_context(original.copied(asked, tell.copying))
         stack.enter_context(hands_off(migrator.db.engine))
@@ -233,8 +233,8 @@ def _refused(migrator: Migrator, target: Any) -> Passes | None:
     """What is known without a copy: that there is nothing to do, or why nothing would be started."""
     if target is None and not migrator.needs_migration():
         at = migrator.get_current_version()
-        return Passes("none", at, at, Pass(Observer(None, (), lambda *_: None)))
-    nothing = Pass(Observer(None, (), lambda *_: None))
+        return Passes("none", at, at, Pass(Observer(None, ())))
+    nothing = Pass(Observer(None, ()))
     version = None if target is None else migrator._target(target)
     try:
         plan = migrator.runner.check(version)
@@ -261,15 +261,13 @@ def _told(
     return Outcome(told, passes.there.error)
 
 
-class _Telling:
+class _Telling(Teller):
     """The application's progress callback, which may use the real database."""
 
-    def __init__(self, migrator: Migrator) -> None:
-        self._teller = Teller(migrator._progress)
-
     def __call__(self, done: int, total: int, message: str) -> None:
+        """Call it."""
         with hands_on():
-            self._teller(done, total, message)
+            super().__call__(done, total, message)
 
     def copying(self, done: int, total: int) -> None:
         """Pages."""

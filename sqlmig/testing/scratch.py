@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..run import Teller
 from ..safety.judging import report
 from ..safety.original import Copy
 from ..safety.passes import Steps
@@ -29,7 +30,7 @@ def there_and_back(migrator: Migrator, version: int) -> tuple[Rehearsal, list[Mi
     """Migrate a database that is thrown away to *version*, back, and there again; what came of it, and the errors."""
     scratch = _Scratch(migrator.db.engine)
     before = scratch.problems(thorough=True, tables=())
-    passes = Steps(migrator, scratch, version, None, lambda *_: None, thorough=True).run()
+    passes = Steps(migrator, scratch, version, None, Teller(None), thorough=True).run()
     found = new_problems(passes.problems, lambda: before) if passes.problems is not None else []
     errors = [
         one.error for one in (passes.there, passes.back, passes.again) if one is not None and one.error is not None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..connection import DatabaseConnection, display_name
 from ..data.collector import less_often
+from ..data.pace import how_fast
 from ..errors import ConfigurationError, CopyError, DatabaseLocked, TargetNotEmpty
 from ..provenance import is_running
 from ..run import Clock, Run, Teller
@@ -69,6 +70,7 @@ class Copy:
         self._run = Run(self._tracker, "copy", progress=migrator._progress, retry="sqlmig copy")
         self._run.about, self._run.keeps_failures = f"copy from {self._names[0]}", False
         self._teller, self._clock = Teller(migrator._progress), Clock()
+        self._filling = self._clock
         self._done = self._total = 0
 
     def __call__(self) -> CopyResult:
@@ -181,6 +183,8 @@ class Copy:
         """
         self._tell("migrating the target")
         twin = self._migrator._on(session.connection)
+        if self._teller.listens:
+            twin.runner.progress = lambda done, total, what: self._tell(f"migrating the target: {what}")
         twin.db.lent = lent
         manager = twin.manager
         manager.only = frozenset(self._origin.done)
@@ -221,6 +225,7 @@ class Copy:
         if self._teller.listens:
             self._tell("counting")
             self._total = sum(source.count(job.source) for job in jobs)
+            self._filling = Clock()
         self._last = {}
         for job in jobs:
             column = job.source.column(job.source.key[0]) if len(job.source.key) == 1 else None
@@ -325,9 +330,10 @@ class Copy:
     def _tell(self, what: str) -> None:
         if not self._teller.listens:
             return
-        seconds = self._clock.milliseconds / 1000
-        pace = f", {self._done / seconds:,.0f} rows/s" if self._done and seconds > 0.5 else ""
-        self._teller(self._done, max(self._total, self._done), f"copy: {what}{pace}")
+        seconds = self._filling.milliseconds / 1000
+        if 0 < self._done < self._total and seconds > 0.5:
+            what += f", {how_fast(self._done, seconds, self._total - self._done)}"
+        self._teller(self._done, max(self._total, self._done), f"copy: {what}")
 
     def _result(self, made: MigrationResult) -> CopyResult:
         differing = sorted(self._skipped ^ self._origin.skipped)
