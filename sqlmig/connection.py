@@ -45,6 +45,17 @@ Asynchronous: TypeAlias = "AsyncEngine | AsyncConnection"
 
 logger = logging.getLogger("sqlmig.sql")
 
+_URLS = (
+    "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db; a database of a server"
+    " postgresql+psycopg://user@host/database or mysql+pymysql://user@host/database"
+)
+_DRIVERS = {
+    "postgresql": ("postgresql", "postgresql+psycopg://"),
+    "mysql": ("mysql", "mysql+pymysql://"),
+    "mariadb": ("mysql", "mariadb+pymysql://"),
+}
+"""Of each kind of server, the extra that brings a driver, and how URLs begin that name it."""
+
 _pool_locks: WeakKeyDictionary[Pool, Turn] = WeakKeyDictionary()
 _pool_locks_guard = threading.Lock()
 
@@ -345,7 +356,7 @@ def _engine(database: object) -> Engine:
         raise ConfigurationError(
             f"What begins with {scheme}: is neither a URL nor taken for the path of a file.\n"
             "  A URL has :// after its scheme.\n"
-            "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db"
+            f"{_URLS}"
         )
     if "://" not in text:
         return create_engine(URL.create("sqlite", database=text))
@@ -353,7 +364,15 @@ def _engine(database: object) -> Engine:
     try:
         return create_engine(text)
     except ModuleNotFoundError as error:
-        if not scheme.startswith("sqlite"):
+        dialect = scheme.partition("+")[0]
+        if dialect in _DRIVERS:
+            extra, known = _DRIVERS[dialect]
+            raise ConfigurationError(
+                f"The driver of {scheme}:// is not installed: {error.name}.\n"
+                f"  The one that sqlmig[{extra}] brings is named by {known}\n"
+                f"Install {error.name}; or: pip install 'sqlmig[{extra}]', and have the URL begin with {known}"
+            ) from error
+        if dialect != "sqlite":
             raise UnsupportedDatabase(
                 f"sqlmig has no backend for {scheme}, and its driver {error.name} is not installed.\n"
                 "  This release runs on SQLite, through Python's sqlite3, on PostgreSQL, MariaDB and MySQL.\n"
@@ -362,9 +381,7 @@ def _engine(database: object) -> Engine:
         raise ConfigurationError(f"The driver of {scheme}:// is missing.\n  {error}\nInstall it.") from error
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigurationError(
-            f"No engine can be made for a URL that begins with {scheme}://\n"
-            f"  {_without_url(error, text)}\n"
-            "A SQLite file is sqlite:///relative/path.db or sqlite:////absolute/path.db"
+            f"No engine can be made for a URL that begins with {scheme}://\n  {_without_url(error, text)}\n{_URLS}"
         ) from error
 
 

@@ -118,6 +118,12 @@ __all__ = [
 FIRST_MIGRATION: Final = "Make the first one: sqlmig new initial_schema"
 """What to do where there is no migration."""
 
+_UNDONE = "  Everything that it did was undone; "
+_STAYED = "  Its database commits each statement on the schema, so that not all was undone; "
+_SETTLED = "  sqlmig repair --"
+_OF_A_DATABASE = (_UNDONE, _STAYED, _SETTLED)
+"""How the lines begin that tell what became of the database, and what to do about that."""
+
 
 class MigrationError(Exception):
     """Base of every error that sqlmig raises on purpose."""
@@ -335,7 +341,10 @@ class CheckImpossible(MigrationError):
     """The migrations failed on an empty database, which a check makes to see what they lead to."""
 
     def __init__(self, database: str, error: MigrationError) -> None:
-        listed = "\n".join(f"  {line}" for line in str(error).splitlines())
+        # What to do, and what is permanent, is of the database that is gone again.
+        first, *others = str(error).splitlines()
+        facts = [line for line in others if line.startswith("  ") and not line.startswith(_OF_A_DATABASE)]
+        listed = "\n".join(f"  {line}" for line in [first, *facts])
         super().__init__(
             f"{database} could not be checked: the migrations fail on an empty database.\n{listed}\n"
             "Mend that migration, so that a new installation works; the database itself was not touched."
@@ -539,9 +548,7 @@ class MigrationFailed(MigrationError):
             where = f" in {place[0].name}:{place[1]}" if place else ""
             lines.append(f"  statement{where}" + (f": {shorten(statement)}" if statement else ""))
         if permanent:
-            lines.append(
-                f"  Its database commits each statement on the schema, so that not all was undone; {permanent}"
-            )
+            lines.append(f"{_STAYED}{permanent}")
             hint = hint and f"{hint}\n"
             hint += f"It goes on after the batches that are done: {retry}" if kept else how_to_settle(retry)
         elif not undone:
@@ -553,7 +560,7 @@ class MigrationFailed(MigrationError):
         elif together:
             lines.append("  All migrations of its transaction were undone; the database is as it was before the first.")
         else:
-            lines.append("  Everything that it did was undone; the database is as it was before it.")
+            lines.append(f"{_UNDONE}the database is as it was before it.")
         lines.append(hint or f"Mend the migration, then run it again: {retry}")
         super().__init__("\n".join(lines))
 
@@ -859,9 +866,9 @@ def how_to_settle(retry: str) -> str:
         return f"Look at the schema, put it as it was before or mend the migration, then: {retry}"
     return (
         f"Look at the schema, say what is so, then start again with: {retry}\n"
-        "  sqlmig repair --retry             it is to run once more, from its beginning\n"
-        "  sqlmig repair --mark-applied      it is complete, by hand perhaps\n"
-        "  sqlmig repair --mark-rolled-back  nothing is left of it"
+        f"{_SETTLED}retry             it is to run once more, from its beginning\n"
+        f"{_SETTLED}mark-applied      it is complete, by hand perhaps\n"
+        f"{_SETTLED}mark-rolled-back  nothing is left of it"
     )
 
 

@@ -170,7 +170,7 @@ class MigrationManager:
                 f"migration {row.version} {_standing(row)}" if row.version else f"the {row.description} never finished",
                 kind="interrupted",
                 version=row.version,
-                hint="Have it go on: sqlmig up" if row.metadata.get("resumable") else "",
+                hint="Have it go on: sqlmig up" if row.metadata.get("resumable") else _SETTLE if row.version else "",
             )
             for row in state.interrupted
         ]
@@ -485,6 +485,9 @@ class MigrationManager:
 def _inside(between: Between) -> InsideSquash:
     squash = between.squash
     return InsideSquash(squash.file.name, squash.version, sorted(squash.replaces), between.reached, between.missing)
+
+
+_SETTLE = "Look at the schema, and say what is so: sqlmig repair --retry, --mark-applied or --mark-rolled-back"
 
 
 def _standing(row: AppliedVersion) -> str:

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Folder, contents
+from native_databases import server_url
 from sqlalchemy import create_engine
 
 import sqlmig
@@ -349,6 +351,45 @@ def test_what_needs_a_database_makes_none(folder: Folder, tmp_path: Path, comman
     assert f"There is no database {tmp_path / 'mistyped.db'}\n" in called.stderr
     assert "Check its URL, or have the migrations make it: sqlmig up" in called.stderr
     assert [path.name for path in tmp_path.iterdir() if path != folder.path] == []
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_a_database_that_its_server_has_not(folder: Folder, server: str) -> None:
+    folder.table(1)
+    url = server_url(server).set(database="sqlmig_test_nowhere").render_as_string(hide_password=False)
+    called = CliRunner().invoke(app, ["up", "--url", url, "--path", str(folder.path)])
+    assert (called.exit_code, called.stderr.splitlines()[-1]) == (
+        1,
+        "Create the database, or correct its name, and start again: sqlmig makes tables only.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgres://ada:secret@db/app", "postgresql+psycopg://user@host/database"),
+        ("mysql+nodriver://ada:secret@db/app", "mysql+pymysql://user@host/database"),
+        ("mysql://ada:secret@db/app", "pip install 'sqlmig[mysql]', and have the URL begin with mysql+pymysql://"),
+        ("postgresql+pg8000://ada:secret@db/app", "pip install 'sqlmig[postgresql]', and have the URL begin with"),
+    ],
+)
+def test_a_url_that_names_no_driver_which_is_there(folder: Folder, url: str, words: str) -> None:
+    for driver, module in (("mysql:", "MySQLdb"), ("postgresql+pg8000:", "pg8000")):
+        if url.startswith(driver) and find_spec(module) is not None:
+            pytest.skip(f"{module} is installed")
+    folder.table(1)
+    called = CliRunner().invoke(app, ["up", "--url", url, "--path", str(folder.path)])
+    assert (called.exit_code, words in called.stderr.splitlines()[-1]) == (2, True), called.stderr
+    assert "secret" not in called.stderr
+
+
+def test_an_interrupted_migration_is_shown_with_what_to_do(invoke: Invoke, folder: Folder) -> None:
+    folder.add(1, 'self.execute_sql("CREATE TABLE t (id INTEGER)")\nraise ValueError', extra="transactional = False")
+    assert invoke("up").exit_code == 1
+    for command in ("status", "validate", "doctor"):
+        assert "sqlmig repair --retry, --mark-applied or --mark-rolled-back" in invoke(command).stdout
+    assert invoke("repair", "--retry").exit_code == 0
+    assert "sqlmig repair" not in invoke("status").stdout
 
 
 @pytest.mark.parametrize("command", ["up", "plan", "rehearse", "check"])

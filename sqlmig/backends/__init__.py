@@ -70,9 +70,12 @@ def as_sqlite(session: Session, what: str) -> SQLiteSession:
     return session
 
 
-def require_sqlite(dialect: str, what: str) -> None:
+def require_sqlite(dialect: str, what: str, besides: str = "") -> None:
     """
     Refuse *what* is done to SQLite only.
+
+    Args:
+        besides: What else it is for, where *dialect* is known to be none of these.
 
     Raises:
         UnsupportedDatabase: It is another database.
@@ -81,7 +84,7 @@ def require_sqlite(dialect: str, what: str) -> None:
         from ..errors import UnsupportedDatabase
 
         raise UnsupportedDatabase(
-            f"{what} is for SQLite only, in this release.\n"
+            f"{what} is for SQLite{besides} only, in this release.\n"
             f"  The database is {dialect}; nothing was changed.\n"
             "Use the tools of that database, and migrate without."
         )

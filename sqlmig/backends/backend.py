@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..errors import DatabaseLocked, MigrationError
     from .session import Session
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "refused_hint"]
 
 T = TypeVar("T")
 
@@ -131,3 +131,10 @@ class Backend(ABC):
         from ..errors import DatabaseLocked
 
         return DatabaseLocked(self.name, self.lock_timeout, holder, hint, waited=waited)
+
+
+def refused_hint(is_missing: bool) -> str:
+    """What to do where a server lets nobody in, or has no such database."""
+    if is_missing:
+        return "Create the database, or correct its name, and start again: sqlmig makes tables only."
+    return "Look whether the server runs and lets this user in, and start again."

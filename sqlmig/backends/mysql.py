@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 
 from ..connection import pool_lock
 from ..turns import pause
-from .backend import Backend
+from .backend import Backend, refused_hint
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -34,7 +34,8 @@ _LOCKED = (1205, 1213, 3058, 3572)
 _CHANGING = (1412, 1684)
 _FULL = (1021, 1114)
 _NOT_WRITABLE = (1142, 1223, 1290, 1792, 1836)
-_REFUSED = (1040, 1044, 1045, 1046, 1049, 1129, 1130, 1203, 1226, 1698, 2002, 2003, 2005)
+_NO_DATABASE = 1049
+_REFUSED = (1040, 1044, 1045, 1046, _NO_DATABASE, 1129, 1130, 1203, 1226, 1698, 2002, 2003, 2005)
 _LOST = (1053, 1077, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031)
 
 
@@ -118,7 +119,7 @@ class MySQLBackend(Backend):
             said = f"  {where}; what it had not committed was undone by the server.\n" if where else ""
             found = DatabaseUnavailable(
                 f"The connection to {self.name} was refused or lost: {reason}.\n{said}"
-                "Look whether the server runs and lets this user in, and start again."
+                + refused_hint(code == _NO_DATABASE)
             )
             found.lost = lost
             return found

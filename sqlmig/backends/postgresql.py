@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from ..connection import pool_lock
-from .backend import Backend
+from .backend import Backend, refused_hint
 from .raw import LOCK_NOT_AVAILABLE, QUERY_CANCELED, sqlstate
 
 if TYPE_CHECKING:
@@ -133,6 +133,6 @@ class PostgreSQLBackend(Backend):
             return DatabaseUnavailable(
                 f"The connection to {self.name} was refused or lost: {reason}.\n{said}"
                 + (_OTHER_LOOP if "another operation is in progress" in reason else "")
-                + "Look whether the server runs and lets this user in, and start again."
+                + refused_hint('database "' in reason and "does not exist" in reason)
             )
         return None

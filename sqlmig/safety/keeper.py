@@ -154,7 +154,7 @@ def keeper_of(manager: MigrationManager, policy: SnapshotPolicy, progress: Progr
         from .postgresql.snapshots import PostgreSQLSnapshots
 
         return PostgreSQLSnapshots(manager, policy, progress)
-    require_sqlite(dialect, "A snapshot")
+    require_sqlite(dialect, "A snapshot", " and PostgreSQL")
     from .snapshots import SQLiteSnapshots
 
     return SQLiteSnapshots(manager, policy, progress)

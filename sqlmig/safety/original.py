@@ -132,7 +132,7 @@ def original_of(migrator: Migrator, session: Session | None) -> Original:
         from .postgresql.original import PostgreSQLOriginal
 
         return PostgreSQLOriginal(migrator, session)
-    require_sqlite(dialect, "A rehearsal")
+    require_sqlite(dialect, "A rehearsal", " and PostgreSQL")
     from .sqlite_original import SQLiteOriginal
 
     return SQLiteOriginal(migrator, session)
