@@ -151,10 +151,10 @@ table{border-collapse:collapse;width:100%;font-size:.92rem}
 caption{text-align:left;padding:.6rem .8rem;color:var(--dim)}
 th,td{text-align:left;vertical-align:top;padding:.45rem .8rem;border-top:1px solid var(--rule)}
 td{max-width:36rem;overflow-wrap:break-word}
-td:last-child{min-width:min(12rem,50vw)}
+td:last-child{min-width:min(18rem,75vw)}
 time{white-space:nowrap}
 thead th{background:var(--ground);font-weight:600;white-space:nowrap}
-tbody th{font-weight:600;overflow-wrap:anywhere;min-width:4rem}
+tbody th{font-weight:600;overflow-wrap:anywhere;min-width:min(9rem,40vw)}
 tfoot th,tfoot td{font-weight:600;background:var(--ground)}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .when{white-space:nowrap;font-variant-numeric:tabular-nums}

@@ -105,17 +105,17 @@ def _entries(id_: str, count: str, entries: Sequence[Mapping[str, Any]], longest
     rows = [
         (
             Html(f'<span class="when">{_time(entry["started_at"])}</span>'),
+            chip("ok", "good") if entry["success"] else chip("failed", "bad"),
             f"{entry['version']:03}",
             entry["operation"],
-            chip("ok", "good") if entry["success"] else chip("failed", "bad"),
             _duration(_milliseconds(entry), longest),
             _description(entry),
         )
         for entry in entries
     ]
-    headings = ("When (UTC)", "Version", "Operation", "Outcome", "Duration", "Description")
+    headings = ("When (UTC)", "Outcome", "Version", "Operation", "Duration", "Description")
     caption = f"What was done and tried, newest first: {count}"
-    return table(id_, caption, headings, rows, numbers=(1, 4))
+    return table(id_, caption, headings, rows, numbers=(2, 4))
 
 
 def _description(entry: Mapping[str, Any]) -> Html:
