@@ -22,6 +22,7 @@ from sqlmig.drift.scratch import empty_database, twin_on
 from sqlmig.pictures.draw import schema_statements
 from sqlmig.pictures.layout import Box, Drawing, Link, arrange
 from sqlmig.pictures.seen import database_at
+from sqlmig.pictures.words import _plain
 
 _EVERYWHERE = (
     "CREATE TABLE authors (id INTEGER PRIMARY KEY, name VARCHAR(80) NOT NULL, favourite INTEGER);",
@@ -136,6 +137,45 @@ def test_every_name_is_shown_and_none_is_code(hostile: Migrator) -> None:
     assert [line for line in hostile.draw_schema("markdown").splitlines() if line.startswith("| \\|")] == [
         r"| \|\]\]\> | INT |  |"
     ]
+
+
+def test_mermaid_reads_every_name(folder: Folder, migrator: Migrator) -> None:
+    folder.sql(
+        1,
+        "-- sqlmig: up",
+        'CREATE TABLE "a%b" (pk INTEGER PRIMARY KEY, fk INTEGER REFERENCES "a""b", "Uk(x)" TEXT, pkey TEXT);',
+        'CREATE TABLE "a""b" (id INTEGER PRIMARY KEY, "~a~" TEXT);',
+        'CREATE TABLE "" (id INTEGER PRIMARY KEY, "direction  LR" INTEGER REFERENCES "Direction TB");',
+        'CREATE TABLE "Direction TB" (id INTEGER PRIMARY KEY);',
+    )
+    folder.sql(2, "-- sqlmig: up", 'ALTER TABLE "a""b" ADD COLUMN "b~" TEXT;', name="002_more.sql")
+    # Mermaid's own parser refuses PK as a name, two tildes in a line, "" as a table, and the words of a direction.
+    lines = [line.strip() for line in migrator.draw_schema("mermaid", at=1).splitlines()]
+    assert {line for line in lines if line.startswith('"')} == {
+        '"_" {',
+        '"a_b" {',
+        '"a_b_" {',
+        '"Direction_TB" {',
+        '"a_b" |o--o{ "a_b_" : "fk"',
+        '"Direction_TB" |o--o{ "_" : "direction_LR"',
+    }
+    assert 'INTEGER _pk PK "pk"' in lines
+    assert 'TEXT _Uk(x) "Uk(x), may be NULL"' in lines
+    assert 'TEXT pkey "may be NULL"' in lines
+    assert 'TEXT _a_ "_a_, may be NULL"' in lines
+    assert 'TEXT b_ "+ added, b_, may be NULL"' in migrator.draw_schema("mermaid", diff=(1, 2))
+
+
+def test_no_name_is_obeyed_by_a_terminal_or_by_markdown(folder: Folder, migrator: Migrator) -> None:
+    table = 'CREATE TABLE "two\nlines" ("x\n\x1b[31m\u202ey" TEXT DEFAULT \'$a$\')'
+    folder.add(1, f"self.execute_sql({table!r})")
+    text = migrator.draw_schema("text", at=1)
+    assert text.splitlines()[2:] == ["table two lines", "    x \ufffd[31m\ufffdy  TEXT  DEFAULT '$a$'"]
+    assert "| x \ufffd\\[31m\ufffdy | TEXT | DEFAULT '\\$a\\$' |" in migrator.draw_schema("markdown", at=1)
+    for format in ("mermaid", "svg", "html"):
+        shown = migrator.draw_schema(format, at=1)  # type: ignore[arg-type]
+        assert ("\x1b" in shown, "\u202e" in shown) == (False, False)
+    assert [_plain(text) for text in ("- no item", "1. no item", "10 %")] == [r"\- no item", r"1\. no item", "10 %"]
 
 
 _SVG = "http://www.w3.org/2000/svg"

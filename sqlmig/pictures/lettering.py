@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from html import escape
 
-__all__ = ["CELL", "cells", "cut", "markup"]
+__all__ = ["CELL", "cells", "cut", "markup", "one_line", "readable"]
 
 CELL = 0.625
 """The width of a letter in a font of fixed width, as a part of its height; the widest of the usual ones has 0.602."""
@@ -41,10 +41,19 @@ def cut(text: str, room: float) -> str:
     return "".join(kept).rstrip() + "…"
 
 
+def readable(text: object) -> str:
+    """The text; what a terminal or a page would obey, and not show, is a letter that could not be read."""
+    return "".join(letter if _is_allowed(ord(letter)) else "\ufffd" for letter in str(text))
+
+
+def one_line(text: object) -> str:
+    """The same in one line."""
+    return readable(" ".join(str(text).split()))
+
+
 def markup(text: object) -> str:
-    """The text for XML and HTML; what may stand in neither is shown as a letter that could not be read."""
-    readable = "".join(letter if _is_allowed(ord(letter)) else "\ufffd" for letter in str(text))
-    return escape(readable)
+    """The same for XML and HTML."""
+    return escape(readable(text))
 
 
 def _is_allowed(code: int) -> bool:

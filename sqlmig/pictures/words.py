@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .lettering import one_line
 from .picture import Field, Mark, Note, Picture, Reference, TablePicture
 
 __all__ = ["as_data", "as_lines", "as_markdown", "as_mermaid", "key_words"]
@@ -21,7 +22,7 @@ def _field_words(field: Field) -> str:
     """What is said of a column behind its type."""
     words = [*key_words(field), *([] if field.key or not field.required else ["NOT NULL"]), *field.details]
     words += [f"was: {field.before}"] if field.before else []
-    return ", ".join(" ".join(word.split()) for word in words)
+    return ", ".join(map(one_line, words))
 
 
 def _part_words(part: Reference | Note) -> tuple[str, str]:
@@ -53,22 +54,21 @@ def _others(picture: Picture) -> list[Note]:
 
 def as_lines(picture: Picture) -> list[tuple[Mark, str]]:
     """Lines for a terminal, each with the mark by which it is coloured."""
-    lines = [(Mark.SAME, f"{picture.title}: {picture.summary}")]
+    lines = [(Mark.SAME, f"{one_line(picture.title)}: {picture.summary}")]
 
     def line(mark: Mark, text: str) -> tuple[Mark, str]:
         return mark, (f"{mark.sign} {text}" if picture.is_difference else text).rstrip()
 
     for table, fields, parts in _shown(picture):
-        lines += [(Mark.SAME, ""), line(table.mark, f"{table.kind} {table.name}")]
-        names = max((len(field.name) for field in fields), default=0)
-        types = max((len(field.type) for field in fields), default=0)
-        for field in fields:
-            said = f"    {field.name:<{names}}  {field.type:<{types}}  {_field_words(field)}"
-            lines.append(line(field.mark, said))
-        lines += [line(part.mark, "    " + " ".join(_part_words(part))) for part in parts]
+        lines += [(Mark.SAME, ""), line(table.mark, f"{table.kind} {one_line(table.name)}")]
+        names, types = [one_line(field.name) for field in fields], [one_line(field.type) for field in fields]
+        wide, wider = (max(map(len, texts), default=0) for texts in (names, types))
+        for field, name, type_ in zip(fields, names, types, strict=True):
+            lines.append(line(field.mark, f"    {name:<{wide}}  {type_:<{wider}}  {_field_words(field)}"))
+        lines += [line(part.mark, "    " + one_line(" ".join(_part_words(part)))) for part in parts]
     if others := _others(picture):
         lines.append((Mark.SAME, ""))
-        lines += [line(note.mark, " ".join(_part_words(note))) for note in others]
+        lines += [line(note.mark, one_line(" ".join(_part_words(note)))) for note in others]
     return lines
 
 
@@ -109,9 +109,10 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text that means itself; also in a cell, where a line would end the table."""
-    escaped = re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
-    return escaped.replace("&", "&amp;")
+    """A text that means itself; also in a cell, where a line would end the table, and where it begins a paragraph."""
+    # Between two dollars GitHub has a formula.
+    escaped = re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", one_line(text)).replace("&", "&amp;")
+    return re.sub(r"^(?=[-+=])|^(\d+)(?=[.)])", r"\1\\", escaped)
 
 
 # Mermaid
@@ -124,7 +125,7 @@ def as_mermaid(picture: Picture) -> str:
     Source: https://mermaid.js.org/syntax/entityRelationshipDiagram.html
     """
     said = ["---", f"title: {_quoted(picture.title)}", "---", "erDiagram"]
-    names = {table.name: _quoted(table.name) for table in picture.tables}
+    names = _entities(picture)
     for table in picture.tables:
         said.append(f"    {names[table.name]}" + (" {" if table.fields else ""))
         said += [f"        {_attribute(field, picture)}" for field in table.fields]
@@ -135,7 +136,7 @@ def as_mermaid(picture: Picture) -> str:
                 parent = "|o" if reference.optional else "||"
                 child = "o|" if reference.single else "o{"
                 sign = f"{reference.mark.sign} " if picture.is_difference and reference.mark is not Mark.SAME else ""
-                label = _quoted(sign + ", ".join(reference.columns))
+                label = _quoted(", ".join(reference.columns), sign)
                 said.append(f"    {names[reference.parent]} {parent}--{child} {names[table.name]} : {label}")
     return "\n".join(said) + "\n"
 
@@ -143,22 +144,38 @@ def as_mermaid(picture: Picture) -> str:
 def _attribute(field: Field, picture: Picture) -> str:
     keys = [word for word, there in (("PK", field.key), ("FK", field.refers), ("UK", field.unique)) if there]
     name, type_ = _identifier(field.name), _identifier(field.type or "untyped")
-    notes = [f"{field.mark.sign} {field.mark}"] if picture.is_difference and field.mark is not Mark.SAME else []
+    is_marked = picture.is_difference and field.mark is not Mark.SAME
+    notes = [str(field.mark)] if is_marked else []
     notes += [field.name] if name != field.name else []
     notes += [field.type] if field.type and type_ != field.type else []
     notes += ["may be NULL"] if field.required is False else []
     said = f"{type_} {name}" + (f" {', '.join(keys)}" if keys else "")
-    return said + (f" {_quoted(', '.join(notes))}" if notes else "")
+    return said + (f" {_quoted(', '.join(notes), f'{field.mark.sign} ' if is_marked else '')}" if notes else "")
+
+
+def _entities(picture: Picture) -> dict[str, str]:
+    """What Mermaid calls each table; two that would be the same are told apart, as it would draw them as one."""
+    names: dict[str, str] = {}
+    for table in picture.tables:
+        name, end = _quoted(table.name.strip() or "_"), ""
+        while f'{name[:-1]}{end}"' in names.values():
+            end += "_"
+        names[table.name] = f'{name[:-1]}{end}"'
+    return names
 
 
 def _identifier(text: str) -> str:
     """What Mermaid takes for the name of a column or of a type."""
-    kept = re.sub(r"[^A-Za-z0-9_\-\[\]()\u00c0-\uffff]", "_", text)
-    return kept if re.match(r"[A-Za-z_\u00c0-\uffff]", kept) else f"_{kept}"
+    kept = re.sub(r"[^A-Za-z0-9_\-\[\]()\u00c0-\uffff]", "_", one_line(text))
+    # It reads a name that begins with the word PK as a key.
+    is_name = re.match(r"(?!(?:PK|FK|UK)(?![A-Za-z0-9_]))[A-Za-z_\u00c0-\uffff]", kept, re.IGNORECASE)
+    return kept if is_name else f"_{kept}"
 
 
-def _quoted(text: str) -> str:
-    return '"' + re.sub(r'["%\\\s]+', lambda found: " " if found[0].isspace() else "_", text) + '"'
+def _quoted(text: str, sign: str = "") -> str:
+    """Between quotes, without what ends them or means something inside: two tildes, or the word direction."""
+    said = re.sub(r'["%\\~]+|(?<=direction) (?=TB|BT|RL|LR)', "_", one_line(text), flags=re.IGNORECASE)
+    return f'"{sign}{said}"'
 
 
 # Data
