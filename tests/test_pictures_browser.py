@@ -119,7 +119,7 @@ def library(folder: Folder, migrator: Migrator) -> Migrator:
     return migrator
 
 
-@pytest.mark.parametrize(("width", "dark"), [(360, True), (1280, False)])
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (450, False), (1280, False)])
 def test_the_report(library: Migrator, tmp_path: Path, look: Look, width: int, dark: bool) -> None:
     library.write_report(tmp_path / "report.html")
     told = look(tmp_path / "report.html", width, dark=dark)

@@ -143,7 +143,7 @@ main:focus{outline:none}
 nav ul{list-style:none;margin:.5rem 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem}
 nav a{display:inline-block;padding:.35rem 0}
 dl.facts{display:grid;
-grid-template-columns:repeat(auto-fill,minmax(min(100%,12rem),1fr));gap:.75rem 1.5rem;margin:0 0 1rem}
+grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr));gap:.75rem 1.5rem;margin:0 0 1rem}
 dl.facts dt{color:var(--dim);font-size:.85rem}
 dl.facts dd{margin:0;font-weight:600}
 .scroll{overflow-x:auto;max-width:100%;border:1px solid var(--rule);border-radius:8px;margin:.75rem 0}
