@@ -318,6 +318,7 @@ def test_the_command(folder: Folder, tmp_path: Path) -> None:
         return CliRunner().invoke(app, ["schema", *words, *where])
 
     assert "not there yet" in run().stderr
+    assert run("--format", "text").stdout.endswith("app.db (not there yet): 0 tables.\n")
     assert not (tmp_path / "app.db").exists()
     assert run("--at", "1").stdout.startswith("CREATE TABLE authors (id INTEGER PRIMARY KEY, name VARCHAR(80));\n")
     assert "~ table books" in run("--diff", "1", "2").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Page(HTMLParser):
         self.text: dict[str, str] = {"": ""}
         self.ids: list[str] = []
         self.links: list[str] = []
+        self.times: list[str] = []
         self.tags: set[str] = set()
         self.named: list[str] = []
         self.feed(text)
@@ -43,6 +45,7 @@ class Page(HTMLParser):
         if "id" in found:
             self.ids.append(str(found["id"]))
         self.links += [str(found[name]) for name in ("href", "src", "srcset", "action", "data") if name in found]
+        self.times += [str(found["datetime"])] if "datetime" in found else []
         self.named += str(found.get("aria-labelledby") or "").split()
 
     def handle_data(self, data: str) -> None:
@@ -87,6 +90,8 @@ def test_what_it_tells(used: Migrator, tmp_path: Path, engine: Engine) -> None:
     # It leads to itself alone, and asks for nothing.
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert "url(" not in text
+    # HTML takes a fraction of three digits at the most.
+    assert re.fullmatch(r"[0-9T:+-]{25}", page.times[0])
     assert "@import" not in text
 
 
@@ -106,6 +111,38 @@ def test_models_are_compared_and_parts_that_fail_are_told(used: Migrator, folder
     folder.add(1, "pass")
     used.write_report(tmp_path / "report.html")
     assert "migration 1 was edited after it was applied" in Page((tmp_path / "report.html").read_text()).text["plan"]
+
+
+def test_each_part_can_fail_and_the_others_are_told(used: Migrator, engine: Engine, tmp_path: Path) -> None:
+    _write_schema(
+        engine, "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, 'CREATE VIRTUAL TABLE v USING none')"
+    )
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE migration_history SET execution_time_ms = 'long', started_at = 'never'")
+    assert used.write_report(tmp_path / "report.html").failed == {"sizes": "OperationalError: no such module: none"}
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert "virtual table" in page.text["schema"]
+    assert "could not be read OperationalError: no such module: none" in page.text["sizes"]
+    assert page.text["history"].count("never") == 3
+    # A program that knew no UTF-8 has made this one.
+    _write_schema(
+        engine,
+        "DELETE FROM sqlite_master WHERE name = 'v'",
+        "UPDATE sqlite_master SET sql = replace(sql, ')', CAST(x'2f2aff2a2f29' AS TEXT)) WHERE name = 't2'",
+    )
+    report = used.write_report(tmp_path / "report.html")
+    assert (report.picture, report.failed.keys() >= {"schema"}) == (None, True)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert "Could not decode to UTF-8" in page.text["schema"]
+    assert "Migration 3 (a & <script>) failed" in page.text["history"]
+
+
+def _write_schema(engine: Engine, *statements: str) -> None:
+    """What no statement makes, but a damaged disk or a program without that module."""
+    with engine.begin() as connection:
+        for statement in ("PRAGMA writable_schema = 1", *statements, "PRAGMA schema_version = 7777"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def test_it_is_written_over_nothing_but_a_report(used: Migrator, tmp_path: Path) -> None:

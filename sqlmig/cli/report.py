@@ -61,7 +61,7 @@ def report(options: Options, output: Path, force: bool, models: tuple[str, ...],
 def _as_data(read: DatabaseReport) -> dict[str, object]:
     from ..pictures.words import as_data
 
-    return {**read, "picture": as_data(read.picture)}
+    return {**read, "picture": None if read.picture is None else as_data(read.picture)}
 
 
 COMMANDS = (report,)

@@ -62,12 +62,13 @@ def schema(
     if options.as_json and format_ == "sql":
         render.as_json({"statements": schema_statements(found, at, ignore)})
     elif options.as_json:
-        render.as_json(as_data(picture(found, at=at, diff=diff, ignore=ignore)))
+        render.as_json(as_data(picture(found, at=at, diff=diff, ignore=ignore, name=looked_at.name)))
     elif chosen == "text":
-        _show(picture(found, at=at, diff=diff, ignore=ignore))
+        _show(picture(found, at=at, diff=diff, ignore=ignore, name=looked_at.name))
     else:
-        drawn = draw(found, chosen, at=at, diff=diff, ignore=ignore)
-        click.echo(drawn, nl=False)
+        drawn = draw(found, chosen, at=at, diff=diff, ignore=ignore, name=looked_at.name)
+        # Without that click takes out of a name what a terminal would take for a colour.
+        click.echo(drawn, nl=False, color=True)
         if not drawn and (looked_at.is_there or at is not None):
             click.echo("There is no table and no view.", err=True)
 

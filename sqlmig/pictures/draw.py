@@ -30,21 +30,28 @@ def draw(
     at: int | None = None,
     diff: tuple[int, int] | None = None,
     ignore: Sequence[str] = (),
+    name: str | None = None,
 ) -> str:
     """
     The schema of a database, of a version, or what differs between two versions.
 
     Args:
         format, at, diff, ignore: As in `Migrator.draw_schema`.
+        name: What the database is called.
     """
     require_format(format, is_difference=diff is not None)
     if format == "sql":
         return as_script(schema_statements(migrator, at, ignore), migrator.db.engine.dialect.name)
-    return _FORMS[format](picture(migrator, at=at, diff=diff, ignore=ignore))
+    return _FORMS[format](picture(migrator, at=at, diff=diff, ignore=ignore, name=name))
 
 
 def picture(
-    migrator: Migrator, *, at: int | None = None, diff: tuple[int, int] | None = None, ignore: Sequence[str] = ()
+    migrator: Migrator,
+    *,
+    at: int | None = None,
+    diff: tuple[int, int] | None = None,
+    ignore: Sequence[str] = (),
+    name: str | None = None,
 ) -> Picture:
     """
     The picture of it.
@@ -53,7 +60,7 @@ def picture(
         ConfigurationError: Both a version and two versions were named.
     """
     if diff is None:
-        return picture_now(migrator, at=at, ignore=ignore)
+        return picture_now(migrator, at=at, ignore=ignore, name=name)
     if at is not None:
         raise ConfigurationError(
             "A schema is of one version, or a difference of two.\n"

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..connection import display_name
 from ..drift.models import as_metadata
 from ..drift.report import DriftReport
-from ..errors import MigrationError
+from ..errors import DatabaseUnavailable, MigrationError
+from ..execution import reason
 from ..results import Plan, Record, Status
 from .picture import Picture
 from .seen import picture_now
@@ -41,7 +40,7 @@ class DatabaseReport(Record):
     status: Status | None
     plan: Plan | None
     history: list[dict[str, Any]] | None
-    picture: Picture
+    picture: Picture | None
     sizes: list[TableSize] | None
     drift: DriftReport | None
     failed: dict[str, str]
@@ -63,23 +62,29 @@ def read_report(
         DatabaseUnavailable: The database cannot be read at all.
     """
     metadata = None if models is None else as_metadata(models)
+    database = display_name(migrator.db.engine) if name is None else name
     failed: dict[str, str] = {}
 
     def tried(part: str, read: Callable[[], T]) -> T | None:
         # A page about a database with mistakes in it is what it is for.
         try:
             return read()
-        except (MigrationError, SQLAlchemyError) as error:
+        except MigrationError as error:
+            if part == "schema" and isinstance(error, DatabaseUnavailable):
+                raise
             failed[part] = str(error)
-            return None
+        except Exception as error:
+            # The driver's, as of a virtual table whose module is not there; or a value's that nobody can read.
+            failed[part] = reason(error)
+        return None
 
     def stays(table: str) -> bool:
         return not any(fnmatchcase(table, pattern) for pattern in ignore)
 
     return DatabaseReport(
-        database=display_name(migrator.db.engine) if name is None else name,
+        database=database,
         made_at=datetime.now(UTC),
-        picture=picture_now(migrator, ignore=ignore),
+        picture=tried("schema", lambda: picture_now(migrator, ignore=ignore, name=database)),
         status=tried("status", migrator.get_migration_status),
         plan=tried("plan", migrator.get_migration_plan),
         history=tried("history", migrator.get_migration_history),

@@ -22,12 +22,10 @@ _NEWEST = 50
 
 def as_page(report: DatabaseReport) -> str:
     """The whole page."""
-    picture = report.picture
-    tables = f"<h3>The tables in words</h3>{tables_in_words(picture, 'schema-table')}" if picture.tables else ""
     sections = [
         Section("history", "History", _or_failed(report, "history", lambda: _history(report.history or []))),
         Section("plan", "Pending", _or_failed(report, "plan", lambda: _plan(report))),
-        Section("schema", "Schema", Html(f"<p>{html(picture.summary)}</p>{diagram(picture)}{tables}")),
+        Section("schema", "Schema", _or_failed(report, "schema", lambda: _schema(report))),
         Section("sizes", "Sizes", _or_failed(report, "sizes", lambda: _sizes(report.sizes or []))),
         Section("drift", "Drift", _or_failed(report, "drift", lambda: _drift(report))),
     ]
@@ -182,6 +180,16 @@ def _issues(found: Sequence[Issue]) -> Iterator[str]:
         yield "</ul>"
 
 
+# Schema
+
+
+def _schema(report: DatabaseReport) -> Html:
+    picture = report.picture
+    assert picture is not None
+    tables = f"<h3>The tables in words</h3>{tables_in_words(picture, 'schema-table')}" if picture.tables else ""
+    return Html(f"<p>{html(picture.summary)}</p>{diagram(picture)}{tables}")
+
+
 # Sizes
 
 
@@ -234,7 +242,8 @@ def _drift(report: DatabaseReport) -> Html:
 
 def _time(value: object) -> Html:
     if isinstance(value, datetime):
-        return Html(f'<time datetime="{value.isoformat()}">{value:%Y-%m-%d %H:%M:%S}</time>')
+        # HTML knows no microseconds.
+        return Html(f'<time datetime="{value.isoformat(timespec="seconds")}">{value:%Y-%m-%d %H:%M:%S}</time>')
     return html(value or "")
 
 

@@ -25,20 +25,23 @@ if TYPE_CHECKING:
 __all__ = ["database_at", "picture_between", "picture_now", "seen"]
 
 
-def picture_now(migrator: Migrator, *, at: int | None = None, ignore: Sequence[str] = ()) -> Picture:
+def picture_now(
+    migrator: Migrator, *, at: int | None = None, ignore: Sequence[str] = (), name: str | None = None
+) -> Picture:
     """
     The picture of the database, or of what the migrations make of an empty one up to a version.
 
     Args:
         ignore: Patterns of the names of tables and views that are left out.
+        name: What the database is called.
 
     Raises:
         UnknownVersion: No migration has it.
         CheckImpossible: The migrations fail on an empty database.
     """
-    name = display_name(migrator.db.engine)
     if at is None:
-        return picture_of(name, *_without(migrator.backend.read(lambda: seen(migrator)), ignore))
+        title = display_name(migrator.db.engine) if name is None else name
+        return picture_of(title, *_without(migrator.backend.read(lambda: seen(migrator)), ignore))
     return picture_of(f"Version {at} of the migrations", *_without(_migrated(migrator, at), ignore))
 
 
