@@ -56,6 +56,7 @@ _OWN = {
     "mariadb": (
         "ALTER TABLE authors ADD CONSTRAINT circle FOREIGN KEY (favourite) REFERENCES books (id);",
         "CREATE SEQUENCE numbers START WITH 7;",
+        "CREATE TABLE numbered (id INTEGER PRIMARY KEY DEFAULT (NEXT VALUE FOR numbers));",
         "CREATE TABLE notes (id INTEGER AUTO_INCREMENT PRIMARY KEY, body TEXT, twice INT AS (id2 * 2) STORED, id2 INT,",
         " data JSON, FULLTEXT KEY ft (body)) COMMENT 'AUTO_INCREMENT=4';",
         "INSERT INTO notes (body) VALUES ('one');",
@@ -83,6 +84,49 @@ def test_the_statements_make_the_schema_again(place: Place, folder: Folder) -> N
         again = read_shape(twin_on(migrator, engine))
     assert made.tables
     assert compare(made, again) == []
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_what_pg_dump_sets_is_told_where_it_is_needed(place: Place, folder: Folder) -> None:
+    folder.sql(1, "-- sqlmig: up", "CREATE TABLE plain (id INTEGER PRIMARY KEY);")
+    folder.sql(
+        2,
+        "-- sqlmig: up",
+        "CREATE TABLE later (name TEXT DEFAULT 'größe\\n', as_xml TEXT);",
+        "CREATE FUNCTION early() RETURNS BIGINT LANGUAGE sql AS 'SELECT count(*) FROM later';",
+    )
+    migrator = place.migrator(folder)
+    plain, needed = (
+        [one for one in schema_statements(migrator, version) if re.match(r"SET|RESET|SELECT pg_catalog", one)]
+        for version in (1, 2)
+    )
+    path = "SELECT pg_catalog.set_config('search_path', '', false)"
+    assert plain == [path, "RESET search_path"]
+    assert needed == [
+        "SET client_encoding = 'UTF8'",
+        "SET standard_conforming_strings = on",
+        path,
+        "SET check_function_bodies = false",
+        "SET xmloption = content",
+        "RESET standard_conforming_strings",
+        "RESET search_path",
+        "RESET check_function_bodies",
+        "RESET xmloption",
+    ]
+
+
+@pytest.mark.parametrize("place", ["mariadb"], indirect=True)
+def test_a_view_of_a_table_that_is_called_like_its_database(place: Place, folder: Folder) -> None:
+    [(name,)] = place.rows("SELECT DATABASE()")
+    place.run(
+        f"CREATE TABLE `{name}` (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE other (id INTEGER PRIMARY KEY)",
+        "CREATE FUNCTION doubled(n INT) RETURNS INT DETERMINISTIC RETURN n * 2",
+        f"CREATE VIEW v AS SELECT `{name}`.id, `{name}`.doubled(other.id) AS x, '`{name}`.`y`(' AS y"
+        f" FROM `{name}` JOIN other",
+    )
+    [view] = [one for one in schema_statements(place.migrator(folder)) if " VIEW " in one]
+    assert f"select `{name}`.`id` AS `id`,`doubled`(`other`.`id`) AS `x`,'`{name}`.`y`(' AS `y`" in view
 
 
 def test_the_live_schema_as_a_script(folder: Folder, migrator: Migrator, tmp_path: Path) -> None:

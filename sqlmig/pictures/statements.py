@@ -30,6 +30,28 @@ _SQLITE_ORDER = ("table", "index", "view", "trigger")
 _PATIENCE = 30
 _RESTRICTED = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 _DEFINER = re.compile(r"(?<=\s)DEFINER=(?:`(?:[^`]|``)*`|'[^']*')(?:@(?:`(?:[^`]|``)*`|'[^']*'))?\s")
+# By name; the search path is set by a function.
+_SETTING = re.compile(r"(?:SET |SELECT pg_catalog\.set_config\(')(?P<name>\w+)(?: = |', )(?P<value>.*)")
+# What a setting is needed for; those that are for whoever reads rows, waits or looks on are for nothing here. Without
+# the search path a function of somebody's own would be taken for one of the same name of PostgreSQL's.
+_NEEDED_BY = {
+    "client_encoding": r"[^\x00-\x7f]",
+    "standard_conforming_strings": r"\\",
+    "check_function_bodies": r"CREATE (?:FUNCTION|PROCEDURE)",
+    "xmloption": r"(?i)xml",
+    **dict.fromkeys(
+        (
+            "statement_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+            "transaction_timeout",
+            "client_min_messages",
+            "row_security",
+        ),
+        r"(?!)",
+    ),
+}
+_USUAL = {"default_tablespace": "''", "default_table_access_method": "heap"}
 _COUNTER = re.compile(r"(\n\).*?) AUTO_INCREMENT=\d+")
 
 # With the table that a sequence numbers: pg_dump leaves it where the table is left out.
@@ -136,7 +158,24 @@ def _postgresql(raw: Any, migrator: Migrator, hidden: set[str], stays: Stays) ->
         ) from error
     # Newer releases begin with a command of psql's.
     script = _RESTRICTED.sub("", written.content.decode())
-    return [statement.text for statement in read_script(script, "postgresql").statements]
+    return _with_needed([statement.text for statement in read_script(script, "postgresql").statements])
+
+
+def _with_needed(statements: Sequence[str]) -> list[str]:
+    """With those of pg_dump's settings on which something depends, and the session left as it was."""
+    settings = {text: found for text in statements if (found := _SETTING.fullmatch(text))}
+    made = [text for text in statements if text not in settings]
+    if not made:
+        return []
+    script = "\n".join(made)
+    unneeded = {name for name, pattern in _NEEDED_BY.items() if not re.search(pattern, script)}
+    for name, usual in _USUAL.items():
+        if all(found["value"] == usual for found in settings.values() if found["name"] == name):
+            unneeded.add(name)
+    kept = [text for text in statements if text not in settings or settings[text]["name"] not in unneeded]
+    names = dict.fromkeys(settings[text]["name"] for text in kept if text in settings)
+    # The driver that has set its encoding goes on with that.
+    return [*kept, *(f"RESET {name}" for name in names if name != "client_encoding")]
 
 
 class _Kept(io.BytesIO):
@@ -162,14 +201,14 @@ def _mysql(raw: Any, is_shown: Stays) -> Iterator[str]:
         yield _created(raw, "SEQUENCE", name)
     # Tables may refer to each other in a circle.
     yield "SET foreign_key_checks = 0"
+    here = _of_database(database)
     for name in found.get("TABLE", []):
-        yield _COUNTER.sub(r"\1", _created(raw, "TABLE", name))
+        yield here(_COUNTER.sub(r"\1", _created(raw, "TABLE", name)))
     yield "SET foreign_key_checks = 1"
     for kind in ("FUNCTION", "PROCEDURE"):
         for row in ask_any(raw, f"SHOW {kind} STATUS WHERE Db = DATABASE()"):
             yield _created(raw, kind, row[1])
-    here = f"{backticked(database)}."
-    yield from _by_need({name: _created(raw, "VIEW", name).replace(here, "") for name in found.get("VIEW", [])})
+    yield from _by_need({name: here(_created(raw, "VIEW", name)) for name in found.get("VIEW", [])})
     for row in ask_any(raw, "SHOW TRIGGERS"):
         if is_shown(row[2]):
             yield _created(raw, "TRIGGER", row[0])
@@ -188,6 +227,18 @@ def _created(raw: Any, kind: str, name: str) -> str:
         )
     said = text.decode() if isinstance(text, bytes) else str(text)
     return said if kind == "TABLE" else _DEFINER.sub("", said, count=1)
+
+
+def _of_database(database: str) -> Callable[[str], str]:
+    """
+    Take the name of the database out of a statement, for the one that is made again is called otherwise.
+
+    The server writes it before sequences, and before functions that somebody named so; not before tables, and a table
+    may be called like its database.
+    """
+    here = re.escape(f"{backticked(database)}.")
+    part = re.compile(rf"(?<=val\(){here}|{here}(?=`(?:[^`]|``)+`\()|(`(?:[^`]|``)*`|'(?:[^'\\]|\\.)*')", re.DOTALL)
+    return lambda statement: part.sub(lambda found: found[1] or "", statement)
 
 
 def _by_need(views: dict[str, str]) -> Iterator[str]:
