@@ -119,11 +119,12 @@ def traced(operation: str, backend: Backend) -> Iterator[Tell]:
 
 def _api() -> Any:
     """`opentelemetry.trace`, where the application has imported it; None where nobody can have set a provider."""
-    found = sys.modules.get("opentelemetry.trace")
-    if found is None and os.environ.get(_FROM_ENVIRONMENT):
-        with suppress(ImportError):
-            found = importlib.import_module("opentelemetry.trace")
-    return found
+    if sys.modules.get("opentelemetry.trace") is None and not os.environ.get(_FROM_ENVIRONMENT):
+        return None
+    # Another thread may be about to import it: this waits for all of it.
+    with _quietly(), suppress(ImportError):
+        return importlib.import_module("opentelemetry.trace")
+    return None
 
 
 def _harmless(method: Callable[Concatenate[_Spans, P], None]) -> Callable[Concatenate[_Spans, P], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -384,6 +385,21 @@ print(seen)
     given = [str(tmp_path / "new.db"), str(folder.path)]
     ran = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
     assert ran.stdout == "['sqlmig apply 001', 'sqlmig migrate']\n"
+
+
+def test_an_installation_that_is_broken_stops_nothing(folder: Folder, tmp_path: Path) -> None:
+    folder.table(1)
+    package = tmp_path / "site" / "opentelemetry" / "trace"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('half of it is missing')")
+    (package.parent / "__init__.py").touch()
+    code = "import sys\nfrom sqlmig import Migrator\nprint(Migrator(*sys.argv[1:]).migrate().applied)"
+    given = [str(tmp_path / "new.db"), str(folder.path)]
+    paths = {"PYTHONPATH": str(tmp_path / "site"), "OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, check=True, env=os.environ | paths
+    )
+    assert ran.stdout == "[1]\n"
 
 
 @pytest.mark.parametrize("method", ["on_start", "on_end"])
