@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -290,11 +291,16 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
+# Drivers take a password there as well: password and sslpassword of psycopg, passwd of PyMySQL.
+_SECRET = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
+
+
 def display_name(engine: Engine) -> str:
     """The database's URL for messages, its password hidden; of a SQLite file, the path."""
     if engine.dialect.name == "sqlite" and engine.url.database:
         return engine.url.database
-    return engine.url.render_as_string(hide_password=True)
+    secret = [name for name in engine.url.query if _SECRET.search(name)]
+    return engine.url.difference_update_query(secret).render_as_string(hide_password=True)
 
 
 def is_asynchronous(database: object) -> bool:

@@ -102,6 +102,12 @@ def test_passwords_are_never_shown(folder: Folder) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Migrator("nonsense://user:secret@host/db", folder.path)
     assert "secret" not in str(caught.value)
+    with pytest.raises(DatabaseUnavailable, match="was refused or lost") as refused:
+        Migrator(
+            "mysql+pymysql://user@127.0.0.1:1/db?password=secret&charset=utf8mb4", folder.path
+        ).get_current_version()
+    assert "//user@127.0.0.1:1/db?charset=utf8mb4" in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_database_without_a_backend(folder: Folder) -> None:
