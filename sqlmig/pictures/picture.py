@@ -340,7 +340,7 @@ def _changed(
             # Where it was, as far as there is such a place.
             fields.insert(min(place, len(fields)), replace(field, mark=Mark.REMOVED))
     notes = [_note(one, names) for one in found if one.kind not in ("column", "foreign key")]
-    told = {(note.kind, note.text) for note in notes}
+    told = {(note.kind, note.text) for note in notes} | {(one.kind, one.name) for one in found}
     same = [note for note in now.notes if (note.kind, note.text) not in told]
     references = tuple(_references(was, now, found, names))
     return replace(now, mark=Mark.CHANGED, fields=tuple(fields), references=references, notes=(*same, *notes))
