@@ -139,6 +139,10 @@ def test_the_live_schema_as_a_script(folder: Folder, migrator: Migrator, tmp_pat
     again = Migrator(tmp_path / "again.db", folder.path)
     assert compare(read_shape(migrator), read_shape(again)) == []
     assert "books" not in migrator.draw_schema(ignore=["books", "*_long*"])
+    # A text alone is one pattern, and not that of each of its letters.
+    assert "books" in migrator.draw_schema(ignore="kept*")
+    assert "table books" in migrator.draw_schema("text", ignore="kept*")
+    assert "kept" not in migrator.draw_schema("text", ignore="kept*")
 
 
 _HOSTILE = (
@@ -154,6 +158,7 @@ _HOSTILE = (
     "CREATE TABLE y (id INTEGER PRIMARY KEY, x INTEGER NOT NULL REFERENCES x (id));",
     "CREATE TABLE bare (a, b);",
     'CREATE VIEW "the ""view""" AS SELECT a FROM pairs;',
+    'CREATE VIEW "main.dotted" AS SELECT b AS of_dotted FROM pairs;',
 )
 
 
@@ -174,6 +179,7 @@ def test_every_name_is_shown_and_none_is_code(hostile: Migrator) -> None:
     assert "名前" in told
     assert (root.get("role"), [root[0].tag, root[1].tag]) == ("img", [f"{{{_SVG}}}title", f"{{{_SVG}}}desc"])
     assert root.get("aria-labelledby") == f"{root[0].get('id')} {root[1].get('id')}"
+    assert "of_dotted" in told
     for format in ("html", "markdown", "mermaid"):
         shown = hostile.draw_schema(format)  # type: ignore[arg-type]
         assert "<script>" not in shown.replace('"<script>', "").replace("`<script>", "")
@@ -285,6 +291,7 @@ def changing(folder: Folder) -> None:
         "CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT, old TEXT);",
         "CREATE TABLE dropped (id INTEGER PRIMARY KEY);",
         "CREATE TABLE same (id INTEGER PRIMARY KEY);",
+        "CREATE TRIGGER touched AFTER INSERT ON books BEGIN SELECT 1; END;",
     )
     folder.add(
         2,
@@ -296,6 +303,8 @@ self.drop_column("books", "old")
 self.add_column("books", Column("author_id", Integer))
 self.create_foreign_key("books", "to_author", ["author_id"], "authors", ["id"])
 self.create_index("ix_title", "books", ["title"])
+self.execute_sql("DROP TRIGGER touched")
+self.execute_sql("CREATE TRIGGER touched AFTER INSERT ON books BEGIN SELECT 2; END")
 self.execute_sql("CREATE TABLE fresh (id INTEGER PRIMARY KEY)")
 """,
         extra='removes = "*"',
@@ -314,6 +323,8 @@ def test_what_differs_between_two_versions(migrator: Migrator) -> None:
         "+ author_id INTEGER foreign key",
         "+ foreign key (author_id) refers to authors (id)",
         "+ index ix_title: (title)",
+        "~ trigger CREATE TRIGGER touched AFTER INSERT ON books BEGIN SELECT 2; END,"
+        " was: CREATE TRIGGER touched AFTER INSERT ON books BEGIN SELECT 1; END",
         "- table dropped",
         "- id INTEGER primary key",
         "+ table fresh",
@@ -339,9 +350,12 @@ def test_a_difference_is_drawn_in_colours_with_their_signs(migrator: Migrator) -
     assert ("title", "+") in groups["table fresh (added)"]
     books = groups["table books (changed)"]
     assert ("row removed", "") in books
-    assert [text for kind, text in books if text in "+-~" and text] == ["-", "+", "+", "+", "~"]
+    assert [text for kind, text in books if text in "+-~" and text] == ["-", "+", "+", "+", "~", "~"]
     assert "table same" in groups
-    assert 'class="line added"' in migrator.draw_schema("html", diff=(1, 2))
+    page = migrator.draw_schema("html", diff=(1, 2))
+    assert 'class="line added"' in page
+    # Not once more as one that is the same.
+    assert "trigger touched" not in page
 
 
 @pytest.mark.usefixtures("changing")
@@ -375,7 +389,7 @@ def test_the_command(folder: Folder, tmp_path: Path) -> None:
         "fresh": "added",
         "same": "same",
     }
-    assert len(json.loads(run("--at", "1", "--format", "sql", "--json").stdout)["statements"]) == 4
+    assert len(json.loads(run("--at", "1", "--format", "sql", "--json").stdout)["statements"]) == 5
     for wrong in (("--json", "--format", "svg"), ("--diff", "1", "2", "--format", "sql"), ("--format", "png")):
         assert run(*wrong).exit_code == 2
 

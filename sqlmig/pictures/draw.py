@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from . import FORMATS
 from .picture import Picture
 from .schema_page import as_html
-from .seen import database_at, picture_between, picture_now
+from .seen import database_at, picture_between, picture_now, staying
 from .statements import as_script, statements_of
 from .svg import as_svg
 from .words import as_lines, as_markdown, as_mermaid
@@ -77,10 +76,7 @@ def schema_statements(migrator: Migrator, at: int | None = None, ignore: Sequenc
     Raises:
         ConfigurationError, CheckImpossible: As in `Migrator.draw_schema`.
     """
-
-    def stays(name: str) -> bool:
-        return not any(fnmatchcase(name, pattern) for pattern in ignore)
-
+    stays = staying(ignore)
     if at is None:
         return migrator.backend.read(lambda: statements_of(migrator, stays))
     with database_at(migrator, at) as twin:

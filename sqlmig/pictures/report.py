@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connection import display_name
@@ -14,7 +13,7 @@ from ..errors import DatabaseUnavailable, MigrationError
 from ..execution import reason
 from ..results import Plan, Record, Status
 from .picture import Picture
-from .seen import picture_now
+from .seen import picture_now, staying
 from .sizes import TableSize, sizes_of
 
 if TYPE_CHECKING:
@@ -58,10 +57,11 @@ def read_report(
         name: What the database is called.
 
     Raises:
-        ConfigurationError: The models are none.
+        ConfigurationError: The models are none, or what is passed over is no pattern.
         DatabaseUnavailable: The database cannot be read at all.
     """
     metadata = None if models is None else as_metadata(models)
+    stays = staying(ignore)
     database = display_name(migrator.db.engine) if name is None else name
     failed: dict[str, str] = {}
 
@@ -77,9 +77,6 @@ def read_report(
             # The driver's, as of a virtual table whose module is not there; or a value's that nobody can read.
             failed[part] = reason(error)
         return None
-
-    def stays(table: str) -> bool:
-        return not any(fnmatchcase(table, pattern) for pattern in ignore)
 
     return DatabaseReport(
         database=database,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import NullType
 
 from ..connection import display_name
-from ..drift.check import migrated_database, read_shape
+from ..drift.check import migrated_database, patterns, read_shape
 from ..drift.shape import Shape
 from ..errors import UnknownVersion
 from .picture import Picture, Seen, difference_of, picture_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..migrator import Migrator
 
-__all__ = ["database_at", "picture_between", "picture_now", "seen"]
+__all__ = ["database_at", "picture_between", "picture_now", "seen", "staying"]
 
 
 def picture_now(
@@ -89,13 +89,15 @@ def seen(migrator: Migrator) -> Seen:
 
 
 def _columns(connection: Connection, view: str) -> list[tuple[str, str]]:
-    """None of a view that does not work any more."""
-    schema, _, name = view.rpartition(".")
-    try:
-        found = inspect(connection).get_columns(name, schema or None)
-    except SQLAlchemyError:
-        return []
-    return [(column["name"], _type(column["type"])) for column in found]
+    """None of a view that does not work any more; a dot is part of its name, or stands behind that of its schema."""
+    dots = [at for at, letter in enumerate(view) if letter == "."]
+    for schema, name in [(None, view), *((view[:at], view[at + 1 :]) for at in dots)]:
+        try:
+            found = inspect(connection).get_columns(name, schema)
+        except SQLAlchemyError:
+            continue
+        return [(column["name"], _type(column["type"])) for column in found]
+    return []
 
 
 def _type(type_: object) -> str:
@@ -107,13 +109,20 @@ def _type(type_: object) -> str:
         return ""
 
 
-def _without(found: Seen, patterns: Sequence[str]) -> Seen:
+def staying(ignore: Sequence[str]) -> Callable[[str | None], bool]:
+    """
+    Whether a table or a view of a name is not passed over.
+
+    Raises:
+        ConfigurationError: One is no pattern.
+    """
+    passed_over = patterns(ignore)
+    return lambda name: name is None or not any(fnmatchcase(name, pattern) for pattern in passed_over)
+
+
+def _without(found: Seen, ignore: Sequence[str]) -> Seen:
     """What is left when tables and views of these names are passed over, with all that is theirs."""
-    shape, views = found
-
-    def stays(name: str | None) -> bool:
-        return name is None or not any(fnmatchcase(name, pattern) for pattern in patterns)
-
+    (shape, views), stays = found, staying(ignore)
     kept = Shape(
         {key: table for key, table in shape.tables.items() if stays(table.name)},
         {key: index for key, index in shape.indexes.items() if stays(index.table)},
