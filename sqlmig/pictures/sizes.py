@@ -21,7 +21,8 @@ _COUNTED = 64 * 2**20
 
 _POSTGRESQL = """
 SELECT n.nspname::text, c.relname::text, n.nspname = current_schema(), pg_total_relation_size(c.oid)::bigint,
-    c.reltuples::bigint, has_table_privilege(c.oid, 'SELECT')
+    CASE WHEN c.relispopulated THEN c.reltuples::bigint ELSE -1 END,
+    c.relispopulated AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname !~ '^pg_'
     AND n.nspname <> 'information_schema'
 WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend e
@@ -69,12 +70,26 @@ def _sqlite(raw: Any, is_shown: Callable[[str], bool]) -> Iterator[TableSize]:
             f"SELECT name, sql FROM {quoted(schema)}.sqlite_master"
             " WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
         )
-        shadows = shadow_tables([name for name, _ in listed], virtual_tables(listed))
+        virtual = virtual_tables(listed)
+        shadows = shadow_tables([name for name, _ in listed], virtual)
         sizes = _pages(raw, schema)
         for name, _ in listed:
             if name not in shadows and is_shown(name):
-                [[rows]] = ask(raw, f"SELECT count(*) FROM {quoted(schema)}.{quoted(name)}")
+                rows = _counted(raw, f"{quoted(schema)}.{quoted(name)}", is_virtual=name in virtual)
                 yield TableSize(name=place + name, rows=rows, is_estimate=False, bytes=sizes.get(name))
+
+
+def _counted(raw: Any, table: str, *, is_virtual: bool) -> int | None:
+    """None of a virtual table whose module this program has not."""
+    import sqlite3
+
+    try:
+        [[rows]] = ask(raw, f"SELECT count(*) FROM {table}")
+    except sqlite3.OperationalError as error:
+        if is_virtual and "no such module" in str(error):
+            return None
+        raise
+    return int(rows)
 
 
 def _pages(raw: Any, schema: str) -> dict[str, int]:
@@ -97,7 +112,10 @@ def _postgresql(raw: Any, is_shown: Callable[[str], bool]) -> Iterator[TableSize
         if is_shown(table) and is_shown(name):
             rows, is_estimate = (None if estimate < 0 else estimate), True
             if is_open and (size <= _COUNTED or rows is None):
-                [[rows]], is_estimate = ask_any(raw, f"SELECT count(*) FROM {quoted(schema)}.{quoted(table)}"), False
+                [[rows]], is_estimate = (
+                    ask_any(raw, f"SELECT count(*) FROM ONLY {quoted(schema)}.{quoted(table)}"),
+                    False,
+                )
             yield TableSize(name=name, rows=rows, is_estimate=is_estimate, bytes=size)
 
 
