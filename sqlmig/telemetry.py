@@ -45,6 +45,10 @@ class Tell(Protocol):
 
 _RUNS = {"apply": "migrate", "rollback": "rollback"}
 _FROM_ENVIRONMENT = "OTEL_PYTHON_TRACER_PROVIDER"
+_TARGET = re.compile(
+    r"""\s*(?:(?:insert|replace)\b.*?\binto|delete\s+from|update)\s+(?:(?:"[^"]*"|`[^`]*`|\w+)\.)?["`]?(\w+)""",
+    re.IGNORECASE | re.DOTALL,
+)
 _WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge)\b", re.IGNORECASE)
 
 logger = logging.getLogger("sqlmig.telemetry")
@@ -422,7 +426,8 @@ class _Rows:
     def _after(self, _: object, cursor: Any, statement: str, *__: object) -> None:
         if cursor.rowcount <= 0 or not _WRITES.match(statement):
             return
-        if any(table in statement.lower() for table in self._own):
+        target = _TARGET.match(statement)
+        if target is not None and target[1].lower() in self._own:
             self.total -= cursor.rowcount if self._in_sqlite else 0
         elif not self._in_sqlite:
             self.total += cursor.rowcount

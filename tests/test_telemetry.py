@@ -99,6 +99,20 @@ def test_a_run_and_its_migrations(spans: Spans, place: Place, folder: Folder) ->
         assert span.attributes.get("server.port") == url.port
 
 
+def test_rows_are_counted_whatever_they_say(spans: Spans, place: Place, folder: Folder) -> None:
+    folder.add(
+        1,
+        """
+self.execute_sql("CREATE TABLE old_migration_history (n VARCHAR(99))")
+self.execute_sql("INSERT INTO old_migration_history VALUES ('of migration_history')")
+self.execute_sql("UPDATE old_migration_history SET n = 'migration_history'")
+""",
+    )
+    place.migrator(folder).migrate()
+    _, migration = spans()
+    assert told(migration, "rows") == [2]
+
+
 def test_a_migration_that_fails(spans: Spans, place: Place, folder: Folder) -> None:
     folder.table(1)
     folder.add(2, "self.execute_sql('INSERT INTO nowhere (id) SELECT id FROM t1')")
