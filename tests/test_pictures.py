@@ -338,6 +338,27 @@ def test_what_differs_between_two_versions(migrator: Migrator) -> None:
     assert migrator.get_current_version() == 0
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_keys_over_columns_that_differ_in_case_are_two(place: Place, folder: Folder) -> None:
+    folder.sql(
+        1,
+        "-- sqlmig: up",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY);",
+        'CREATE TABLE c (x INTEGER REFERENCES p, "X" INTEGER REFERENCES p);',
+    )
+    folder.sql(
+        2,
+        "-- sqlmig: up",
+        'ALTER TABLE c DROP CONSTRAINT "c_X_fkey", DROP CONSTRAINT c_x_fkey;',
+        "ALTER TABLE c ADD CONSTRAINT c_x_fkey FOREIGN KEY (x) REFERENCES p ON DELETE CASCADE;",
+    )
+    migrator = place.migrator(folder)
+    said = migrator.draw_schema("text", diff=(1, 2))
+    assert "~     foreign key (x) refers to p (id) ON DELETE CASCADE, was" in said
+    assert "-     foreign key (X) refers to p (id)\n" in said
+    assert "+     foreign key (X) refers to p (id)\n" in migrator.draw_schema("text", diff=(2, 1))
+
+
 @pytest.mark.usefixtures("changing")
 def test_a_difference_is_drawn_in_colours_with_their_signs(migrator: Migrator) -> None:
     root = ET.fromstring(migrator.draw_schema("svg", diff=(1, 2)))

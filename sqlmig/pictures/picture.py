@@ -342,7 +342,7 @@ def _changed(
     notes = [_note(one, names) for one in found if one.kind not in ("column", "foreign key")]
     told = {(note.kind, note.text) for note in notes} | {(one.kind, one.name) for one in found}
     same = [note for note in now.notes if (note.kind, note.text) not in told]
-    references = tuple(_references(was, now, found, names))
+    references = tuple(_references(was, now, found, shape, names))
     return replace(now, mark=Mark.CHANGED, fields=tuple(fields), references=references, notes=(*same, *notes))
 
 
@@ -354,12 +354,14 @@ def _field(field: Field, one: Difference | None, names: Names) -> Field:
     return replace(field, mark=Mark.CHANGED, before=finding(one, *names).left)
 
 
-def _references(was: TablePicture, now: TablePicture, found: Sequence[Difference], names: Names) -> Iterator[Reference]:
+def _references(
+    was: TablePicture, now: TablePicture, found: Sequence[Difference], shape: Shape, names: Names
+) -> Iterator[Reference]:
     """The foreign keys with their marks, those that are gone last."""
     keys = [one for one in found if one.kind == "foreign key"]
     for table, side, mark in ((now, "right", Mark.ADDED), (was, "left", Mark.REMOVED)):
         for reference in table.references:
-            one = next((one for one in keys if _is_about(getattr(one, side), reference)), None)
+            one = next((one for one in keys if _is_about(getattr(one, side), reference, shape)), None)
             if one is None:
                 yield from [reference] if table is now else []
             elif one.left is None or one.right is None:
@@ -368,12 +370,12 @@ def _references(was: TablePicture, now: TablePicture, found: Sequence[Difference
                 yield replace(reference, mark=Mark.CHANGED, before=finding(one, *names).left)
 
 
-def _is_about(part: Any, reference: Reference) -> bool:
+def _is_about(part: Any, reference: Reference, shape: Shape) -> bool:
     return (
         isinstance(part, Constraint)
         and part.name == reference.name
-        and [name.casefold() for name in part.columns] == [name.casefold() for name in reference.columns]
-        and (part.parent or "").casefold() == reference.parent.casefold()
+        and [*map(shape.column_key, part.columns)] == [*map(shape.column_key, reference.columns)]
+        and shape.key(part.parent or "") == shape.key(reference.parent)
     )
 
 
