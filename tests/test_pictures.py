@@ -375,6 +375,8 @@ def test_a_difference_is_drawn_in_colours_with_their_signs(migrator: Migrator) -
     assert "table same" in groups
     page = migrator.draw_schema("html", diff=(1, 2))
     assert 'class="line added"' in page
+    # On a telephone the first two columns are seen.
+    assert '<th scope="row">old</th><td><span class="chip bad">- removed</span> </td><td>TEXT</td>' in page
     # Not once more as one that is the same.
     assert "trigger touched" not in page
 

@@ -66,12 +66,13 @@ def _in_words(picture: Picture, prefix: str) -> Iterator[str]:
 
 
 def _fields(one: TablePicture, picture: Picture, id_: str) -> Html:
-    rows = []
+    rows: list[list[object]] = []
     for field in one.fields:
         more = [*key_words(field), *field.details, *([f"was: {field.before}"] if field.before else [])]
-        row: list[object] = [field.name, field.type, _MAY_BE_NULL[field.required], ", ".join(more)]
-        rows.append([*row, _marked(field.mark)] if picture.is_difference else row)
-    headings = ["column", "type", "may be NULL", "more", *(["change"] if picture.is_difference else [])]
+        # Beside the name, where a narrow screen shows it as well.
+        mark = [_marked(field.mark)] if picture.is_difference else []
+        rows.append([field.name, *mark, field.type, _MAY_BE_NULL[field.required], ", ".join(more)])
+    headings = ["column", *(["change"] if picture.is_difference else []), "type", "may be NULL", "more"]
     return table(id_, f"Columns of {one.name}", headings, rows)
 
 
