@@ -24,6 +24,7 @@ from alembic_compat import AlembicMigrator
 from sqlmig import (
     ConfigurationError,
     InsideSquash,
+    MigrationFailed,
     Migrator,
     SquashImpossible,
     UnknownVersion,
@@ -213,6 +214,15 @@ def test_rolling_back_takes_all_back_and_their_records(history: Folder, engine: 
     assert migrator.migrate().applied == [5, 6]
 
 
+def test_the_new_file_refuses_another_kind_of_database(history: Folder, tmp_path: Path) -> None:
+    """SQLite knows no time zone, and what it makes of a column is less than what the old files make elsewhere."""
+    squashed(history)
+    with opened(KINDS["postgresql"], tmp_path) as place:
+        with pytest.raises(MigrationFailed, match="was squashed on sqlite"):
+            Migrator(place.look, history.path).migrate()
+        assert place.tables() == []
+
+
 def test_another_file_under_a_replaced_version_is_told_and_can_be_accepted(history: Folder, engine: Engine) -> None:
     Migrator(engine, history.path).migrate()
     with engine.begin() as connection:
@@ -294,7 +304,16 @@ self.execute_sql("INSERT INTO kinds VALUES (1, 'a'), (2, 'b')")""",
     [
         ('self.execute_sql("UPDATE t1 SET n = upper(n)")', "UPDATE t1"),
         ('self.backfill("t1", "n", "upper(n)")', "self.backfill"),
-        ('self.execute_sql("CREATE TABLE u AS SELECT * FROM t1")', "u: "),
+        ('self.execute_sql("CREATE TABLE u AS SELECT * FROM t1")', "CREATE TABLE u"),
+        # Sample rows are not such that these do anything.
+        (
+            'import sqlalchemy as sa\nself.execute_sql(sa.delete(sa.table("t1", sa.column("n"))).filter_by(n=1))',
+            "sa.delete",
+        ),
+        ('for t in ("t1",): self.execute_sql(f"UPDATE {t} SET n = 2 WHERE n = 1")', "UPDATE {}"),
+        ('self.execute_sql("-- the old one\\nUPDATE t1 SET n = 2 WHERE n = 1")', "UPDATE t1"),
+        ('sql = "UPD" + "ATE t1 SET n = 2 WHERE n = 1"\nself.execute_sql(sql)', "UPDATE t1"),
+        ('if self.execute_sql("SELECT n FROM t1 WHERE n = 1").first(): self.drop_table("t2")', "SELECT n FROM t1"),
         (DEFAULTS, "t1.a"),
     ],
 )

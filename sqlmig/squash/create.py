@@ -66,7 +66,7 @@ class _Old(NamedTuple):
     Attributes:
         target: Up to the last of them, as it is to be had.
         head: All migrations; None where none stands behind them.
-        filled: Of sample rows, where rows may be there before them.
+        filled: Of sample rows, where rows may be there before them; else None.
     """
 
     target: Target
@@ -253,7 +253,7 @@ def _statements(
 def _renamed(range_: _Range, old: _Old, up: Changes) -> Iterator[str]:
     """What the migrations have renamed of what was there before, as the guard has seen it where there are rows."""
     whole = Account()
-    records = old.filled.made.records if old.filled is not None else ()
+    records = old.filled.made.records if old.filled is not None and old.filled.made is not None else ()
     for row in (one for one in records if one.version > range_.below):
         whole = whole.and_then(Account.from_facts(row.metadata))
     key = up.shape.key
@@ -286,16 +286,18 @@ def _of_new_tables(range_: _Range, old: _Old, new: set[str]) -> Rows:
     The rows of the tables that the migrations make.
 
     Raises:
-        SquashImpossible: One of them writes rows of a table that was there before it.
+        SquashImpossible: One of them writes rows of a table that was there before it, or reads them.
     """
     names = [old.target.shape.tables[key].name for key in new]
     for migration in range_.migrations:
-        found = first_write(migration, old.target.dialect.name, names)
+        found = first_write(
+            migration, old.target.dialect.name, names, old.filled.said if old.filled is not None else ()
+        )
         if found is not None:
             raise SquashImpossible(
                 range_.first,
                 range_.last,
-                f"migration {migration.version} writes rows, which a database before them needs",
+                f"migration {migration.version} works with rows, which are other ones in each database before them",
                 facts=f"{migration.file.name}: {found}",
                 hint=_around(range_, migration.version),
             )
@@ -356,11 +358,22 @@ def _text(
     remarks = [
         f"Squashed from {files[0]} to {files[-1]}, {len(files)} files. A database that has had them skips this one; on"
         f" {migrator.db.engine.dialect.name}"
-        " both were run, and made the same schema and rows.",
+        " both were run, and made the same schema and rows; other kinds of databases need a squash of their own.",
         *(f"{name} tells the time at which this was written." for name in dated),
     ]
-    return migration_text(
+    text = migration_text(
         range_.last, names, up, down, remarks=remarks, attributes=list(_attributes(range_, width)), width=width
+    )
+    head, up_, body = text.partition("    def up(self) -> None:\n")
+    return head + up_ + _only_on(migrator.db.engine.dialect.name) + body
+
+
+def _only_on(dialect: str) -> str:
+    """The lines that refuse other databases: a type that this one does not know is another one in the file."""
+    same = '("mariadb", "mysql")' if dialect in ("mysql", "mariadb") else f'("{dialect}",)'
+    return (
+        f"        if self.connection.dialect.name not in {same}:\n"
+        f'            raise NotImplementedError("was squashed on {dialect}; squash it here too")\n'
     )
 
 
@@ -405,7 +418,7 @@ def _proved(start: Start, range_: _Range, old: _Old, names: Names, text: str) ->
         file = MigrationFile(range_.last, folder, names.file)
         sources = SquashedSources(start.migrator.manager.sources, replaced, file)
         left = prove(start, range_.first, range_.last, old.then, old.head, sources)
-        if old.filled is not None:
+        if old.filled is not None and old.filled.made is not None:
             then = old.filled.made._replace(unstable=old.then.unstable)
             prove_filled(start, range_.first, range_.last, then, sources)
     return left
@@ -425,7 +438,7 @@ def _beside(range_: _Range, old: _Old, has_down: bool) -> Iterator[str]:
                 f"migration {migration.version} runs outside a transaction: what it sets of the database beside schema"
                 " and rows (PRAGMA journal_mode, for one) is not in the new file"
             )
-    if range_.below and old.filled is None:
+    if old.filled is not None and old.filled.made is None:
         yield "sample rows stop the old migrations, so that both were compared without rows before them"
     for line in old.filled.told if old.filled is not None else ():
         yield f"both were compared without rows in {line}"

@@ -16,6 +16,7 @@ from ..errors import MigrationError, SquashImpossible
 from ..safety.fence import hands_off
 from ..sources import MigrationFile, Sources
 from ..testing.samples import fill
+from .observed import Said, listening
 from .rows import Rows, differing, read_rows
 
 if TYPE_CHECKING:
@@ -47,11 +48,14 @@ class Filled(NamedTuple):
     What migrations make of a database that has sample rows.
 
     Attributes:
+        made: None where the rows stop them.
         told: Why a table has none.
+        said: The statements of the migrations.
     """
 
-    made: Made
+    made: Made | None
     told: list[str]
+    said: list[Said]
 
 
 class SquashedSources(Sources):
@@ -87,18 +91,27 @@ def made_by(twin: Migrator) -> Made:
     return Made(read_shape(twin), read_rows(twin), twin.version_tracker.read().rows)
 
 
-def filled(start: Start, last: int) -> Filled | None:
-    """What the old files make of sample rows that are there before them; None where these stop them."""
+def filled(start: Start, last: int) -> Filled:
+    """What the old files make of sample rows that are there before them, and what they say meanwhile."""
+    said: list[Said] = []
     with start.again() as twin:
         told = fill(twin.db, sorted(twin.version_tracker.own_tables), {})
         # The guard tells what was renamed.
         twin._on_data_loss, twin._runner = "warn", None
         try:
-            with hands_off(start.migrator.db.engine):
-                twin.migrate_to_version(last)
+            _listened(start, twin, last, said)
+            return Filled(made_by(twin), told, said)
         except MigrationError:
-            return None
-        return Filled(made_by(twin), told)
+            pass
+    with start.again() as twin:
+        _listened(start, twin, last, said)
+    return Filled(None, told, said)
+
+
+def _listened(start: Start, twin: Migrator, last: int, said: list[Said]) -> None:
+    tables = {table.name.rpartition(".")[2].lower() for table in read_shape(twin).tables.values()}
+    with hands_off(start.migrator.db.engine), listening(twin, tables, said):
+        twin.migrate_to_version(last)
 
 
 def prove_filled(start: Start, first: int, last: int, then: Made, sources: SquashedSources) -> None:

@@ -1,38 +1,56 @@
-"""Which migrations write rows that a database may have had before: told by their text, and nothing of them is run."""
+"""
+Which migrations write rows that a database may have had before, or do something else where there are others.
+
+It is told by their text, which has what they do in other databases only, and by the statements that they were seen to
+run, whatever has put these together.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..sql_files import SqlFileError, read_sql_file
+from ..sql_text import without_literals
 
 if TYPE_CHECKING:
     from ..loader import LoadedMigration
+    from .observed import Said
 
 __all__ = ["first_write"]
 
 _METHODS = {"batches", "update_rows", "backfill", "bulk_insert", "execute_sql_file"}
 _CORE = {"insert", "update", "delete"}
-_NAME = r"[\w.\"`\[\]]+"
+# A name that Python puts in may be a mark.
+_NAME = r"[\w.\"`\[\]%{}$]+"
 _WRITE = re.compile(
     rf"\s*(?:(?:INSERT|REPLACE)(?:\s+OR\s+\w+|\s+IGNORE)?\s+INTO\s+({_NAME})|UPDATE(?:\s+OR\s+\w+)?\s+({_NAME})"
     rf"|DELETE\s+FROM\s+({_NAME})|(WITH|MERGE|TRUNCATE|COPY|CALL|DO)\b)(.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_FROM_ROWS = re.compile(r"\bSELECT\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
+_MADE_FROM_ROWS = re.compile(rf"\s*CREATE\s+(?:\w+\s+)?TABLE\s.*{_FROM_ROWS.pattern}", re.IGNORECASE | re.DOTALL)
 
 
-def first_write(migration: LoadedMigration, dialect: str, new: Iterable[str]) -> str | None:
+def first_write(migration: LoadedMigration, dialect: str, new: Iterable[str], said: Iterable[Said] = ()) -> str | None:
     """
-    What a migration does first to the rows of a table that was there before, in words; None where it does nothing.
+    What a migration does first with the rows of a table that was there before, in words; None where it does nothing.
 
     Args:
         new: The tables that were not there before: whatever it writes into them, it writes in every database.
+        said: The statements that were seen to be run.
     """
     known = {_plain(name) for name in new}
-    return next(_writes(migration, dialect, known), None)
+    return next(_writes(migration, dialect, known), None) or next(
+        (
+            " ".join(one.text.split())[:80]
+            for one in said
+            if one.version == migration.version and (one.reads or _touches(one.text, known))
+        ),
+        None,
+    )
 
 
 def _writes(migration: LoadedMigration, dialect: str, new: set[str]) -> Iterator[str]:
@@ -47,29 +65,45 @@ def _writes(migration: LoadedMigration, dialect: str, new: set[str]) -> Iterator
     else:
         tree = ast.parse(source)
         yield from _calls(tree)
-        texts = [
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        ]
+        texts = [*_texts(tree)]
     for text in texts:
-        if _touches(text, new):
+        if _touches(without_literals(text, dialect), new):
             yield " ".join(text.split())[:80]
 
 
+def _texts(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
 def _calls(tree: ast.Module) -> Iterator[str]:
+    core = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name.partition(".")[0] == "sqlalchemy"
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in _METHODS or (name in _CORE and not node.keywords and _is_core(node)):
+        if name in _METHODS or (name in _CORE and not node.keywords and _is_core(node, core)):
             yield f"line {node.lineno}: {ast.unparse(node)[:80]}"
 
 
-def _is_core(node: ast.Call) -> bool:
-    """Whether `insert(table)`, or `table.insert()`, is SQLAlchemy's; `list.insert(0, x)` has two arguments."""
-    return len(node.args) <= (0 if isinstance(node.func, ast.Attribute) else 1)
+def _is_core(node: ast.Call, core: Collection[str]) -> bool:
+    """Whether `insert(table)`, `sa.insert(table)` or `table.insert()` is SQLAlchemy's; not so `list.insert(0, x)`."""
+    whole = not isinstance(node.func, ast.Attribute) or ast.unparse(node.func.value) in core
+    return len(node.args) <= (1 if whole else 0)
 
 
 def _touches(text: str, new: set[str]) -> bool:
+    if _MADE_FROM_ROWS.match(text):
+        return True
     found = _WRITE.match(text)
     if found is None:
         return False
@@ -77,7 +111,7 @@ def _touches(text: str, new: set[str]) -> bool:
     if table is None or _plain(table) not in new:
         return True
     # Filled from what is there, it holds something else in each database.
-    return bool(found[1] and re.search(r"\bSELECT\b.*\bFROM\b", found[5], re.IGNORECASE | re.DOTALL))
+    return bool(found[1] and _FROM_ROWS.search(found[5]))
 
 
 def _plain(name: str) -> str:
