@@ -332,8 +332,8 @@ def _of_now(range_: _Range, rows: Rows, then: Made) -> list[str]:
     return of_now(rows)
 
 
-# Rows come before what would do something with them.
-_FIRED = ("create trigger", "create rule")
+# Rows come before what would do something with them, or is filled from them.
+_FIRED = ("create trigger", "create rule", "create materialized view")
 
 
 def _with_rows(statements: Sequence[Statement], rows: Sequence[Statement]) -> list[Statement]:
@@ -370,9 +370,9 @@ def _text(
 
 def _only_on(dialect: str) -> str:
     """The lines that refuse other databases: a type that this one does not know is another one in the file."""
-    same = '("mariadb", "mysql")' if dialect in ("mysql", "mariadb") else f'("{dialect}",)'
+    other = 'not in ("mariadb", "mysql")' if dialect in ("mysql", "mariadb") else f'!= "{dialect}"'
     return (
-        f"        if self.connection.dialect.name not in {same}:\n"
+        f"        if self.connection.dialect.name {other}:\n"
         f'            raise NotImplementedError("was squashed on {dialect}; squash it here too")\n'
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +35,7 @@ __all__ = [
 # Types whose values a driver gives and takes as Python has them; the others are read and written as texts.
 _PLAIN = {
     "postgresql": re.compile(r"(small|big)?int(eger)?|boolean|text|character( varying)?(\(\d+\))?|double precision"),
-    "mysql": re.compile(r"((tiny|small|medium|big)?int|year|double|float|(var)?char|(var)?binary|\w*text|\w*blob)\b.*"),
+    "mysql": re.compile(r"((tiny|small|medium|big)?int|year|double|(var)?char|(var)?binary|\w*text|\w*blob)\b.*"),
 }
 # Longer statements have two lines.
 _LINE = 70
@@ -78,12 +78,11 @@ class TableRows:
 
 
 _SEQUENCES = """
-SELECT c.oid::regclass::text, s.last_value, (
+SELECT c.oid::regclass::text, q.seqstart, (
     SELECT t.relname FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
-    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i') LIMIT 1), NULL
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
-WHERE c.relkind = 'S' AND s.last_value IS NOT NULL ORDER BY 1"""
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i') LIMIT 1)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence q ON q.seqrelid = c.oid
+WHERE c.relkind = 'S' AND c.relpersistence <> 't' ORDER BY 1"""
 
 
 class Counter(NamedTuple):
@@ -94,11 +93,13 @@ class Counter(NamedTuple):
         number: As it is set.
         table: The one whose key it numbers.
         reached: The highest key that says the same without being set.
+        called: Whether the number was given out; else it is the next one.
     """
 
     number: int
     table: str
     reached: int | None
+    called: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,12 @@ class Rows:
     Attributes:
         tables: By the key of their name.
         counters: By the name of a sequence, or of a table that counts.
+        held: What materialized views hold, by their names; None for one that was not filled.
     """
 
     tables: Mapping[str, TableRows]
     counters: Mapping[str, Counter]
+    held: Mapping[str, list[str] | None] = field(default_factory=dict)
 
     def only(self, keys: Collection[str]) -> Rows:
         """Those of some tables."""
@@ -130,7 +133,20 @@ def read_rows(twin: Migrator) -> Rows:
             for (kind, key), thing in shape.things.items():
                 if kind == "virtual table":
                     found[key] = _virtual(connection, thing.name, thing.definition.shown)
-        return Rows({key: table for key, table in found.items() if table.rows}, _counters(connection, twin))
+        views = [thing.name for (kind, _), thing in shape.things.items() if kind == "materialized view"]
+        return Rows(
+            {key: table for key, table in found.items() if table.rows},
+            _counters(connection, twin),
+            {name: _held(connection, name) for name in views},
+        )
+
+
+def _held(connection: Connection, view: str) -> list[str] | None:
+    name = sql_name(connection.dialect, view)
+    ((filled,),) = _ask(
+        connection, f"SELECT relispopulated FROM pg_class WHERE oid = '{name.replace(chr(39), chr(39) * 2)}'::regclass"
+    )
+    return sorted(str(row) for (row,) in _ask(connection, f"SELECT v::text FROM {name} v")) if filled else None
 
 
 def _table(connection: Connection, table: Table, shape: Shape) -> TableRows:
@@ -163,7 +179,10 @@ def _read_as(dialect: Dialect, column: str, type_: str | None) -> str:
     if dialect.name == "postgresql":
         return f"CAST({name} AS text)"
     # A BIT is a string of bytes there, and takes a number.
-    return f"{name} + 0" if type_.lower().startswith("bit") else f"CAST({name} AS CHAR)"
+    if type_.lower().startswith("bit"):
+        return f"{name} + 0"
+    # A FLOAT by itself is told by six digits.
+    return f"{name} + 0e0" if type_.lower().startswith("float") else f"CAST({name} AS CHAR)"
 
 
 def _virtual(connection: Connection, name: str, definition: str) -> TableRows:
@@ -188,18 +207,44 @@ def _counters(connection: Connection, twin: Migrator) -> dict[str, Counter]:
             return {}
         found = _ask(connection, "SELECT name, seq, name, seq FROM sqlite_sequence ORDER BY name")
     elif name == "postgresql":
-        found = _ask(connection, _SEQUENCES)
+        return _sequences(connection, own)
     else:
         found = _ask(
             connection,
             "SELECT table_name, auto_increment, table_name, auto_increment - 1 FROM information_schema.tables"
             " WHERE table_schema = DATABASE() AND auto_increment > 1 ORDER BY 1",
         )
-    return {
+    counters = {
         str(row[0]): Counter(int(row[1]), str(row[2]), row[3])
         for row in found
         if str(row[2] or row[0]).lower() not in own
     }
+    return counters if name == "sqlite" else counters | dict(_mariadb_sequences(connection))
+
+
+def _sequences(connection: Connection, own: Collection[str]) -> dict[str, Counter]:
+    """Those of PostgreSQL that do not stand where they began; the catalogue does not tell of ALTER ... RESTART."""
+    found = {}
+    for sequence, start, table in _ask(connection, _SEQUENCES):
+        if str(table or sequence).lower() not in own:
+            ((number, called),) = _ask(connection, f"SELECT last_value, is_called FROM {sequence}")
+            if called or number != start:
+                found[str(sequence)] = Counter(int(number), str(table), None, bool(called))
+    return found
+
+
+def _mariadb_sequences(connection: Connection) -> Iterator[tuple[str, Counter]]:
+    """What each would give out next if the server were started again; MySQL has none."""
+    names = _ask(
+        connection,
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE' ORDER BY 1",
+    )
+    for (name,) in names:
+        sql = f"SELECT next_not_cached_value, start_value FROM {sql_name(connection.dialect, name)}"
+        ((number, start),) = _ask(connection, sql)
+        if number != start:
+            yield str(name), Counter(int(number), "", None, called=False)
 
 
 def _ask(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
@@ -231,12 +276,14 @@ def differing(one: Rows, other: Rows, ignored: Collection[str] = ()) -> list[str
             ]
     counters = {*one.counters, *other.counters}
     changed = [name for name in sorted(counters) if _reached(one, name) != _reached(other, name)]
+    views = sorted(name for name in {*one.held, *other.held} if one.held.get(name) != other.held.get(name))
+    found += [f"{name}: what the materialized view holds" for name in views if name not in ignored]
     return [*found, *(f"the counter of {name}" for name in changed if name not in ignored)]
 
 
-def _reached(rows: Rows, name: str) -> int | None:
+def _reached(rows: Rows, name: str) -> tuple[int, bool] | None:
     counter = rows.counters.get(name)
-    return None if counter is None else counter.number
+    return None if counter is None else (counter.number, counter.called)
 
 
 def unstable(one: Rows, other: Rows) -> frozenset[str]:
@@ -360,7 +407,9 @@ def _counts(rows: Rows, dialect: Dialect) -> Iterator[Statement]:
             if table is None:
                 sql = f"INSERT INTO sqlite_sequence (name, seq) VALUES ('{quoted}', {number})"
         elif dialect.name == "postgresql":
-            sql = f"SELECT setval('{quoted}', {number})"
+            sql = f"SELECT setval('{quoted}', {number}{'' if counter.called else ', false'})"
+        elif not counter.called:
+            sql = f"SELECT setval({sql_name(dialect, name)}, {number}, 0)"
         else:
             sql = f"ALTER TABLE {sql_name(dialect, name)} AUTO_INCREMENT = {number}"
         yield execute(sql, f"numbers of {name} go on at {number}")
