@@ -76,6 +76,10 @@ class RevisionSources(Sources):
         """Alembic decides what is a revision."""
         return []
 
+    def half_squashed(self) -> list[str]:
+        """None: revisions are not squashed."""
+        return []
+
 
 class RevisionMigration(BaseMigration):
     """Runs a revision's own upgrade() and downgrade()."""

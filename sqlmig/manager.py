@@ -22,7 +22,7 @@ from .errors import (
 )
 from .loader import LoadedMigration, Unloadable, load
 from .results import Issue, Plan, Status
-from .sources import NAMES, MigrationPaths, Sources
+from .sources import NAMES, PUT_BACK, MigrationPaths, Sources
 from .squashed import Squashes
 from .template import write_migration
 from .version_tracker import DatabaseState, VersionTracker
@@ -453,6 +453,8 @@ class MigrationManager:
         versions, squashes = self.get_available_versions(), self.squashes()
         replaced = squashes.behind_gaps() if self.out_of_order == "error" else set()
         issues = planning.check_numbers(self.sources.files(), self.out_of_order, {*state.done, *replaced})
+        for name in self.sources.half_squashed():
+            issues.append(Issue(f"a squash was killed before {name} was in its place", kind="squash", hint=PUT_BACK))
         if state.between is not None:
             text, facts, hint = str(_inside(state.between)).splitlines()
             text = f"{text.removesuffix('; nothing was changed.')}: {facts.strip()}"

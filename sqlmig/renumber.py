@@ -88,6 +88,10 @@ def renumber(
     if path != file.path and (new in taken or path.exists()):
         facts = f"there are versions up to {max(taken)}"
         raise _refused(file, f"version {new} is taken", facts, f"Take the next free one: sqlmig renumber {file.name}")
+    squash = manager.squashes().replacing(new)
+    if squash is not None and path != file.path:
+        facts = f"{squash.file.name} stands for it, and databases from before the squash have it recorded"
+        raise _refused(file, f"version {new} is taken", facts, f"Take the next free one: sqlmig renumber {file.name}")
     _refuse_applied(manager, file, new)
     dependents, warnings = _dependents(manager, file, migration, new)
     gaps = _gaps(manager)
@@ -286,10 +290,10 @@ def _in_directive(source: bytes) -> Iterator[_Span]:
 
 def _write(before: Path, path: Path, texts: dict[Path, bytes]) -> None:
     """
-    Have the file called otherwise, and then each text in its place.
+    Have the texts of the others in their places, then the file called otherwise, and then its own text.
 
-    A process that is killed in between leaves a file whose class and name have two versions: it is refused by every
-    run, and put right by the same command.
+    A process that is killed in between leaves files that depend on a version which there is not, or one whose class and
+    name have two: they are refused by every run, and put right by the same command for the name that there is.
 
     Raises:
         ConfigurationError: It cannot be done; all is as it was before.
@@ -301,9 +305,9 @@ def _write(before: Path, path: Path, texts: dict[Path, bytes]) -> None:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
-        if before != path:
-            before.rename(path)
-        for one in texts:
+        for one in [*(other for other in texts if other != path), path]:
+            if one == path != before:
+                before.rename(path)
             one.with_name(one.name + _COMING).replace(one)
     except OSError as error:
         for one, text in kept.items():

@@ -14,10 +14,15 @@ from typing import NamedTuple, TypeAlias
 # Here and in the other modules of a boot at head, errors are imported where they are raised: their classes would
 # take a sixth of its time.
 
-__all__ = ["NAMES", "MigrationFile", "MigrationPaths", "Sources", "version_in"]
+__all__ = ["COMING", "NAMES", "PUT_BACK", "MigrationFile", "MigrationPaths", "Sources", "version_in"]
 
 NAMES = "one is called NNN_words.py or NNN_words.sql, with three digits or more"
 """What migrations are called, for what is nearly called so."""
+
+COMING = ".squash-coming"
+"""What the new file of a squash is called at its end until the old ones are out of its way."""
+
+PUT_BACK = "Have the old files put back, by the same command or another: sqlmig squash 1 2"
 
 MigrationPaths: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
@@ -129,6 +134,11 @@ class Sources:
         if not self.versions():
             from .errors import FIRST_MIGRATION, ConfigurationError
 
+            for name in self.half_squashed():
+                raise ConfigurationError(
+                    f"There is no migration in {self.folders[0]}, because a squash was killed.\n"
+                    f"  {name} was to come, and the old files are called otherwise\n{PUT_BACK}"
+                )
             raise ConfigurationError(
                 f"There is no migration in {self.folders[0]}\n"
                 "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
@@ -144,6 +154,11 @@ class Sources:
             for name in sorted(names)
             if name.lower().endswith((".py", ".sql")) and name[0].isdigit() and version_in(name) is None
         ]
+
+    def half_squashed(self) -> list[str]:
+        """The files that a squash was killed before it had put into their place; the old ones lie beside."""
+        self._scan()
+        return sorted(name for names in self._listed for name in names if name.endswith(COMING))
 
     def _scan(self) -> None:
         """Look at the folders again; names are taken apart only when a listing has changed."""

@@ -199,3 +199,14 @@ def test_killed_in_between_it_is_as_before_or_done_or_refused_until_the_same_com
         migrator.renumber("003_other.py", 3)
     assert migrator.migrate().applied == [1, 2 if stop < 2 else 3]
     assert os.path.exists(folder.path / ("002_other.py" if stop < 2 else "003_other.py"))
+
+
+def test_a_number_that_a_squash_stands_for_is_taken(folder: Folder, engine: Engine) -> None:
+    """Databases from before it have that version recorded, and would never run another one of it."""
+    for version in (1, 2, 3, 4, 5):
+        folder.table(version)
+    Migrator(engine, folder.path).squash(2, 4, keep=True)
+    before = texts(folder)
+    with pytest.raises(ConfigurationError, match="version 3 is taken"):
+        Migrator(engine, folder.path).renumber("005_step_5.py", 3)
+    assert texts(folder) == before

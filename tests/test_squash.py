@@ -24,6 +24,7 @@ from alembic_compat import AlembicMigrator
 from sqlmig import (
     ConfigurationError,
     InsideSquash,
+    MigrationError,
     MigrationFailed,
     Migrator,
     SquashImpossible,
@@ -422,6 +423,48 @@ def test_a_killed_exchange_is_put_right_by_the_next(folder: Folder, stop: int) -
     now = {name: text for name, text in texts(folder).items() if os.sep not in name}
     new = {"002_new.py": "x = 1\n", "003_step_3.py": before["003_step_3.py"]}
     assert now in (before, new)
+
+
+def test_a_killed_exchange_of_two_folders_puts_all_back(folder: Folder, tmp_path: Path) -> None:
+    other = Folder(tmp_path / "other")
+    folder.table(1)
+    other.table(2)
+    other.table(3)
+    before = texts(folder), texts(other)
+    for one in (folder.path / "001_step_1.py", other.path / "002_step_2.py"):
+        one.rename(f"{one}.squashed-away")
+    other.write("002_new.py.squash-coming", "x = 1")
+    migrator = Migrator(":memory:", [folder.path, other.path])
+    with pytest.raises(MigrationError, match="a squash was killed"):
+        migrator.migrate()
+    with pytest.raises(ConfigurationError, match="no commit of git"):
+        migrator.squash(1, 2)
+    assert (texts(folder), texts(other)) == before
+
+
+def test_what_was_kept_before_is_not_written_over(folder: Folder) -> None:
+    """The old files were put back, one was mended, and they are squashed again."""
+    folder.table(1)
+    folder.table(2)
+    done = squashed(folder, 1, 2)
+    shutil.copy(done.kept_in / "001_step_1.py", folder.path)
+    shutil.copy(done.kept_in / "002_step_2.py", folder.path)
+    done.path.unlink()
+    kept = folder.path / "replaced_by_002" / "002_step_2.py"
+    kept.write_text("# mine")
+    squashed(folder, 1, 2)
+    assert kept.read_text() == "# mine"
+    assert len(list((folder.path / "replaced_by_002").glob("*.py"))) == 4
+
+
+def test_a_folder_that_cannot_be_made_changes_nothing(folder: Folder) -> None:
+    folder.table(1)
+    folder.table(2)
+    (folder.path / "replaced_by_002").write_text("")
+    before = texts(folder)
+    with pytest.raises(ConfigurationError, match="they are as they were before"):
+        squashed(folder, 1, 2)
+    assert texts(folder) == before
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])

@@ -8,15 +8,17 @@ or brought to its end, by the next squash.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..sources import COMING
 
 __all__ = ["exchange", "finish_what_was_killed", "not_in_git"]
 
-_ASIDE, _COMING = ".squashed-away", ".squash-coming"
+_ASIDE = ".squashed-away"
 
 
 def exchange(old: Sequence[Path], new: Path, text: str, keep_in: Path | None) -> None:
@@ -29,8 +31,11 @@ def exchange(old: Sequence[Path], new: Path, text: str, keep_in: Path | None) ->
     Raises:
         ConfigurationError: It cannot be done; all is as it was before.
     """
-    coming, done = new.with_name(new.name + _COMING), list[tuple[Path, Path]]()
+    coming, done = new.with_name(new.name + COMING), list[tuple[Path, Path]]()
+    made = keep_in is not None and not keep_in.exists()
     try:
+        if keep_in is not None:
+            keep_in.mkdir(exist_ok=True)
         if new.exists() and new not in old:
             raise FileExistsError(17, "there is a file of that name", str(new))
         with coming.open("w", encoding="utf-8") as file:
@@ -46,6 +51,8 @@ def exchange(old: Sequence[Path], new: Path, text: str, keep_in: Path | None) ->
         for path, aside in reversed(done):
             aside.rename(path)
         coming.unlink(missing_ok=True)
+        if keep_in is not None and made and keep_in.is_dir():
+            keep_in.rmdir()
         if not isinstance(error, OSError):
             raise
         raise ConfigurationError(
@@ -59,25 +66,32 @@ def exchange(old: Sequence[Path], new: Path, text: str, keep_in: Path | None) ->
 def _put_away(path: Path, aside: Path, keep_in: Path | None) -> None:
     if keep_in is None:
         aside.unlink()
-    else:
-        keep_in.mkdir(exist_ok=True)
-        aside.rename(keep_in / path.name)
+        return
+    keep_in.mkdir(exist_ok=True)
+    # One that an earlier squash has kept is another file.
+    names = (path.name, *(f"{path.stem}_{number}{path.suffix}" for number in range(2, 1000)))
+    # It may be a folder of another file system.
+    shutil.move(aside, next(place for name in names if not (place := keep_in / name).exists()))
 
 
 def finish_what_was_killed(folders: Collection[Path]) -> None:
-    """Put the old files back that a killed squash had put aside, unless the new one is in its place already."""
-    for folder in folders:
-        aside = sorted(folder.glob(f"*{_ASIDE}")) if folder.is_dir() else []
-        coming = sorted(folder.glob(f"*{_COMING}")) if folder.is_dir() else []
-        for path in aside:
-            before = path.with_name(path.name.removesuffix(_ASIDE))
-            # Once none is to come, the new file is there; what is aside was about to be put away.
-            if not coming:
-                _put_away(before, path, folder / "squashed_away")
-            elif not before.exists():
-                path.rename(before)
-        for path in coming:
-            path.unlink()
+    """
+    Put the old files back that a killed squash had put aside, unless the new one is in its place already.
+
+    Args:
+        folders: All of a history: the new file is in one of them, for the old ones of each.
+    """
+    there = [folder for folder in folders if folder.is_dir()]
+    coming = [path for folder in there for path in sorted(folder.glob(f"*{COMING}"))]
+    for path in [path for folder in there for path in sorted(folder.glob(f"*{_ASIDE}"))]:
+        before = path.with_name(path.name.removesuffix(_ASIDE))
+        # Once none is to come, the new file is there; what is aside was about to be put away.
+        if not coming:
+            _put_away(before, path, path.parent / "squashed_away")
+        elif not before.exists():
+            path.rename(before)
+    for path in coming:
+        path.unlink()
 
 
 def not_in_git(paths: Sequence[Path]) -> list[Path]:
