@@ -337,6 +337,12 @@ def test_rows_that_a_database_before_needs_are_a_refusal(folder: Folder, up: str
     [
         ("import uuid\nself.execute_sql('INSERT INTO t1 VALUES (2, ?)', (uuid.uuid4().hex,))", "t1.n: two runs"),
         ("raise ValueError('not here')", "not here"),
+        (
+            """self.execute_sql("CREATE VIRTUAL TABLE f USING fts5(body, content='')")
+self.execute_sql("INSERT INTO f (rowid, body) VALUES (7, 'words')")""",
+            "written into f cannot be read back",
+        ),
+        ("self.execute_sql(\"INSERT INTO t1 VALUES (2, CAST(x'ff41' AS TEXT))\")", "rows cannot be read"),
     ],
 )
 def test_what_cannot_be_proved_leaves_the_folder_as_it_was(folder: Folder, up: str, words: str) -> None:
@@ -393,6 +399,13 @@ def test_a_time_that_is_written_is_told(folder: Folder) -> None:
     assert "# a.at tells the time" in done.source
 
 
+def test_what_is_neither_schema_nor_rows_is_told(folder: Folder) -> None:
+    folder.table(1)
+    folder.add(2, 'self.execute_sql("PRAGMA application_id = 7")', "pass", "def pre_migrate_checks(self): return True")
+    (warning,) = squashed(folder, 1, 2).warnings
+    assert warning.endswith("not in the new file: PRAGMA application_id = 7; pre_migrate_checks()")
+
+
 @pytest.mark.parametrize("stop", range(9))
 def test_a_killed_exchange_is_put_right_by_the_next(folder: Folder, stop: int) -> None:
     """Killed at each rename and deletion, the next squash finds the old files, or the new one alone."""
@@ -440,6 +453,20 @@ def test_a_killed_exchange_of_two_folders_puts_all_back(folder: Folder, tmp_path
     with pytest.raises(ConfigurationError, match="no commit of git"):
         migrator.squash(1, 2)
     assert (texts(folder), texts(other)) == before
+
+
+@pytest.mark.parametrize("out_of_order", ["error", "apply"])
+def test_a_file_with_a_version_that_was_squashed_is_told(history: Folder, engine: Engine, out_of_order: Any) -> None:
+    """It came from another branch: databases from before have that version recorded."""
+    Migrator(engine, history.path).migrate()
+    squashed(history)
+    history.table(3)
+    for database in (engine, ":memory:"):
+        with pytest.raises(ValidationFailed, match="which 005_squashed_001_to_005"):
+            Migrator(database, history.path, out_of_order=out_of_order).migrate()
+    migrator = Migrator(engine, history.path, out_of_order=out_of_order)
+    migrator.renumber(next(history.path.glob("003_*")))
+    assert migrator.migrate().applied == [7]
 
 
 def test_what_was_kept_before_is_not_written_over(folder: Folder) -> None:

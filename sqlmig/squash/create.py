@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sqlalchemy.exc import DBAPIError
+
 from ..autogenerate.changes import Changes
 from ..autogenerate.code import listed, literal, written
 from ..autogenerate.ground import Ground
@@ -30,7 +32,7 @@ from .files import exchange, finish_what_was_killed, not_in_git
 from .proof import Filled, Made, SquashedSources, filled, made_by, prove, prove_filled
 from .report import SquashedMigration
 from .rows import Rows, of_now, unstable, written_rows
-from .writes import first_write
+from .writes import beside_rows, first_write
 
 if TYPE_CHECKING:
     from ..migrator import Migrator
@@ -111,6 +113,8 @@ def squash(
         back = down.statements if all(one.rollback_supported for one in range_.migrations) else None
         text = _text(migrator, range_, names, steps, back, dated, path.parent)
         left = _proved(start, range_, old, names, text)
+    # The files are read for it.
+    beside = [*_beside(range_, old, back is not None)]
     exchange(paths, path, text, keep_in := path.parent / f"replaced_by_{range_.last:03}" if keep else None)
     warnings = [note for statement in up.statements for note in statement.notes]
     warnings += [f"{name} tells the time of this run, in every database from now on" for name in dated]
@@ -123,7 +127,7 @@ def squash(
         kept_in=keep_in,
         changes=[statement.text for statement in steps if statement.text],
         rows={table.name: len(table.rows) for table in rows.tables.values()},
-        warnings=[*warnings, *_beside(range_, old, back is not None)],
+        warnings=[*warnings, *beside],
         source=text,
     )
 
@@ -212,7 +216,16 @@ def _old(migrator: Migrator, start: Start, range_: _Range) -> _Old:
                 twin.migrate()
             return target, then, made_by(twin)
 
-    target, then, head = run()
+    try:
+        target, then, head = run()
+    except DBAPIError as error:
+        raise SquashImpossible(
+            range_.first,
+            range_.last,
+            "their rows cannot be read",
+            facts=str(error.orig).partition("\n")[0],
+            hint="Squash those beside the migration that writes them: sqlmig squash FROM TO",
+        ) from error
     _, again, head_again = run()
     then = then._replace(unstable=unstable(then.rows, again.rows))
     if head is not None and head_again is not None:
@@ -317,9 +330,18 @@ def _of_now(range_: _Range, rows: Rows, then: Made) -> list[str]:
     The columns that tell the time of the run.
 
     Raises:
-        SquashImpossible: Rows are other ones in each run: a secret would be the same everywhere.
+        SquashImpossible: Rows are other ones in each run, and a secret would be the same everywhere; or cannot be read.
     """
     names = {table.name: {f"{table.name}.{column}" for column in table.columns} for table in rows.tables.values()}
+    for table in rows.tables.values():
+        if not table.readable:
+            raise SquashImpossible(
+                range_.first,
+                range_.last,
+                f"what was written into {table.name} cannot be read back",
+                facts="it is a full-text index without its texts",
+                hint="Squash those beside the migration that writes them: sqlmig squash FROM TO",
+            )
     changing = sorted(name for name in then.unstable if name in names or any(name in own for own in names.values()))
     if changing:
         raise SquashImpossible(
@@ -433,6 +455,12 @@ def _beside(range_: _Range, old: _Old, has_down: bool) -> Iterator[str]:
     for migration in range_.migrations:
         if migration.version in skipped:
             yield f"migration {migration.version} was skipped by its own checks; a database where it was not has more"
+        beside = [*beside_rows(migration, old.target.dialect.name)]
+        if beside:
+            yield (
+                f"migration {migration.version} does what is neither schema nor rows, and is not in the new file:"
+                f" {'; '.join(beside)}"
+            )
         if not migration.transactional:
             yield (
                 f"migration {migration.version} runs outside a transaction: what it sets of the database beside schema"

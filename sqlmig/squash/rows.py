@@ -40,6 +40,8 @@ _PLAIN = {
 # Longer statements have two lines.
 _LINE = 70
 _FULL_TEXT = re.compile(r"\bUSING\s+(fts\d\w*)", re.IGNORECASE)
+# It has an index and no texts.
+_CONTENTLESS = re.compile(r"\bcontent\s*=\s*(''|\"\")", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TableRows:
         casts: By column, the type that a text is made a value of.
         own_numbers: Whether a column numbers itself, and takes no number that is given without being told to.
         key: The columns of the primary key.
+        readable: Whether what was written can be read back.
     """
 
     name: str
@@ -60,6 +63,7 @@ class TableRows:
     parents: frozenset[str] = frozenset()
     own_numbers: bool = False
     key: tuple[str, ...] = ()
+    readable: bool = True
 
     def comparable_without(self, names: Collection[str]) -> list[list[tuple[str, str]]]:
         """The same without some columns; two values that tell the time of their run are the same."""
@@ -196,7 +200,7 @@ def _virtual(connection: Connection, name: str, definition: str) -> TableRows:
         columns.insert(0, "rowid")
     said = ", ".join(sql_name(dialect, column) for column in columns)
     rows = _ask(connection, f"SELECT {said} FROM {sql_name(dialect, name)}")
-    return TableRows(name, tuple(columns), tuple(rows), {})
+    return TableRows(name, tuple(columns), tuple(rows), {}, readable=_CONTENTLESS.search(definition) is None)
 
 
 def _counters(connection: Connection, twin: Migrator) -> dict[str, Counter]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..loader import LoadedMigration
     from .observed import Said
 
-__all__ = ["first_write"]
+__all__ = ["beside_rows", "first_write"]
 
 _METHODS = {"batches", "update_rows", "backfill", "bulk_insert", "execute_sql_file"}
 _CORE = {"insert", "update", "delete"}
@@ -32,6 +32,24 @@ _WRITE = re.compile(
 )
 _FROM_ROWS = re.compile(r"\bSELECT\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
 _MADE_FROM_ROWS = re.compile(rf"\s*CREATE\s+(?:\w+\s+)?TABLE\s.*{_FROM_ROWS.pattern}", re.IGNORECASE | re.DOTALL)
+
+
+_BESIDE = re.compile(
+    r"\s*(PRAGMA\s+(application_id|journal_mode|auto_vacuum|page_size|encoding)\s*[=(]|GRANT\b|REVOKE\b"
+    r"|ALTER\s+(DEFAULT\s+PRIVILEGES|DATABASE|ROLE|USER|SYSTEM|SCHEMA)\b|CREATE\s+(ROLE|USER)\b|SECURITY\s+LABEL\b"
+    r"|ALTER\s.*\bOWNER\s+TO\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHECKS = ("pre_migrate_checks", "post_migrate_checks")
+
+
+def beside_rows(migration: LoadedMigration, dialect: str) -> Iterator[str]:
+    """What a migration does that is not compared: privileges, settings, and its checks."""
+    texts, tree = _read(migration, dialect)
+    yield from (" ".join(text.split())[:80] for text in texts if _BESIDE.match(without_literals(text, dialect)))
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name in _CHECKS:
+            yield f"{node.name}()"
 
 
 def first_write(migration: LoadedMigration, dialect: str, new: Iterable[str], said: Iterable[Said] = ()) -> str | None:
@@ -54,21 +72,26 @@ def first_write(migration: LoadedMigration, dialect: str, new: Iterable[str], sa
 
 
 def _writes(migration: LoadedMigration, dialect: str, new: set[str]) -> Iterator[str]:
-    source = migration.file.path.read_bytes()
     if migration.resumable:
         yield "it is resumable, and goes through rows"
-    if migration.file.in_sql:
-        try:
-            texts = [statement.text for statement in read_sql_file(source, dialect).up.statements]
-        except SqlFileError:
-            return
-    else:
-        tree = ast.parse(source)
+    texts, tree = _read(migration, dialect)
+    if tree is not None:
         yield from _calls(tree)
-        texts = [*_texts(tree)]
     for text in texts:
         if _touches(without_literals(text, dialect), new):
             yield " ".join(text.split())[:80]
+
+
+def _read(migration: LoadedMigration, dialect: str) -> tuple[list[str], ast.Module | None]:
+    """The texts that may be statements, and the syntax of a file in Python."""
+    source = migration.file.path.read_bytes()
+    if not migration.file.in_sql:
+        tree = ast.parse(source)
+        return [*_texts(tree)], tree
+    try:
+        return [statement.text for statement in read_sql_file(source, dialect).up.statements], None
+    except SqlFileError:
+        return [], None
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:
