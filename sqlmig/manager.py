@@ -469,6 +469,10 @@ class MigrationManager:
         if self.version_tracker.disagrees(state) and not state.interrupted:
             text = f"user_version is {state.user_version}, but the versions table says {state.current_version}"
             issues.append(Issue(text, kind="mismatch", hint="If the table is right: sqlmig repair"))
+        for file, squash in squashes.beside() if verify or issues else ():
+            text = f"{file.name} has version {file.version}, which {squash.file.name} stands for"
+            hint = f"Delete it if it is one of the old files; if it is new: sqlmig renumber {file.name}"
+            issues.append(Issue(text, kind="duplicate", version=file.version, hint=hint))
         edited = self._edits(state.rows) + verification.unlike_replaced(state.replaced, squashes) if verify else []
         return issues + edited
 

@@ -164,6 +164,8 @@ def _refuse_applied(manager: MigrationManager, file: MigrationFile, new: int) ->
         checksums = Checksums.of(file, manager.db.engine.dialect.name)
         same = checksums.text == row.metadata.get("text_hash") or checksums.syntax == row.checksum
         alone = len([one for one in manager.sources.versions() if one == file.version]) == 1
+        # What was squashed had the version then.
+        alone = alone and manager.squashes().replacing(file.version) is None
         if same or alone or row.metadata.get("file") == file.name:
             raise _refused(
                 file,
@@ -213,8 +215,9 @@ def _dependents(
     others = [one for one in manager.sources.files() if one.location != file.location]
     loaded = manager.load_what_loads(others)
     dependents = [one.file for one in loaded.values() if file.version in one.dependencies]
-    if any(one.version == file.version for one in others):
-        stays = next(one.name for one in others if one.version == file.version)
+    squash = manager.squashes().replacing(file.version)
+    stays = next((one.name for one in others if one.version == file.version), squash.file.name if squash else "")
+    if stays:
         return {}, [
             f"{one.name} depends on version {file.version}, which is {stays} from now on;"
             f" if it meant {file.name}, write {new} there"

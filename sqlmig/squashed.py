@@ -119,6 +119,11 @@ class Squashes:
         own = next((squash for file in self._files if file.version == version and (squash := self.of(file))), None)
         return own or self.owner(version)
 
+    def beside(self) -> list[tuple[MigrationFile, Squash]]:
+        """The files whose versions a squashed migration above them stands for as well."""
+        squashes = [squash for file in self._files if (squash := self.of(file)) is not None]
+        return [(file, one) for one in squashes for file in self._files if file.version in one.others]
+
     def behind_gaps(self) -> set[int]:
         """All versions that are replaced by files which stand above a gap."""
         before, found = 0, set[int]()
@@ -178,8 +183,13 @@ def _one(row: AppliedVersion, others: Sequence[AppliedVersion]) -> AppliedVersio
 
 
 def with_replaced(files: Sequence[MigrationFile]) -> tuple[int, ...]:
-    """The versions that a database had which is at head since before the files were squashed."""
-    return tuple(sorted({*(file.version for file in files), *Squashes(files).behind_gaps()}))
+    """
+    The versions that a database had which is at head since before the files were squashed.
+
+    Where a file has one of these again, there is no such database: that is looked into, and told.
+    """
+    versions, replaced = {file.version for file in files}, Squashes(files).behind_gaps()
+    return () if versions & replaced else tuple(sorted(versions | replaced))
 
 
 # What a file says
