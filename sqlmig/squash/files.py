@@ -102,12 +102,13 @@ def not_in_git(paths: Sequence[Path]) -> list[Path]:
 def _is_committed(path: Path) -> bool:
     # A hook of git's sets where the repository is, which need not be this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(path.parent), "diff", "--quiet", "HEAD", "--", path.name]
-    tracked = ["git", "-C", str(path.parent), "ls-files", "--error-unmatch", "--", path.name]
+    git = ["git", "-C", str(path.parent)]
+    # Whatever the index says of it: a file may be marked there as unchanged.
+    commands = [[*git, "rev-parse", "--verify", "-q", f"HEAD:./{path.name}"], [*git, "hash-object", "--", path.name]]
     try:
-        return all(
-            subprocess.run(one, capture_output=True, check=False, env=environment, timeout=60).returncode == 0
-            for one in (tracked, command)
+        committed, now = (
+            subprocess.run(one, capture_output=True, check=True, env=environment, timeout=60).stdout for one in commands
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return False
+    return committed == now
