@@ -142,8 +142,18 @@ class Sources:
             raise ConfigurationError(
                 f"There is no migration in {self.folders[0]}\n"
                 "  A migration is a file NNN_description.py or .sql, with three digits or more.\n"
-                f"{FIRST_MIGRATION}"
+                f"{self._called_otherwise()}{FIRST_MIGRATION}"
             )
+
+    def _called_otherwise(self) -> str:
+        """The fact that files are there and none has the name of a migration; empty where there is no file either."""
+        names = sorted(
+            name for listed in self._listed for name in listed if name.endswith((".py", ".sql")) and name[0] != "_"
+        )
+        if not names:
+            return ""
+        told = f"{', '.join(names[:3])}{' and others' if names[3:] else ''}"
+        return f"  Called otherwise, and passed over: {told}\n"
 
     def suspicious(self) -> list[Path]:
         """Files that look like migrations and are none, by a slip in their names."""

@@ -422,8 +422,18 @@ def test_an_empty_folder_and_an_empty_database_are_told_everywhere(invoke: Invok
 def test_slips_in_names_are_noted(invoke: Invoke, folder: Folder) -> None:
     folder.table(1)
     folder.write("02_b.py", "")
-    assert "note      02_b.py is no migration" in invoke("validate").stdout
-    assert invoke("validate").exit_code == 0
+    for command in ("validate", "status", "up"):
+        called = invoke(command)
+        assert (called.exit_code, "note      02_b.py is no migration" in called.stdout) == (0, True), called.output
+
+
+def test_where_all_names_are_slips_they_are_told(invoke: Invoke, folder: Folder) -> None:
+    folder.write("books.py", "")
+    folder.write("001-authors.sql", "")
+    folder.write("__init__.py", "")
+    called = invoke("up")
+    assert called.exit_code == 2
+    assert called.stderr.splitlines()[2] == "  Called otherwise, and passed over: 001-authors.sql, books.py"
 
 
 def test_the_same_database_from_a_folder_below(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,8 @@ def up(
         found = migrator(options, progress, **as_option(snapshot, snapshot_folder))
         done = found.migrate(all_or_nothing=all_or_nothing, rehearse=rehearse)
     _show(done, options)
+    if not options.as_json:
+        render.slips(found.manager.sources.suspicious())
 
 
 @click.command()

@@ -9,7 +9,6 @@ import click
 
 from ..config import load_config
 from ..errors import ConfigurationError
-from ..sources import NAMES
 from . import render
 from .context import Options, database_named, reader, shared_options
 from .files import manager_of_files
@@ -36,6 +35,7 @@ def status(options: Options) -> None:
         render.as_json(state)
     else:
         render.status(state, found.name)
+        render.slips(found.migrator.manager.sources.suspicious())
 
 
 @click.command()
@@ -115,8 +115,7 @@ def _show(issues: list[Issue], manager: MigrationManager, *, alone: bool) -> Non
         render.issues(issues)
     else:
         render.say("The migrations are fit to run.")
-    for path in manager.sources.suspicious():
-        render.note(f"{path.name} is no migration: {NAMES}")
+    render.slips(manager.sources.suspicious())
     if alone:
         render.note("the files alone were checked: no database was asked")
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.pace import fraction, how_far
+from ..sources import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ __all__ = [
     "rehearsal",
     "result",
     "say",
+    "slips",
     "snapshots",
     "status",
 ]
@@ -224,6 +226,12 @@ def _milliseconds(value: float | None) -> str:
 def note(text: str) -> None:
     """Something that may be a slip, and stops nothing."""
     _out().print(Text.assemble(("note      ", "yellow"), text))
+
+
+def slips(paths: Sequence[Path]) -> None:
+    """Files that look like migrations, and are none by their names."""
+    for path in paths:
+        note(f"{path.name} is no migration: {NAMES}")
 
 
 def history(entries: Sequence[Mapping[str, Any]]) -> None:
