@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 
-__all__ = ["OPTIONS", "load_config"]
+__all__ = ["OPTIONS", "load_config", "project_folder"]
 
 OPTIONS: dict[str, tuple[type, ...]] = {
     "url": (str,),
@@ -40,14 +40,28 @@ def load_config(start: Path | None = None) -> dict[str, Any]:
     Raises:
         ConfigurationError: The file cannot be read, or an option is unknown or of the wrong type.
     """
-    here = (start or Path.cwd()).resolve()
+    found = _nearest(start or Path.cwd())
+    return _checked(*found) if found else {}
+
+
+def project_folder() -> Path | None:
+    """The folder of the file that `load_config()` reads; None where there is none, or none that can be read."""
+    try:
+        found = _nearest(Path.cwd())
+    except (ConfigurationError, OSError):
+        return None
+    return found[1].parent if found else None
+
+
+def _nearest(start: Path) -> tuple[dict[str, Any], Path] | None:
+    here = start.resolve()
     for folder in (here, *here.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
             found = _table(file)
             if found is not None:
-                return _checked(found, file)
-    return {}
+                return found, file
+    return None
 
 
 def _table(file: Path) -> dict[str, Any] | None:

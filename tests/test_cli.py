@@ -447,6 +447,19 @@ def test_the_same_database_from_a_folder_below(folder: Folder, tmp_path: Path, m
     assert not (tmp_path / "below" / "app.db").exists()
 
 
+def test_the_application_is_found_from_a_folder_below_its_configuration(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.sqlmig]\nurl = "sqlite:///app.db"\npath = "app.versions"\nmodels = "app.models:Base"\n'
+    )
+    versions = tmp_path / "app" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "001_nothing.sql").write_text("-- sqlmig: up\nSELECT 1;\n")
+    (tmp_path / "app" / "models.py").write_text("from sqlalchemy import MetaData as Base\nBase = Base()\n")
+    command = [sys.executable, "-m", "sqlmig", "check", "--allow-empty", "--no-database"]
+    ran = subprocess.run(command, cwd=versions, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "models and migrations agree\n"), ran.stderr
+
+
 def test_packages_of_the_working_directory(tmp_path: Path, url: str) -> None:
     package = Folder(tmp_path / "myapp" / "migrations")
     (tmp_path / "myapp" / "names.py").write_text("TABLE = 'from_app'\n")

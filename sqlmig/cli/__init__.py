@@ -19,10 +19,12 @@ def main() -> None:
         import rich  # noqa: F401
     except ModuleNotFoundError as error:
         sys.exit(_missing(error.name or "click"))
+    from ..config import project_folder
     from .app import app
 
-    # As `python -m` does: migrations may import the application, and the folder may be a package of it.
-    sys.path.insert(0, "")
+    # As `python -m` does: migrations may import the application, and the folder may be a package of it. What
+    # pyproject.toml names is found from any folder below it as well.
+    sys.path[:0] = ["", *(str(folder) for folder in (project_folder(),) if folder)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A description in a language that the terminal cannot show must not stop a migration's report.
