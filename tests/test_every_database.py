@@ -785,7 +785,7 @@ def test_a_check_before_skips_and_the_next_go_on(place: Place, folder: Folder) -
     assert migrator.rollback_to_version(0).rolled_back == [2, 1]
 
 
-@proves("Awaited: `migrate_async()` and all other verbs", **YES)
+@proves("Awaited: `migrate_async()` and all other methods", **YES)
 def test_a_boot_is_awaited(place: Place, folder: Folder) -> None:
     """On every kind: an engine that is not asynchronous has its boot in a thread."""
     for version in (1, 2):

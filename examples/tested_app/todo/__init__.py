@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -11,10 +13,12 @@ from .models import Task
 
 __all__ = ["add", "boot", "open_tasks"]
 
+MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
+
 
 def boot(engine: Engine) -> None:
     """Bring the database to the version of this program."""
-    Migrator(engine, "migrations/versions").migrate()
+    Migrator(engine, MIGRATIONS).migrate()
 
 
 def add(engine: Engine, title: str, urgent: bool = False) -> None:
