@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .errors import (
     MigrationError,
     MigrationFailed,
+    ObjectExists,
     SchemaError,
     StatementOverdue,
     StatementTimeout,
@@ -156,6 +157,7 @@ def explain(
     at_commit: bool = False,
     permanent: str = "",
     left: str = "",
+    new: bool = False,
 ) -> MigrationError:
     """
     The typed error for what a migration raised.
@@ -168,6 +170,7 @@ def explain(
         at_commit: Whether it was the COMMIT that failed, after the last of them.
         permanent: What it did that its database committed by itself, in words.
         left: What the database has that is of no use, in words.
+        new: Whether the database had no version yet.
     """
     if isinstance(error, MigrationError) and not isinstance(error, _RAISED_INSIDE):
         return error
@@ -176,6 +179,13 @@ def explain(
     if at_commit and together:
         why = f"{why}, at the COMMIT of all, so that one before it may be the cause"
     loose = said.transactional and any(text in why for text in _REFUSED_IN_TRANSACTIONS)
+    hint = _hint(error, loose, retry, said._in_sql)
+    revision = getattr(said, "revision", None)
+    if new and operation == "apply" and revision is None and _is_there_already(error, why):
+        hint = (
+            f"If the database was made before sqlmig came, record what it has: sqlmig stamp {said.version}\n"
+            f"Else {_lowered(hint) or f'mend the migration, then run it again: {retry}'}"
+        )
     return kind(
         said.version,
         said.description,
@@ -184,9 +194,9 @@ def explain(
         statement="COMMIT" if at_commit else statement_of(error, ran),
         undone=said.transactional,
         together=together,
-        hint=_hint(error, loose, retry, said._in_sql),
+        hint=hint,
         retry=retry,
-        revision=getattr(said, "revision", None),
+        revision=revision,
         kept=how_far(ran),
         permanent=permanent,
         left=left,
@@ -215,6 +225,14 @@ def _hint(error: Exception, loose: bool, retry: str, in_sql: bool) -> str:
         return f"Give it more time, or have it done {how}, then run it again: {retry}"
     said = "-- sqlmig: transactional: false" if in_sql else "transactional = False"
     return f"Say `{said}` in the migration, then: {retry}" if loose else ""
+
+
+def _is_there_already(error: Exception, why: str) -> bool:
+    return isinstance(error, ObjectExists) or "already exists" in why
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 # What SQLite says of statements that refuse to run in a transaction.

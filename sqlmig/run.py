@@ -305,6 +305,7 @@ class Run:
             at_commit=at_commit,
             permanent=self._permanent,
             left="" if self._migration.transactional else self.backend.left_behind(session.connection),
+            new=self._from == 0 and not self.has_done,
         )
 
     @property

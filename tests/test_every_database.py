@@ -821,6 +821,26 @@ def test_a_database_that_is_there_already(place: Place, folder: Folder) -> None:
     assert [entry["operation"] for entry in migrator.get_migration_history()] == ["stamp", "apply", "adopt"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["self.create_table('t', sa.Column('id', sa.Integer))", "self.execute_sql('CREATE TABLE t (id INT)')"],
+)
+def test_a_database_that_nobody_stamped_says_how_to_adopt_it(place: Place, folder: Folder, body: str) -> None:
+    folder.add(1, f"import sqlalchemy as sa\n{body}")
+    folder.add(2, "self.execute_sql('CREATE TABLE t2 (id INT)')")
+    place.run("CREATE TABLE t (id INT)")
+    with pytest.raises(MigrationFailed) as caught:
+        place.migrator(folder).migrate()
+    *_, adopt, again = str(caught.value).splitlines()
+    assert adopt == "If the database was made before sqlmig came, record what it has: sqlmig stamp 1"
+    assert again.endswith("run it again: sqlmig up")
+    place.migrator(folder).stamp(1)
+    place.run("CREATE TABLE t2 (id INT)")
+    with pytest.raises(MigrationFailed) as caught:
+        place.migrator(folder).migrate()
+    assert "stamp" not in str(caught.value)
+
+
 @proves("Taken over: `PRAGMA user_version`", postgresql="no", mariadb="no")
 def test_without_records_there_is_no_version(place: Place, folder: Folder) -> None:
     folder.table(1)
