@@ -541,6 +541,7 @@ def test_models_that_are_named_twice(module: Any, folder: Folder, tmp_path: Path
     ("source", "where", "said"),
     [
         ("", "nowhere_models:Base", "there is no module nowhere_models"),
+        (MODELS, "shop_models.metadata", "write it so: shop_models:metadata"),
         ("import nowhere_at_all", "shop_models:Base", "(?s)No module named 'nowhere_at_all'.*line 1"),
         ("\ndef f(:", "shop_models:Base", r"SyntaxError: invalid syntax \(.*shop_models\.py, line 2\)"),
         ("import sys\nsys.exit(0)", "shop_models:Base", r"(?s)cannot be imported.*SystemExit: 0 \(.*line 2\)"),
