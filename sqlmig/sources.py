@@ -273,6 +273,9 @@ def _resolve(path: str, home: str) -> tuple[str, str | None]:
             f"The package {path} cannot be imported.\n  {type(error).__name__}: {error}\nMend its __init__.py."
         ) from error
     locations = list(spec.submodule_search_locations or ()) if spec else []
+    if spec and spec.origin is None and "." not in path:
+        # A folder that some other project has on sys.path, and not a package: its migrations are not the ones meant.
+        locations = []
     if not locations:
         if "." in path:
             from .errors import ConfigurationError

@@ -91,6 +91,16 @@ def test_pending_files_alone_are_imported(migrator: Migrator, folder: Folder) ->
     assert not loads.exists()
 
 
+def test_a_folder_of_another_project_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where that project is installed for development, and this one was started in the wrong directory."""
+    Folder(tmp_path / "other" / "migrations_of_all").table(1)
+    (tmp_path / "here").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "other")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ConfigurationError, match=r"There is no migrations folder .*here.migrations_of_all"):
+        Migrator(":memory:", "migrations_of_all").migrate()
+
+
 def test_an_installed_package_works_from_any_directory(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,9 +139,9 @@ def _imported(name: str, where: str) -> Any:
         if isinstance(error, ModuleNotFoundError) and (error.name or "") in _parents(name):
             facts = f"there is no module {error.name}; looked from {here} and along sys.path"
             hint = "Check the spelling, or install the application, and run it from its folder."
-            module, dot, last = name.rpartition(".")
+            module, dot, attribute = name.rpartition(".")
             if dot and error.name == name and ":" not in where:
-                hint = f"If {last} is in the module {module}, write it so: {module}:{last}"
+                hint = f"If {attribute} is in the module {module}, write it so: {module}:{attribute}"
         else:
             last = traceback.extract_tb(error.__traceback__)[-1]
             place, said = (last.filename, last.lineno), str(error)
