@@ -82,7 +82,9 @@ def sqlmig_database(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def sqlmig_models(pytestconfig: pytest.Config) -> Any:
     """The application's models: a MetaData, a declarative base, or where one is ("app.models:Base")."""
-    return pytestconfig.getini("sqlmig_models") or None
+    from .config import load_config
+
+    return pytestconfig.getini("sqlmig_models") or load_config(pytestconfig.rootpath).get("models")
 
 
 @pytest.fixture(scope="session")

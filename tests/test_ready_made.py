@@ -308,6 +308,13 @@ def test_models_that_agree(modelled: Application) -> None:
     assert ran.outcomes == {"sqlmig::models_agree[003]": "passed"}
 
 
+def test_models_that_pyproject_names_for_the_command_line(modelled: Application) -> None:
+    modelled.write("pytest.ini", "[pytest]\npythonpath = .\n")
+    assert modelled.run("--sqlmig", "-k", "models").of("skipped") == {"sqlmig::models_agree[003]"}
+    modelled.write("pyproject.toml", '[tool.sqlmig]\nmodels = ["models:Base"]\n')
+    assert modelled.run("--sqlmig", "-k", "models").outcomes == {"sqlmig::models_agree[003]": "passed"}
+
+
 def test_a_forgotten_column(modelled: Application) -> None:
     modelled.write("models.py", _MODELS + "    language: Mapped[str | None]\n")
     ran = modelled.run("--sqlmig")

@@ -181,7 +181,9 @@ class Checks:
             NotTried: It is not said where the models are, or the migrations fail.
         """
         if self._models is None:
-            raise NotTried("sqlmig_models is not set: it says where the models are, for example app.models:Base")
+            raise NotTried(
+                "neither sqlmig_models nor models in [tool.sqlmig] says where the models are: app.models:Base"
+            )
         newest = self.versions[-1]
         self._require_sequence(newest)
         with self._at_work(self._step(newest)) as engine:
