@@ -25,7 +25,14 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "models": (str, list),
 }
 
-_KINDS = {"str": "text", "list": "a list", "bool": "true or false", "dict": "a table"}
+_KINDS = {
+    str: "text",
+    list: "a list",
+    bool: "true or false",
+    dict: "a table",
+    int: "a number",
+    float: "a number",
+}
 
 
 def load_config(start: Path | None = None) -> dict[str, Any]:
@@ -73,7 +80,13 @@ def _table(file: Path) -> dict[str, Any] | None:
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"{file} cannot be read.\n  {error}\nMend it, then try again.") from error
     table = tools.get("sqlmig") if isinstance(tools, dict) else None
-    return table if isinstance(table, dict) else None
+    if table is not None and not isinstance(table, dict):
+        # Not shown: it may be a list of tables, and one of them have a url.
+        raise ConfigurationError(
+            f"tool.sqlmig is {'a list' if isinstance(table, list) else 'no table'} ({file})\n"
+            "  it must be one table\nBegin it with the line: [tool.sqlmig]"
+        )
+    return table
 
 
 def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -85,12 +98,7 @@ def _checked(options: dict[str, Any], file: Path) -> dict[str, Any]:
                 + (f"Did you mean {near[0]}?" if near else "Take it out.")
             )
         if not isinstance(value, OPTIONS[name]) or (isinstance(value, bool) and bool not in OPTIONS[name]):
-            wanted = " or ".join(
-                {"str": "text", "list": "a list", "bool": "true or false", "dict": "a table"}.get(
-                    t.__name__, t.__name__
-                )
-                for t in OPTIONS[name]
-            )
+            wanted = " or ".join(dict.fromkeys(_KINDS[kind] for kind in OPTIONS[name]))
             shown = "of another kind" if name == "url" else repr(value)
             raise ConfigurationError(
                 f"[tool.sqlmig] {name} is {shown} ({file})\n  it must be {wanted}\nMend it, then try again."

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -39,6 +38,7 @@ __all__ = [
     "is_asynchronous",
     "pool_lock",
     "refuse_asynchronous",
+    "secret_options",
 ]
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any] | None"
@@ -291,16 +291,17 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-# Drivers take a password there as well: password and sslpassword of psycopg, passwd of PyMySQL.
-_SECRET = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
-
-
 def display_name(engine: Engine) -> str:
-    """The database's URL for messages, its password hidden; of a SQLite file, the path."""
+    """The database's URL for messages, its passwords hidden; of a SQLite file, the path."""
     if engine.dialect.name == "sqlite" and engine.url.database:
         return engine.url.database
-    secret = [name for name in engine.url.query if _SECRET.search(name)]
-    return engine.url.difference_update_query(secret).render_as_string(hide_password=True)
+    hidden = dict.fromkeys(secret_options(engine.url), "hidden")
+    return engine.url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def secret_options(url: URL) -> list[str]:
+    """The names of the options in *url* whose values are for nobody to see, as in `?user=ada&password=...`."""
+    return [name for name in url.query if any(word in name.lower() for word in ("pass", "pwd", "secret", "token"))]
 
 
 def is_asynchronous(database: object) -> bool:
@@ -357,7 +358,8 @@ def _engine(database: object) -> Engine:
         # One connection for all, or each thread would see a database of its own.
         return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     scheme, colon, _ = text.partition(":")
-    if "://" not in text and colon and len(scheme) > 1 and scheme.replace("+", "").isalnum():
+    like_a_url = (len(scheme) > 1 and scheme.replace("+", "").isalnum()) or ("//" in text and "@" in text)
+    if "://" not in text and colon and like_a_url:
         # Never to be shown whole: it may hold a password. One letter is a drive of Windows.
         raise ConfigurationError(
             f"What begins with {scheme}: is neither a URL nor taken for the path of a file.\n"
@@ -368,7 +370,7 @@ def _engine(database: object) -> Engine:
         return create_engine(URL.create("sqlite", database=text))
     scheme = text.partition("://")[0]
     try:
-        return create_engine(text)
+        engine = create_engine(text)
     except ModuleNotFoundError as error:
         dialect = scheme.partition("+")[0]
         if dialect in _DRIVERS:
@@ -389,6 +391,14 @@ def _engine(database: object) -> Engine:
         raise ConfigurationError(
             f"No engine can be made for a URL that begins with {scheme}://\n  {_without_url(error, text)}\n{_URLS}"
         ) from error
+    if "@" in (engine.url.host or ""):
+        # What is taken for the host has the end of the password, and would be shown with it.
+        raise ConfigurationError(
+            f"The host of a URL that begins with {scheme}:// cannot be told from its password.\n"
+            "  Between :// and the next / there is more than one @.\n"
+            "Write an @ of the user or the password as %40"
+        )
+    return engine
 
 
 def _without_url(error: Exception, url: str) -> str:

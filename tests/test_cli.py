@@ -192,6 +192,9 @@ def test_a_server_that_is_not_there_ends_with_1(folder: Folder) -> None:
         (["up", "--path", "/nowhere/at/all"], "There is no migrations folder /nowhere/at/all"),
         (["up", "--url", "nonsense://u:secret@h/d"], "No engine can be made for a URL that begins with nonsense://"),
         (["up", "--url", "mssql+pymssql://u:secret@h/d"], "its driver pymssql is not installed"),
+        (["up", "--url", "postgresql+psycopg://u:secret@h:543secret/d"], "its port is not a number"),
+        (["up", "--url", "postgresql+psycopg://u:p@secret@h/d"], "Write an @ of the user or the password as %40"),
+        (["up", "--url", "postgresql+psycopg//u:secret@h/d"], "A URL has :// after its scheme."),
         (["down", "0"], "Invalid value"),
         (["to", "three"], "not a valid integer"),
         (["nothing"], "No such command"),
@@ -234,8 +237,10 @@ def test_the_url_comes_from_the_call_the_environment_or_the_configuration(
         ("[tool.sqlmig]\nlock_timout = 3\n", "Did you mean lock_timeout?"),
         ("[tool.sqlmig]\nxyz = 3\n", "has no option 'xyz'"),
         ("[tool.sqlmig]\npath = 3\n", "it must be text or a list"),
-        ("[tool.sqlmig]\nlock_timeout = true\n", "it must be int or float"),
+        ("[tool.sqlmig]\nlock_timeout = true\n", "it must be a number"),
         ("[tool.sqlmig\n", "cannot be read"),
+        ("[tool]\nsqlmig = 3\n", "tool.sqlmig is no table"),
+        ("[[tool.sqlmig]]\nurl = 'sqlite://'\n", "tool.sqlmig is a list"),
     ],
 )
 def test_mistakes_in_pyproject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
@@ -503,4 +508,12 @@ def test_passwords_in_the_configuration_are_not_shown(tmp_path: Path, monkeypatc
     (tmp_path / "pyproject.toml").write_text('[tool.sqlmig]\nurl = ["postgresql://bob:s3cret@h/d"]\n')
     called = CliRunner().invoke(app, ["status"])
     assert called.exit_code == 2
+    assert "s3cret" not in called.output
+
+
+def test_passwords_in_the_options_of_a_url_are_not_shown(folder: Folder) -> None:
+    folder.table(1)
+    url = "mysql+pymysql://127.0.0.1:1/db?user=bob&password=s3cret"
+    called = CliRunner().invoke(app, ["doctor", "--url", url, "--path", str(folder.path)])
+    assert "password=hidden&user=bob" in called.output
     assert "s3cret" not in called.output

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_support import server_of_its_own
@@ -143,9 +144,10 @@ def test_a_folder_of_migrations_that_is_there_is_taken(home: Path) -> None:
     assert "Applied 1 migration" in invoke("up").stdout
 
 
-def test_a_password_is_not_written_down(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [{"password": "secret"}, {"query": {"password": "secret"}}], ids=["part", "option"])
+def test_a_password_is_not_written_down(home: Path, tmp_path: Path, given: dict[str, Any]) -> None:
     with server_of_its_own("postgresql", tmp_path) as place:
-        url = place.look.url.set(drivername="postgresql+psycopg", password="secret")
+        url = place.look.url.set(drivername="postgresql+psycopg", **given)
         done = invoke("init", "--url", url.render_as_string(hide_password=False))
     assert done.exit_code == 0, done.output
     assert "SQLMIG_URL" in done.stdout

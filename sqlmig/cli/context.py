@@ -122,7 +122,7 @@ def as_url(named: Any) -> URL | None:
     """A URL; None where it is none, which is told where it is used."""
     try:
         return make_url(named) if named else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return None
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..config import load_config
+from ..connection import secret_options
 from ..errors import ConfigurationError
 from ..sources import Sources
 from . import render
@@ -75,7 +76,7 @@ class _Chosen:
         self.paths = options.path or (_FOLDER,)
         self.models = models
         url = as_url(self.url)
-        self.has_secret = url is not None and url.password is not None
+        self.has_secret = url is not None and (url.password is not None or bool(secret_options(url)))
         sources = Sources(list(self.paths))
         self.folder = Path(self.paths[0]) if Path(self.paths[0]).is_dir() else sources.folders[0]
         self.has_migrations = self.folder.is_dir() and bool(sources.versions())
