@@ -517,3 +517,44 @@ def test_passwords_in_the_options_of_a_url_are_not_shown(folder: Folder) -> None
     called = CliRunner().invoke(app, ["doctor", "--url", url, "--path", str(folder.path)])
     assert "password=hidden&user=bob" in called.output
     assert "s3cret" not in called.output
+
+
+def test_what_migrations_print_does_not_get_into_documents(invoke: Invoke, folder: Folder) -> None:
+    folder.add(1, "print('noise'); self.execute_sql('CREATE TABLE t1 (id INTEGER)')")
+    for words in (["plan", "--sql"], ["schema", "--at", "1"]):
+        shown = invoke(*words)
+        assert (shown.exit_code, "noise" in shown.stderr, "noise" in shown.stdout) == (0, True, False), words
+        assert "CREATE TABLE t1" in shown.stdout
+    for words in (["plan", "--sql"], ["rehearse"], ["schema", "--at", "1"], ["up"]):
+        shown = invoke(*words, "--json")
+        assert shown.exit_code == 0
+        assert json.loads(shown.stdout)
+        assert "noise" in shown.stderr
+
+
+def test_an_interruption_says_where_to_look(invoke: Invoke, folder: Folder) -> None:
+    folder.add(1, "raise KeyboardInterrupt")
+    shown = invoke("up")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert "Interrupted" in shown.stderr
+    assert "sqlmig status" in shown.stderr
+    assert json.loads(invoke("up", "--json").stdout)["error"]["type"] == "KeyboardInterrupt"
+
+
+def test_streams_that_are_closed_or_full(folder: Folder, url: str, tmp_path: Path) -> None:
+    folder.table(1)
+    words = f"--url {url} --path {folder.path}"
+
+    def typed(line: str) -> subprocess.CompletedProcess[str]:
+        command = line.replace("sqlmig", f"{sys.executable} -m sqlmig")
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+
+    assert typed(f"sqlmig up {words}").returncode == 0
+    refused = typed(f"sqlmig down {words} <&-")
+    assert (refused.returncode, "say so: --yes" in refused.stderr) == (1, True)
+    assert typed(f"sqlmig schema {words} | true").stderr == ""
+    if os.path.exists("/dev/full"):
+        full = typed(f"sqlmig status --json {words} >/dev/full")
+        assert full.returncode != 0
+        assert "No space left" in full.stderr
+        assert "Traceback" not in full.stderr

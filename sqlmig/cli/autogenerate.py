@@ -80,7 +80,7 @@ def write_from_models(
             "  neither --models, nor models in [tool.sqlmig] of pyproject.toml is there\n"
             f'Name them: sqlmig new "{description}" --auto --models app.models:Base'
         )
-    asks = _ask if sys.stdin.isatty() and not options.as_json else None
+    asks = _ask if render.somebody_is_there() and not options.as_json else None
     done = scratch_migrator(options).create_migration(
         description, named, rename=rename, drop=drop, ask=asks, ignore=ignore, allow_empty=allow_empty
     )

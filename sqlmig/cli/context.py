@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -98,10 +98,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(url: str | None, path: tuple[str, ...], as_json: bool, traceback: bool, **arguments: Any) -> None:
         options = Options(url, path, as_json, traceback)
         try:
-            _run(lambda: command(options, **arguments), options)
+            with render.aside(as_json):
+                _run(lambda: command(options, **arguments), options)
         except click.ClickException:
             raise
-        except Exception as error:
+        except BrokenPipeError:
+            # Whoever read the output has enough of it; click ends the command.
+            raise
+        except (Exception, KeyboardInterrupt) as error:
             _fail(error, options)
 
     return wrapped
@@ -253,13 +257,16 @@ def migrations_of(options: Options, config: dict[str, Any]) -> str | list[str]:
     return list(options.path) or config.get("path") or "migrations/versions"
 
 
-def _fail(error: Exception, options: Options) -> NoReturn:
+def _fail(error: BaseException, options: Options) -> NoReturn:
     if options.traceback:
         traceback.print_exception(error)
     ours = isinstance(error, MigrationError)
     message = str(error) if ours else render.foreign_error(error)
+    shown = options.traceback
     if options.as_json:
-        click.echo(json.dumps({"error": {"type": type(error).__name__, "message": message}}, indent=2))
-    elif not options.traceback:
+        with suppress(OSError):
+            render.as_json({"error": {"type": type(error).__name__, "message": message}})
+            shown = True
+    if not shown:
         render.error(message)
     sys.exit(2 if isinstance(error, _USAGE) else 1)

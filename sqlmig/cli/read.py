@@ -60,7 +60,9 @@ def plan(options: Options, target: int | None, sql: bool, with_rows: bool) -> No
     looking = reader(options).migrator
     looking.manager.require_files()
     found: Plan | SqlPlan
-    found = looking.get_migration_sql(target, with_rows=with_rows) if sql else looking.get_migration_plan(target)
+    # The script may be piped into a database's own program.
+    with render.aside():
+        found = looking.get_migration_sql(target, with_rows=with_rows) if sql else looking.get_migration_plan(target)
     if options.as_json:
         render.as_json(found)
     else:

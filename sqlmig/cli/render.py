@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "agreed",
     "as_json",
+    "aside",
     "copy",
     "diagnosis",
     "error",
@@ -47,6 +49,7 @@ __all__ = [
     "say",
     "slips",
     "snapshots",
+    "somebody_is_there",
     "status",
 ]
 
@@ -63,9 +66,27 @@ def _err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_outputs: list[TextIO] = []
+"""The output itself, where what is printed goes aside; the first is the real one."""
+
+
+@contextmanager
+def aside(wanted: bool = True) -> Iterator[None]:
+    """Have what migrations and models print go to the error stream: the output is a document, for a program."""
+    if not wanted:
+        yield
+        return
+    _outputs.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _outputs.pop()
+
+
 def as_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object; times in ISO 8601."""
-    print(json.dumps(value, default=_plain, indent=2))
+    print(json.dumps(value, default=_plain, indent=2), file=_outputs[0] if _outputs else None, flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -91,8 +112,14 @@ def error(message: str) -> None:
         _err().print(Text(rest))
 
 
-def foreign_error(error: Exception) -> str:
+def foreign_error(error: BaseException) -> str:
     """An error that is not sqlmig's own, in the same form."""
+    if isinstance(error, KeyboardInterrupt):
+        return (
+            "Interrupted; the command did not come to its end.\n"
+            "  What was committed before has stayed; a migration in a transaction was undone.\n"
+            "See where the database stands: sqlmig status"
+        )
     origin = getattr(error, "orig", None) or error
     return f"{type(origin).__name__}: {origin}\n  Nothing more is known here.\nTo see where it came from: --traceback"
 
@@ -176,10 +203,15 @@ def agreed(losses: Sequence[Loss]) -> bool:
     return confirmed("Roll back, and lose that?")
 
 
+def somebody_is_there() -> bool:
+    """Whether the input is a terminal; a program may have been started without any."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def confirmed(question: str) -> bool:
     """Whether somebody says yes; who ends the input or the command has not."""
     try:
-        return click.confirm(question, default=False, err=True)
+        return sys.stdin is not None and click.confirm(question, default=False, err=True)
     except click.Abort:
         _err().print()
         return False

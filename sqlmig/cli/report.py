@@ -46,7 +46,8 @@ def report(options: Options, output: Path, force: bool, models: tuple[str, ...],
 
     found, named = reader(options), models_of(models) or None
     if options.as_json or str(output) == "-":
-        read = read_report(found.migrator, named, ignore=ignore, name=found.name)
+        with render.aside():
+            read = read_report(found.migrator, named, ignore=ignore, name=found.name)
         if options.as_json:
             render.as_json(_as_data(read))
         else:

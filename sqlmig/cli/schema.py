@@ -66,7 +66,8 @@ def schema(
     elif chosen == "text":
         _show(picture(found, at=at, diff=diff, ignore=ignore, name=looked_at.name))
     else:
-        drawn = draw(found, chosen, at=at, diff=diff, ignore=ignore, name=looked_at.name)
+        with render.aside():
+            drawn = draw(found, chosen, at=at, diff=diff, ignore=ignore, name=looked_at.name)
         # Without that click takes out of a name what a terminal would take for a colour.
         click.echo(drawn, nl=False, color=True)
         if not drawn and (looked_at.is_there or at is not None):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,7 +152,7 @@ def confirm_restore(found: Migrator, chosen: Snapshot) -> None:
     since = f"{chosen.taken_at:%Y-%m-%d %H:%M:%S} UTC, {_ago(chosen.taken_at)} ago"
     told = f"The database {name} goes from {version} to version {chosen.version}, with the content of {chosen.path}."
     lost = f"Everything that was written to it since ({since}) is lost."
-    if not sys.stdin.isatty():
+    if not render.somebody_is_there():
         raise ConfigurationError(f"{told}\n  {lost} Nothing was changed.\nIf that is meant, say so: --yes")
     click.echo(f"{told}\n{lost}", err=True)
     if not render.confirmed("Restore it?"):
