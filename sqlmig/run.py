@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .connection import DatabaseConnection
 from .errors import (
+    ConfigurationError,
     DatabaseLocked,
     DatabaseTooNew,
     DatabaseUnavailable,
@@ -20,6 +21,7 @@ from .errors import (
     DiskFull,
     MigrationError,
     UnknownRevision,
+    UnknownVersion,
     shorten,
 )
 from .execution import explain, how_far, reason, statement_of
@@ -254,7 +256,7 @@ class Run:
 
     @contextmanager
     def recording_refusals(self, version: object = None) -> Iterator[None]:
-        """Write to the history that the call was refused before its first step, and why."""
+        """Write to the history, if there is one, that the call was refused before its first step, and why."""
         clock = Clock()
         try:
             with self.trace.refusing():
@@ -263,6 +265,9 @@ class Run:
             # The first two must not be touched by this program, the others cannot be.
             raise
         except MigrationError as error:
+            if isinstance(error, ConfigurationError | UnknownVersion) and not self._is_tracked():
+                # The call was wrong, perhaps in its database: one that is not sqlmig's gets no tables of it.
+                raise
             about = error.version if error.version is not None else version if isinstance(version, int) else 0
             try:
                 with self.backend.session() as session:
@@ -270,6 +275,12 @@ class Run:
             except Exception as second:
                 logger.warning("the refusal could not be written to the history: %s", reason(second))
             raise
+
+    def _is_tracked(self) -> bool:
+        try:
+            return self.tracker.read().tracked
+        except Exception:
+            return False
 
     def _worded(self, error: BaseException, session: Session, *, at_commit: bool) -> BaseException:
         if isinstance(error, SystemExit) and self._running:

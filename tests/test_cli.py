@@ -409,8 +409,8 @@ def test_without_a_migration_each_command_says_how_to_make_one(invoke: Invoke, f
     assert called.stderr.splitlines()[-1] == "Make the first one: sqlmig new initial_schema"
 
 
-def test_an_empty_folder_and_an_empty_database_are_told_everywhere(invoke: Invoke, folder: Folder) -> None:
-    invoke("up")
+def test_an_empty_folder_and_an_empty_database_are_told_everywhere(invoke: Invoke, folder: Folder, url: str) -> None:
+    create_engine(url).connect().close()
     for words, code in (
         (["validate"], 1),
         (["status"], 0),
@@ -558,3 +558,21 @@ def test_streams_that_are_closed_or_full(folder: Folder, url: str, tmp_path: Pat
         assert full.returncode != 0
         assert "No space left" in full.stderr
         assert "Traceback" not in full.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["up"], ["up", "--rehearse"], ["to", "1"], ["stamp", "1"], ["to", "9"], ["stamp", "9"]]
+)
+def test_a_wrong_call_leaves_no_trace(folder: Folder, tmp_path: Path, words: list[str]) -> None:
+    """Neither a database where there was none, nor tables in one of another program."""
+    folder.table(1)
+    path = folder.path if "9" in words else tmp_path / "nowhere"
+    for name in ("new.db", "other.db"):
+        file = tmp_path / name
+        if name == "other.db":
+            with create_engine(f"sqlite:///{file}").begin() as connection:
+                connection.exec_driver_sql("CREATE TABLE theirs (id INTEGER)")
+        called = CliRunner().invoke(app, [*words, "--url", f"sqlite:///{file}", "--path", str(path)])
+        assert called.exit_code == 2
+        assert file.exists() == (name == "other.db")
+    assert set(contents(create_engine(f"sqlite:///{tmp_path / 'other.db'}"))["rows"]) == {"theirs"}

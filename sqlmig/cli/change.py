@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..connection import display_name
+from ..errors import MigrationError
 from . import render
-from .context import Options, migrator, require_database, shared_options
+from .context import Options, migrator, require_database, require_version, shared_options
 from .snapshots import as_option, confirm_restore, snapshot_options, use_snapshot
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def up(
     """
     with render.progress(not options.as_json) as progress:
         found = migrator(options, progress, **as_option(snapshot, snapshot_folder))
+        require_version(found)
         done = found.migrate(all_or_nothing=all_or_nothing, rehearse=rehearse)
     _show(done, options)
     if not options.as_json:
@@ -81,7 +83,9 @@ def to(
     Example: sqlmig to 5
     """
     chosen = as_option(snapshot, snapshot_folder)
-    agree(migrator(options, **chosen), version, yes, use_snapshot)
+    looking = migrator(options, **chosen)
+    require_version(looking, version)
+    agree(looking, version, yes, use_snapshot)
     with render.progress(not options.as_json) as progress:
         found = migrator(options, progress, **chosen)
         done = found.migrate_to_version(
@@ -122,6 +126,7 @@ def stamp(options: Options, version: int) -> None:
     Example: sqlmig stamp 7
     """
     found = migrator(options)
+    require_version(found, version)
     found.stamp(version)
     if options.as_json:
         render.as_json({"version": version})
@@ -166,7 +171,7 @@ def agree(found: Migrator, target: int, yes: bool, use_snapshot: bool = False) -
     Have somebody say that what a rollback would remove, or a snapshot in its place, may go.
 
     Raises:
-        SystemExit: Nobody did.
+        MigrationError: Nobody did.
     """
     if yes or target < 0:
         return
@@ -175,12 +180,11 @@ def agree(found: Migrator, target: int, yes: bool, use_snapshot: bool = False) -
         return
     losses = found.get_rollback_losses(target)
     if losses and not render.agreed(losses):
-        render.error(
+        raise MigrationError(
             "Nothing was rolled back: it would remove what is listed above.\n"
             "  It was made by these migrations, and holds data now.\n"
             "If it may go, say so: --yes"
         )
-        raise SystemExit(1)
 
 
 def _show(done: MigrationResult, options: Options) -> None:

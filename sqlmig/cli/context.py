@@ -33,6 +33,7 @@ __all__ = [
     "migrator",
     "reader",
     "require_database",
+    "require_version",
     "scratch_migrator",
     "shared_options",
 ]
@@ -207,6 +208,24 @@ def require_database(found: Migrator) -> None:
             f"  looked from {os.getcwd()}; nothing was made\n"
             "Check its URL, or have the migrations make it: sqlmig up"
         )
+
+
+def require_version(found: Migrator, version: int | None = None) -> None:
+    """
+    Refuse what the files do not have before a database is made for it.
+
+    Raises:
+        ConfigurationError: There is no folder of migrations; or none in it, where all are meant.
+        UnknownVersion: None has *version*.
+    """
+    if _is_there(found):
+        return
+    if version is None:
+        found.manager.require_files()
+        return
+    available = found.manager.get_available_versions()
+    if version != 0 and version not in available:
+        raise UnknownVersion(version, available)
 
 
 def _is_there(found: Migrator) -> bool:
