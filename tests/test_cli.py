@@ -576,3 +576,15 @@ def test_a_wrong_call_leaves_no_trace(folder: Folder, tmp_path: Path, words: lis
         assert called.exit_code == 2
         assert file.exists() == (name == "other.db")
     assert set(contents(create_engine(f"sqlite:///{tmp_path / 'other.db'}"))["rows"]) == {"theirs"}
+
+
+def test_tables_are_whole_on_a_narrow_screen(invoke: Invoke, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.table(1)
+    invoke("up")
+    invoke("snapshot")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = invoke("history").stdout
+    assert re.search(r"\d\d:\d\d:\d\d +001 +apply +ok +[\d.]+ +step 1", shown), shown
+    assert "…" not in shown + invoke("snapshots").stdout + invoke("rehearse").stdout

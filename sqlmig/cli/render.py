@@ -84,6 +84,13 @@ def aside(wanted: bool = True) -> Iterator[None]:
         _outputs.pop()
 
 
+def _print_table(table: Table) -> None:
+    """Print a table whole: on a narrower screen its lines go on below, instead of losing columns."""
+    console = _out()
+    console.width = max(console.width, 80)
+    console.print(table)
+
+
 def as_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object; times in ISO 8601."""
     print(json.dumps(value, default=_plain, indent=2), file=_outputs[0] if _outputs else None, flush=True)
@@ -146,7 +153,7 @@ def copy(done: CopyResult) -> None:
     for one in done.tables:
         table.add_row(f"{one.rows:,}", f"{one.execution_time_ms:,.1f}", one.checksum, Text(one.table))
     if done.tables:
-        _out().print(table)
+        _print_table(table)
     for name in done.left_out:
         _out().print(Text.assemble(("left out  ", "yellow"), name))
     for warning in done.warnings:
@@ -232,7 +239,7 @@ def rehearsal(report: Rehearsal) -> None:
         version, times = f"{step.version:03}", (_milliseconds(step.up_ms), _milliseconds(step.down_ms))
         table.add_row(version, times[0], rows, times[1], back, Text(step.description))
     if report.steps:
-        _out().print(table)
+        _print_table(table)
     for step in report.steps:
         _details(step)
     for line in (*report.integrity, *report.warnings):
@@ -287,7 +294,7 @@ def history(entries: Sequence[Mapping[str, Any]]) -> None:
             f"{entry['execution_time_ms'] or 0:.1f}",
             Text(entry["description"] if ok else f"{entry['error_message']}".partition("\n")[0]),
         )
-    _out().print(table)
+    _print_table(table)
 
 
 def snapshots(listed: Sequence[Snapshot]) -> None:
@@ -302,7 +309,7 @@ def snapshots(listed: Sequence[Snapshot]) -> None:
     for one in listed:
         when = one.taken_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(when, f"{one.version:03}", f"{one.size:,}", Text(str(one.path)))
-    _out().print(table)
+    _print_table(table)
 
 
 class _Bar(Progress):
