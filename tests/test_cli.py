@@ -196,6 +196,7 @@ def test_a_server_that_is_not_there_ends_with_1(folder: Folder) -> None:
         (["up", "--url", "postgresql+psycopg://u:p@secret@h/d"], "Write an @ of the user or the password as %40"),
         (["up", "--url", "postgresql+psycopg//u:secret@h/d"], "A URL has :// after its scheme."),
         (["down", "0"], "Invalid value"),
+        (["history", "--limit", "99999999999999999999"], "Invalid value"),
         (["to", "three"], "not a valid integer"),
         (["nothing"], "No such command"),
     ],

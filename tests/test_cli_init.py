@@ -170,3 +170,12 @@ def test_bash_completes_commands(home: Path) -> None:
         ["bash", "-c", f"PATH={place}:$PATH\n{script}\n{typed}"], capture_output=True, text=True, cwd=home
     )
     assert set(shown.stdout.split()) >= {"redo", "rehearse", "repair", "restore"}, shown.stderr
+
+
+@pytest.mark.parametrize("text", ["[tool.sqlmig]\n", "tool = 3\n", "tool = {a = 1}\n"])
+def test_a_file_that_takes_no_table_is_left_as_it_is(home: Path, text: str) -> None:
+    (home / "pyproject.toml").write_text(text)
+    refused = invoke("init", "--url", "sqlite:///new.db")
+    assert refused.exit_code == 2
+    assert "pyproject.toml takes no [tool.sqlmig]; nothing was written." in refused.stderr
+    assert ([path.name for path in home.iterdir()], (home / "pyproject.toml").read_text()) == (["pyproject.toml"], text)

@@ -97,7 +97,7 @@ def _config_there() -> str:
     The text of pyproject.toml, which is to be added to.
 
     Raises:
-        ConfigurationError: It has a `[tool.sqlmig]` already, or a folder above does, or it cannot be read.
+        ConfigurationError: It has a `[tool.sqlmig]` already, or a folder above does, or it cannot be read or added to.
     """
     if load_config():
         raise ConfigurationError(
@@ -106,7 +106,16 @@ def _config_there() -> str:
             "See where the database stands: sqlmig status"
         )
     # Newlines as they are.
-    return _CONFIG.read_bytes().decode() if _CONFIG.exists() else ""
+    text = _CONFIG.read_bytes().decode() if _CONFIG.exists() else ""
+    try:
+        # Of two tables of a name, or one in another that is closed, only TOML itself knows.
+        tomllib.loads(f"{text}\n[tool.sqlmig]\n")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{_CONFIG} takes no [tool.sqlmig]; nothing was written.\n  {error}\n"
+            "Take out what is there of it, an empty table too, or write it by hand"
+        ) from error
+    return text
 
 
 @contextmanager
@@ -169,7 +178,6 @@ def _write_config(text: str, table: str) -> None:
     newline = "\r\n" if "\r\n" in text else "\n"
     gap = "" if not text else newline if text.endswith("\n") else newline * 2
     text = f"{text}{gap}{table.replace(chr(10), newline)}"
-    tomllib.loads(text)
     try:
         with tempfile.NamedTemporaryFile("wb", dir=".", prefix=".pyproject", delete=False) as file:
             file.write(text.encode())

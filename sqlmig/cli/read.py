@@ -70,7 +70,7 @@ def plan(options: Options, target: int | None, sql: bool, with_rows: bool) -> No
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N entries only.")
+@click.option("--limit", type=click.IntRange(1, 2**31 - 1), metavar="N", help="The newest N entries only.")
 @shared_options
 def history(options: Options, limit: int | None) -> None:
     """
