@@ -59,7 +59,10 @@ class SentStatement(Record):
         remarks = [f"{self.times:,} times"] if self.times > 1 else []
         if self.parameters:
             remarks.append(f"{'first ' if self.times > 1 else ''}with {shorten(repr(self.parameters), 100)}")
-        return f"{self.sql};" + (f"  -- {', '.join(remarks)}" if remarks else "")
+        # A semicolon behind a comment would be a part of it.
+        commented = any(mark in self.sql.rpartition("\n")[2] for mark in ("--", "#"))
+        end = "\n;" if commented else ";"
+        return f"{self.sql}{end}" + (f"  -- {', '.join(remarks)}" if remarks else "")
 
 
 class MigrationSql(Record):

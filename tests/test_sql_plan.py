@@ -132,6 +132,8 @@ def test_the_printed_script_does_what_the_migrations_do(folder: Folder, tmp_path
         'self.execute_sql("CREATE TRIGGER tr AFTER INSERT ON t1 BEGIN UPDATE t1 SET n = 1; END")\n'
         'self.execute_sql("INSERT INTO t1 (id) VALUES (1)")',
     )
+    folder.add(4, 'self.execute_sql("INSERT INTO t1 (id) VALUES (2) -- the second")')
+    folder.add(5, 'self.execute_sql("DELETE FROM t1 WHERE id = 1")')
     folder.add(3, "from sqlalchemy import Column, Integer\nself.add_column('t1', Column('m', Integer))")
     options = ["--url", f"sqlite:///{tmp_path / 'app.db'}", "--path", str(folder.path)]
     printed = CliRunner().invoke(app, ["plan", "--sql", *options])
