@@ -70,6 +70,12 @@ def diagnose(migrator: Migrator) -> Diagnosis:
     except MigrationError as error:
         what, hint = _first_and_last(error)
         findings.append(_problem("database", what, hint))
+    except Exception as error:
+        # As of a driver that does not know an option of the URL.
+        text = f"it cannot be looked at: {type(error).__name__}: {error}"
+        findings.append(
+            _problem("database", text, "Look at the options of its URL; where it came from: sqlmig status --traceback")
+        )
     return Diagnosis(findings=findings)
 
 

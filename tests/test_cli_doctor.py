@@ -150,3 +150,12 @@ def test_a_driver_that_is_awaited(kind: str, folder: Folder, tmp_path: Path) -> 
         refused = invoke(url, folder, "to", "0")
         assert (refused.exit_code, "drop t1" in refused.stderr) == (1, True)
         assert place.tables() == ["t1"]
+
+
+def test_an_option_that_the_driver_does_not_know(folder: Folder) -> None:
+    folder.table(1)
+    url = "mysql+pymysql://bob@127.0.0.1:1/db?colour=red"
+    done = CliRunner().invoke(app, ["doctor", "--url", url, "--path", str(folder.path)])
+    assert done.exit_code == 1
+    assert "problem   database  it cannot be looked at: TypeError" in done.stdout
+    assert "'colour'" in done.stdout
