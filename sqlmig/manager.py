@@ -162,7 +162,7 @@ class MigrationManager:
         files = [file for file in self.sources.files() if target is None or file <= target]
         if not files:
             what = f"there is no migration in {self.sources.folders[0]}"
-            return {}, [Issue(what, kind="empty", hint=FIRST_MIGRATION)]
+            return {}, [Issue(what, kind="empty", hint=PUT_BACK if self.sources.half_squashed() else FIRST_MIGRATION)]
         migrations, issues = self._load(files)
         issues = [*issues, *self.standing_issues(state, verify=True)]
         return migrations, issues + [

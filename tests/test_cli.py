@@ -359,6 +359,15 @@ def test_what_needs_a_database_makes_none(folder: Folder, tmp_path: Path, comman
     assert [path.name for path in tmp_path.iterdir() if path != folder.path] == []
 
 
+@pytest.mark.parametrize(("word", "here"), [("upgrade", "up"), ("migrate", "up"), ("makemigrations", "new --auto")])
+def test_the_words_of_other_tools_are_known(word: str, here: str) -> None:
+    called = CliRunner().invoke(app, [word, "head"])
+    assert (called.exit_code, called.stderr.splitlines()[-1]) == (
+        2,
+        f"Error: No such command '{word}'. Here it is: sqlmig {here}",
+    )
+
+
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"])
 def test_a_database_that_its_server_has_not(folder: Folder, server: str) -> None:
     folder.table(1)

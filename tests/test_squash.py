@@ -457,6 +457,13 @@ def test_a_killed_exchange_of_two_folders_puts_all_back(folder: Folder, tmp_path
     assert (texts(folder), texts(other)) == before
 
 
+def test_a_folder_that_a_killed_squash_has_emptied_says_so(folder: Folder) -> None:
+    folder.write("002_new.py.squash-coming", "x = 1")
+    folder.write("001_step_1.py.squashed-away", "x = 1")
+    (issue,) = Migrator(":memory:", folder.path).manager.validate_files()
+    assert (issue.kind, "sqlmig squash 1 2" in issue.hint) == ("empty", True)
+
+
 @pytest.mark.parametrize("out_of_order", ["error", "apply"])
 def test_a_file_with_a_version_that_was_squashed_is_told(history: Folder, engine: Engine, out_of_order: Any) -> None:
     """It came from another branch: databases from before have that version recorded."""

@@ -51,6 +51,26 @@ class Options(NamedTuple):
     traceback: bool
 
 
+_OF_OTHERS = {
+    "apply": "up",
+    "baseline": "stamp",
+    "current": "status",
+    "diff": "check",
+    "downgrade": "down",
+    "heads": "status",
+    "info": "status",
+    "makemigrations": "new --auto",
+    "migrate": "up",
+    "revision": "new",
+    "rollback": "down",
+    "showmigrations": "status",
+    "sqlmigrate": "plan --sql",
+    "undo": "down",
+    "upgrade": "up",
+}
+"""What commands are called in Alembic, Django, Flyway and Atlas, and here."""
+
+
 class Group(click.Group):
     """
     Shows the commands in the order in which they were added, and then those that other packages bring.
@@ -70,6 +90,14 @@ class Group(click.Group):
         except ImportError as error:
             return _unavailable(cmd_name, error)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        here = _OF_OTHERS.get(args[0])
+        if here is not None and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"No such command '{args[0]}'. Here it is: sqlmig {here}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def _brought() -> dict[str, EntryPoint]:
