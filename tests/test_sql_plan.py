@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from check_support import server_of_its_own
 from click.testing import CliRunner
 from conftest import Folder
 from places import Place
@@ -55,22 +56,25 @@ def test_what_would_be_sent(place: Place, library: Folder) -> None:
     assert place.tables(all_=True) == []
 
 
-def test_rows_are_seen_on_a_copy_only(place: Place, library: Folder) -> None:
-    migrator = place.migrator(library)
-    migrator.migrate_to_version(1)
-    place.run("DELETE FROM people", "INSERT INTO people (id, name) VALUES (7, 'Cyd')")
-    before = place.contents()
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mariadb"])
+def test_rows_are_seen_on_a_copy_only(kind: str, library: Folder, tmp_path: Path) -> None:
+    # What is copied is a whole database, in which no other test may drop a table meanwhile.
+    with server_of_its_own(kind, tmp_path) as place:
+        migrator = place.migrator(library)
+        migrator.migrate_to_version(1)
+        place.run("DELETE FROM people", "INSERT INTO people (id, name) VALUES (7, 'Cyd')")
+        before = place.contents()
 
-    def updates(*, with_rows: bool) -> list[object]:
-        plan = place.migrator(library).get_migration_sql(with_rows=with_rows)
-        return [one.parameters for one in plan.migrations[0].statements if one.sql.startswith("UPDATE people")]
+        def updates(*, with_rows: bool) -> list[object]:
+            plan = place.migrator(library).get_migration_sql(with_rows=with_rows)
+            return [one.parameters for one in plan.migrations[0].statements if one.sql.startswith("UPDATE people")]
 
-    assert "what depends on rows may be missing" in str(migrator.get_migration_sql())
-    # The schema alone is made by the migrations, which put their own rows there.
-    assert [list(one) for one in updates(with_rows=False) if isinstance(one, tuple | list)] == [[10, 1]]
-    if place.database != "mariadb":
-        assert [list(one) for one in updates(with_rows=True) if isinstance(one, tuple | list)] == [[70, 7]]
-    assert place.contents() == before
+        assert "what depends on rows may be missing" in str(migrator.get_migration_sql())
+        # The schema alone is made by the migrations, which put their own rows there.
+        assert [list(one) for one in updates(with_rows=False) if isinstance(one, tuple | list)] == [[10, 1]]
+        if place.database != "mariadb":
+            assert [list(one) for one in updates(with_rows=True) if isinstance(one, tuple | list)] == [[70, 7]]
+        assert place.contents() == before
 
 
 def test_down(place: Place, library: Folder) -> None:
