@@ -17,20 +17,18 @@ from .migrator import AlembicMigrator
 __all__ = ["import_alembic"]
 
 
-def _told(directory: str, options: Options) -> dict[str, Any]:
-    """What env.py says that the files must say as well: how constraints are named, and where the heads are."""
+def _told(directory: str) -> tuple[dict[str, Any], str]:
+    """What env.py says that the files must say as well: names of constraints, where the heads are; or why not."""
     try:
         said = AlembicMigrator("sqlite://", directory).ask_env()
     except MigrationError as error:
-        # Without it the import says what to look at. As JSON there is one object, and nothing before it.
-        if not options.as_json:
-            render.note(str(error).partition("\n")[0])
-        return {}
+        return {}, str(error).partition("\n")[0]
     convention = dict(getattr(said.get("target_metadata"), "naming_convention", {}))
-    return {
+    found = {
         "naming_convention": {} if convention == dict(MetaData().naming_convention) else convention,
         "version_table": said.get("version_table") or "alembic_version",
     }
+    return found, ""
 
 
 @click.command("import-alembic")
@@ -46,10 +44,13 @@ def import_alembic(options: Options, directory: str, out: str) -> None:
 
     Example: sqlmig import-alembic alembic --out migrations/versions
     """
-    imported = import_history(directory, out, **_told(directory, options))
+    said, unsaid = _told(directory)
+    imported = import_history(directory, out, **said)
     if options.as_json:
         render.as_json({"paths": [str(path) for path in imported.paths], "notes": imported.notes})
         return
+    if unsaid:
+        render.note(unsaid)
     for note in imported.notes:
         render.say(f"look at {note}")
     render.say(f"Wrote {len(imported.paths)} migrations to {out}. See what a database has of them: sqlmig status")

@@ -152,7 +152,8 @@ class Project:
     def _nothing(self, reason: str) -> ConfigurationError:
         where = self.config.get_main_option("script_location") or self.config.config_file_name
         return ConfigurationError(
-            f"No Alembic history was found in {where}.\n  {reason}\n"
+            # Alembic goes on with advice on commands of its own.
+            f"No Alembic history was found in {where}.\n  {reason.partition('.  ')[0]}\n"
             "Name the folder with env.py and versions, or the alembic.ini."
         )
 

@@ -610,6 +610,8 @@ def test_the_command(project: AlembicProject, tmp_path: Path) -> None:
     assert f"Wrote 5 migrations to {out}." in shown.output
     shown = CliRunner().invoke(import_alembic, [str(project.path), "--out", out])
     assert shown.exit_code == 2
+    nowhere = CliRunner().invoke(import_alembic, [f"{project.path}/nowhere", "--out", f"{out}3"])
+    assert (nowhere.exit_code, nowhere.stdout, "'init' command" in nowhere.stderr) == (2, "", False)
     shown = CliRunner().invoke(import_alembic, [str(project.path), "--out", f"{out}2", "--json"])
     assert len(json.loads(shown.stdout)["paths"]) == 5
 
