@@ -63,10 +63,21 @@ class Place:
     def slow(self) -> str:
         """A query that takes a minute or more."""
         if self.is_server:
-            return "SELECT pg_sleep(60)"
+            return f"SELECT pg_sleep(60) /* {id(self)} */"
         return (
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000000) SELECT max(i) FROM n"
         )
+
+    async def until_slow(self, engine: Any) -> None:
+        """PostgreSQL works on `slow`: a request to cancel it that comes earlier is lost, and it runs to its end."""
+        if not self.is_server:
+            return
+        at_work = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = '{self.slow}'"
+        async with engine.connect() as connection:
+            while not (await connection.exec_driver_sql(at_work)).scalar():
+                # A transaction sees the same all the time.
+                await connection.rollback()
+                await asyncio.sleep(0.002)
 
     @property
     def a_moment(self) -> str:

@@ -425,6 +425,7 @@ self.db.fetch_all("{spot.slow}")
 
         task = asyncio.create_task(boot())
         await started()
+        await spot.until_slow(engine)
         if how == "timeout":
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
