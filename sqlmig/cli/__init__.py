@@ -24,7 +24,8 @@ def main() -> None:
 
     # As `python -m` does: migrations may import the application, and the folder may be a package of it. What
     # pyproject.toml names is found from any folder below it as well.
-    sys.path[:0] = ["", *(str(folder) for folder in (project_folder(),) if folder)]
+    project = project_folder()
+    sys.path[:0] = [""] if project is None else ["", str(project)]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A description in a language that the terminal cannot show must not stop a migration's report.

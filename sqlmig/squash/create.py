@@ -76,6 +76,11 @@ class _Old(NamedTuple):
     head: Made | None
     filled: Filled | None
 
+    @property
+    def made(self) -> Made | None:
+        """What the old ones made of sample rows; None where there are none, or where these stop them."""
+        return None if self.filled is None else self.filled.made
+
 
 def squash(
     migrator: Migrator,
@@ -266,7 +271,7 @@ def _statements(
 def _renamed(range_: _Range, old: _Old, up: Changes) -> Iterator[str]:
     """What the migrations have renamed of what was there before, as the guard has seen it where there are rows."""
     whole = Account()
-    records = old.filled.made.records if old.filled is not None and old.filled.made is not None else ()
+    records = old.made.records if old.made is not None else ()
     for row in (one for one in records if one.version > range_.below):
         whole = whole.and_then(Account.from_facts(row.metadata))
     key = up.shape.key
@@ -440,8 +445,8 @@ def _proved(start: Start, range_: _Range, old: _Old, names: Names, text: str) ->
         file = MigrationFile(range_.last, folder, names.file)
         sources = SquashedSources(start.migrator.manager.sources, replaced, file)
         left = prove(start, range_.first, range_.last, old.then, old.head, sources)
-        if old.filled is not None and old.filled.made is not None:
-            then = old.filled.made._replace(unstable=old.then.unstable)
+        if old.made is not None:
+            then = old.made._replace(unstable=old.then.unstable)
             prove_filled(start, range_.first, range_.last, then, sources)
     return left
 
@@ -466,7 +471,7 @@ def _beside(range_: _Range, old: _Old, has_down: bool) -> Iterator[str]:
                 f"migration {migration.version} runs outside a transaction: what it sets of the database beside schema"
                 " and rows (PRAGMA journal_mode, for one) is not in the new file"
             )
-    if old.filled is not None and old.filled.made is None:
+    if old.filled is not None and old.made is None:
         yield "sample rows stop the old migrations, so that both were compared without rows before them"
     for line in old.filled.told if old.filled is not None else ():
         yield f"both were compared without rows in {line}"
